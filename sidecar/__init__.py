@@ -1,0 +1,1 @@
+"""authz-sidecar: Envoy asks it about every request, and it answers from the JWT."""

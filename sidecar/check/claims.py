@@ -1,0 +1,118 @@
+"""Whether the claims of a signed token hold here and now (RFC 7519 §4.1, RFC 9068 §4)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import isfinite
+
+from sidecar.check.patterns import matches_any
+from sidecar.check.refusal import Refusal
+from sidecar.check.trust import ClaimPath, TrustEntry
+from sidecar.model import Reason, VerifiedToken
+
+
+@dataclass(frozen=True, slots=True)
+class SignedToken:
+    """A token whose signature holds under a key of its trust entry; its claims are unchecked."""
+
+    trust: TrustEntry
+    claims: Mapping[str, object]
+    fingerprint: str
+
+
+def verify(token: SignedToken, now: float) -> VerifiedToken | Refusal:
+    """Check dates, audience, subject and required claims, in this order.
+
+    Args:
+        token: the token; its signature holds.
+        now: Unix seconds.
+    """
+    trust, claims = token.trust, token.claims
+    refusal = _check_dates(claims, now, trust.leeway) or _check_audience(claims, trust)
+    if refusal is not None:
+        return refusal
+    subject = claims.get("sub", "")
+    if not isinstance(subject, str):
+        return _invalid("sub", "is not a string")
+    if trust.subjects and not matches_any(trust.subjects, subject):
+        return Refusal(Reason.UNTRUSTED_SUBJECT, f"subjects of {trust.name} does not list it")
+    for path in trust.required_claims:
+        if find(claims, path) in (None, ""):
+            return _invalid(".".join(path), "is missing")
+    return VerifiedToken(
+        trust=trust.name,
+        kind=trust.kind,
+        issuer=trust.issuer,
+        subject=subject,
+        claims=claims,
+        scopes=_words(find(claims, trust.scope_claim)),
+        roles=_names(find(claims, trust.roles_claim)),
+        groups=_names(find(claims, trust.groups_claim)),
+        fingerprint=token.fingerprint,
+    )
+
+
+def find(claims: Mapping[str, object], path: ClaimPath) -> object:
+    """The claim at a path of names, one per level of nesting; None where there is none."""
+    value: object = claims
+    for name in path:
+        if not isinstance(value, Mapping):
+            return None
+        value = value.get(name)
+    return value
+
+
+def _check_dates(claims: Mapping[str, object], now: float, leeway: float) -> Refusal | None:
+    for name in ("exp", "nbf", "iat"):
+        if name in claims and not _is_date(claims[name]):
+            return _invalid(name, "is not a finite number")
+    expires, not_before, issued = claims.get("exp"), claims.get("nbf"), claims.get("iat")
+    if not isinstance(expires, int | float):
+        return _invalid("exp", "is missing")
+    if now >= expires + leeway:
+        return Refusal(Reason.EXPIRED)
+    for name, start in (("nbf", not_before), ("iat", issued)):
+        if isinstance(start, int | float) and start > now + leeway:
+            return Refusal(Reason.NOT_YET_VALID, f"its {name} lies in the future")
+    return None
+
+
+def _is_date(value: object) -> bool:
+    """RFC 7519 §2 NumericDate: a JSON number, fractions allowed. True is not a number here."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return isfinite(value)
+    except OverflowError:  # an integer too large for a float
+        return False
+
+
+def _check_audience(claims: Mapping[str, object], trust: TrustEntry) -> Refusal | None:
+    audience = find(claims, trust.audience_claim)
+    names = [audience] if isinstance(audience, str) else audience
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        return _invalid(".".join(trust.audience_claim), "is not a string or a list of strings")
+    if trust.audiences.isdisjoint(names):
+        return Refusal(Reason.WRONG_AUDIENCE, f"{trust.name} accepts: {_listed(trust.audiences)}")
+    return None
+
+
+def _words(value: object) -> frozenset[str]:
+    """Scopes: words in one string (RFC 6749 §3.3), or a list as some issuers write it."""
+    return frozenset(value.split(" ")) - {""} if isinstance(value, str) else _names(value)
+
+
+def _names(value: object) -> frozenset[str]:
+    """Roles or groups: a list of strings, or one string. Anything else grants nothing."""
+    if isinstance(value, str):
+        return frozenset({value}) if value else frozenset()
+    if not isinstance(value, list):
+        return frozenset()
+    return frozenset(name for name in value if isinstance(name, str) and name)
+
+
+def _listed(names: frozenset[str]) -> str:
+    return ", ".join(sorted(names))
+
+
+def _invalid(name: str, problem: str) -> Refusal:
+    return Refusal(Reason.INVALID_CLAIM, f"{name} {problem}")

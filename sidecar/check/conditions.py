@@ -1,0 +1,56 @@
+"""Conditions of a route (``when``) in CEL, type-checked when the configuration is loaded.
+
+An expression sees ``claims`` (the token's, empty for an anonymous request) and ``request`` with
+``method``, ``host``, ``path``, ``params`` (of the route's template, decoded) and ``caller`` (the
+mTLS principal, empty without one).
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from cel_expr_python import cel
+
+_VARIABLES: Final = {
+    "claims": cel.Type.Map(cel.Type.STRING, cel.Type.DYN),
+    "request": cel.Type.Map(cel.Type.STRING, cel.Type.DYN),
+}
+_ENVIRONMENT: Final = cel.NewEnv(variables=_VARIABLES)
+_PROBLEM: Final = re.compile(r"ERROR: <input>:(\d+):(\d+): (.*)")
+
+
+class ConditionError(ValueError):
+    """An expression that cannot be used. The text says where in it and why."""
+
+
+class Condition:
+    """One compiled expression.
+
+    Raises:
+        ConditionError: it does not parse, does not type-check, or is not a yes-or-no question.
+    """
+
+    def __init__(self, expression: str) -> None:
+        self.expression = expression
+        try:
+            self._compiled: Any = _ENVIRONMENT.compile(expression)
+        except RuntimeError as fault:  # the only exception type the CEL runtime raises
+            raise ConditionError(_explain(str(fault))) from fault
+        if self._compiled.return_type() != cel.Type.BOOL:
+            raise ConditionError(
+                "it must be true or false; compare the value, as in `claims.admin == true`"
+            )
+
+    def holds(self, claims: Mapping[str, object], request: Mapping[str, object]) -> bool | None:
+        """Whether the condition holds; None when it could not be evaluated."""
+        try:
+            result = self._compiled.eval(data={"claims": claims, "request": request}).value()
+        except RuntimeError:
+            return None
+        # An error is a value of the runtime's too, and a truthy one.
+        return result if isinstance(result, bool) else None
+
+
+def _explain(problem: str) -> str:
+    match = _PROBLEM.search(problem)
+    return f"at {match[1]}:{match[2]}: {match[3]}" if match else problem

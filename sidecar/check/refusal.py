@@ -1,0 +1,18 @@
+"""What a step returns when the check ends there."""
+
+from dataclasses import dataclass
+
+from sidecar.model import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A step's verdict against the request; the pipeline makes a ``Deny`` of it.
+
+    ``detail`` is in our own words or the configuration's, never in the client's. ``scopes`` are
+    the scopes the route needs.
+    """
+
+    reason: Reason
+    detail: str = ""
+    scopes: tuple[str, ...] = ()

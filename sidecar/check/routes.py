@@ -1,0 +1,167 @@
+"""The routes of a service, compiled once into a trie: the most specific match wins.
+
+Specific means, in this order: the host (exact, then the longest wildcard, then any), the path
+segment by segment (literal, then one wildcard segment, then the rest), the method (named, then
+GET for a HEAD, then any). Two routes that are equally specific for some request are a tie, which
+the configuration refuses.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import combinations
+
+from sidecar.check.path import decoded
+from sidecar.check.policy import Requirement
+from sidecar.check.templates import PathTemplate, Segment, Wild, split
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """What a route matches. No hosts: any host. No methods: any method.
+
+    Hosts are in lower case without port; ``*.example.org`` matches any number of labels in front.
+    """
+
+    template: PathTemplate
+    methods: frozenset[str] = frozenset()
+    hosts: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A named rule. Without ``match`` it is reached only by its name in Envoy's configuration."""
+
+    name: str
+    requirement: Requirement
+    match: Match | None = None
+
+    def parameters(self, path: str) -> dict[str, str]:
+        """The template's parameters in a canonical path, decoded; empty if the shapes differ."""
+        if self.match is None:
+            return {}
+        template = self.match.template
+        segments = split(path)
+        return {
+            name: decoded(segments[index])
+            for name, index in template.parameters
+            if index < len(segments)
+        }
+
+
+def ties(routes: Iterable[Route]) -> list[tuple[Route, Route]]:
+    """Pairs of routes of which neither is more specific for some request."""
+    groups: dict[tuple[str | None, tuple[Segment, ...]], list[Route]] = {}
+    for route in routes:
+        if route.match is not None:
+            for host in route.match.hosts or {None}:
+                groups.setdefault((host, route.match.template.segments), []).append(route)
+    found = []
+    for group in groups.values():
+        for one, other in combinations(group, 2):
+            if one.match is None or other.match is None:
+                continue
+            methods, others = one.match.methods, other.match.methods
+            if (not methods and not others) or methods & others:
+                found.append((one, other))
+    return list(dict.fromkeys(found))
+
+
+@dataclass(slots=True)
+class _Node:
+    literals: dict[str, "_Node"] = field(default_factory=dict)
+    one: "_Node | None" = None
+    rest: "_Node | None" = None
+    by_method: dict[str, Route] = field(default_factory=dict)
+    any_method: Route | None = None
+
+    def child(self, segment: Segment) -> "_Node":
+        if segment is Wild.ONE:
+            self.one = self.one or _Node()
+            return self.one
+        if segment is Wild.REST:
+            self.rest = self.rest or _Node()
+            return self.rest
+        return self.literals.setdefault(segment, _Node())
+
+    def route_for(self, method: str) -> Route | None:
+        found = self.by_method.get(method)
+        if found is None and method == "HEAD":
+            found = self.by_method.get("GET")
+        return found or self.any_method
+
+    def find(self, segments: list[str], index: int, method: str) -> Route | None:
+        if index == len(segments):
+            return self.route_for(method)
+        segment = segments[index]
+        literal = self.literals.get(segment)
+        found = literal.find(segments, index + 1, method) if literal else None
+        if found is None and self.one is not None and segment:
+            found = self.one.find(segments, index + 1, method)
+        if found is None and self.rest is not None:
+            found = self.rest.route_for(method)
+        return found
+
+
+class RouteTable:
+    """Finds the route of a request. Built once per configuration."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self._by_name: dict[str, Route] = {}
+        self._hosts: dict[str, _Node] = {}
+        self._any_host = _Node()
+        for route in routes:
+            self._by_name[route.name] = route
+            if route.match is not None:
+                self._insert(route, route.match)
+        self._wildcards = sorted(
+            ((host[1:], node) for host, node in self._hosts.items() if host.startswith("*.")),
+            key=lambda item: -len(item[0]),
+        )
+
+    def named(self, name: str) -> Route | None:
+        """The route of this name."""
+        return self._by_name.get(name)
+
+    def find(self, host: str, path: str, method: str) -> Route | None:
+        """The most specific route.
+
+        Args:
+            host: the request's authority, with or without a port.
+            path: the canonical path.
+            method: the request's method, as it stands.
+        """
+        segments = split(path)
+        for root in self._roots(_without_port(host)):
+            found = root.find(segments, 0, method)
+            if found is not None:
+                return found
+        return None
+
+    def _insert(self, route: Route, match: Match) -> None:
+        roots = [self._hosts.setdefault(host, _Node()) for host in match.hosts] or [self._any_host]
+        for root in roots:
+            node = root
+            for segment in match.template.segments:
+                node = node.child(segment)
+            for method in match.methods:
+                node.by_method[method] = route
+            if not match.methods:
+                node.any_method = route
+
+    def _roots(self, host: str) -> Iterable[_Node]:
+        if self._hosts and host:
+            exact = self._hosts.get(host)
+            if exact is not None:
+                yield exact
+            for suffix, node in self._wildcards:
+                if host.endswith(suffix) and len(host) > len(suffix):
+                    yield node
+        yield self._any_host
+
+
+def _without_port(authority: str) -> str:
+    host = authority.lower()
+    name, colon, port = host.rpartition(":")
+    if colon and port.isdigit():
+        host = name
+    return host.removesuffix(".")

@@ -1,0 +1,76 @@
+"""JSON as RFC 8725 wants it read: one object, each name once, finite numbers, bounded depth."""
+
+import json
+import re
+from typing import Final
+
+MAXIMUM_DEPTH: Final = 32
+
+_STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_BRACKET: Final = re.compile(rb"[\[\]{}]")
+
+
+class StrictJsonError(ValueError):
+    """The bytes are not one strict JSON object. The text says which rule they break."""
+
+
+def load_object(data: bytes) -> dict[str, object]:
+    """Read one JSON object (RFC 8259) under the strict rules of this module.
+
+    Raises:
+        StrictJsonError: not UTF-8, a byte order mark, not an object, a name twice, NaN or an
+            infinity, a lone surrogate, or deeper than 32 levels.
+    """
+    if data.count(b"[") + data.count(b"{") > MAXIMUM_DEPTH and _depth(data) > MAXIMUM_DEPTH:
+        raise StrictJsonError(f"is nested more than {MAXIMUM_DEPTH} levels deep")
+    try:
+        text = data.decode()
+        value = json.loads(
+            text,
+            object_pairs_hook=_distinct,
+            parse_constant=_no_constant,
+            parse_float=_finite,
+        )
+    except StrictJsonError:
+        raise
+    except ValueError as fault:
+        # ValueError also covers UnicodeDecodeError and integers beyond Python's digit limit.
+        raise StrictJsonError("is not UTF-8 JSON") from fault
+    if not isinstance(value, dict):
+        raise StrictJsonError("is not a JSON object")
+    if "\\ud" in text or "\\uD" in text:
+        _no_lone_surrogate(value)
+    return value
+
+
+def _depth(data: bytes) -> int:
+    deepest = depth = 0
+    for bracket in _BRACKET.findall(_STRING.sub(b"", data)):
+        depth += 1 if bracket in b"[{" else -1
+        deepest = max(deepest, depth)
+    return deepest
+
+
+def _distinct(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise StrictJsonError("holds a name twice")
+    return value
+
+
+def _no_constant(_: str) -> object:
+    raise StrictJsonError("holds NaN or an infinity")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if value in (float("inf"), float("-inf")):
+        raise StrictJsonError("holds a number beyond any range")
+    return value
+
+
+def _no_lone_surrogate(value: object) -> None:
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as fault:
+        raise StrictJsonError("holds half of a surrogate pair") from fault

@@ -1,0 +1,286 @@
+"""The value types every layer speaks: a request as we see it, a verified token, a decision.
+
+Everything here is frozen: a value that passed one step cannot change before the next. A verdict
+is one of these values and never an exception.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import NamedTuple
+
+# RFC 6750 §3.1, and what the three codes mean to a client.
+INVALID_REQUEST = "invalid_request"
+INVALID_TOKEN = "invalid_token"  # noqa: S105 - an error code, not a secret
+INSUFFICIENT_SCOPE = "insufficient_scope"
+
+
+class Step(Enum):
+    """The steps of a check, in the order they are taken. Every reason belongs to exactly one."""
+
+    RECEIVE = "the check itself can be carried out"
+    PATH = "the path has one canonical form"
+    ROUTE = "a route of this service matches"
+    CREDENTIAL = "the request carries at most one credential"
+    PARSE = "the token is a well-formed compact JWS"
+    TRUST = "its issuer and type are trusted here"
+    KEY = "its algorithm is allowed and its key is known"
+    SIGNATURE = "the signature holds"
+    CLAIMS = "the claims are valid here and now"
+    POLICY = "the route's rules hold"
+    IDENTITY = "the identity fits into headers"
+
+
+class _Meaning(NamedTuple):
+    step: Step
+    status: int
+    error: str | None
+    sentence: str
+
+
+class Reason(Enum):
+    """Why a request was let through or refused: the closed set behind every log, metric and body.
+
+    Each member is ``(step, HTTP status, OAuth error code, sentence for a person)``. The lower-case
+    name (``label``) is what operators see.
+    """
+
+    # Let through.
+    PUBLIC = _Meaning(Step.ROUTE, 200, None, "The route is public: no credential is looked at.")
+    ANONYMOUS = _Meaning(Step.POLICY, 200, None, "The route accepts requests without a credential.")
+    AUTHORIZED = _Meaning(
+        Step.IDENTITY, 200, None, "The token is valid and the route's rules hold."
+    )
+
+    # The request.
+    UNSAFE_PATH = _Meaning(
+        Step.PATH, 400, INVALID_REQUEST, "The path can be read in more than one way."
+    )
+    NO_ROUTE = _Meaning(Step.ROUTE, 403, None, "No route of this service matches the request.")
+    NO_CREDENTIAL = _Meaning(
+        Step.CREDENTIAL, 401, None, "The route needs a token and the request has none."
+    )
+    UNSUPPORTED_SCHEME = _Meaning(
+        Step.CREDENTIAL,
+        401,
+        None,
+        "The Authorization header uses a scheme that is not accepted here.",
+    )
+    AMBIGUOUS_REQUEST = _Meaning(
+        Step.CREDENTIAL, 400, INVALID_REQUEST, "The request carries more than one credential."
+    )
+
+    # The token.
+    TOKEN_TOO_LARGE = _Meaning(
+        Step.PARSE, 401, INVALID_TOKEN, "The token is larger than this service accepts."
+    )
+    MALFORMED_TOKEN = _Meaning(
+        Step.PARSE, 401, INVALID_TOKEN, "The token is not a well-formed signed JWT."
+    )
+    UNSUPPORTED_CRITICAL_HEADER = _Meaning(
+        Step.PARSE,
+        401,
+        INVALID_TOKEN,
+        "The token demands an extension that is not understood here.",
+    )
+    UNTRUSTED_ISSUER = _Meaning(
+        Step.TRUST, 401, INVALID_TOKEN, "The token's issuer is not trusted here."
+    )
+    WRONG_TOKEN_TYPE = _Meaning(
+        Step.TRUST, 401, INVALID_TOKEN, "The issuer is trusted, but not for tokens of this type."
+    )
+    ALGORITHM_NOT_ALLOWED = _Meaning(
+        Step.KEY,
+        401,
+        INVALID_TOKEN,
+        "The token's algorithm is not allowed for its issuer or its key.",
+    )
+    KEYS_UNAVAILABLE = _Meaning(
+        Step.KEY, 503, None, "The issuer's keys are not available at the moment."
+    )
+    UNKNOWN_KEY = _Meaning(
+        Step.KEY, 401, INVALID_TOKEN, "The token is signed with a key its issuer does not publish."
+    )
+    BAD_SIGNATURE = _Meaning(
+        Step.SIGNATURE, 401, INVALID_TOKEN, "The token's signature does not hold."
+    )
+    INVALID_CLAIM = _Meaning(
+        Step.CLAIMS, 401, INVALID_TOKEN, "A claim of the token is missing or has the wrong form."
+    )
+    EXPIRED = _Meaning(Step.CLAIMS, 401, INVALID_TOKEN, "The token has expired.")
+    NOT_YET_VALID = _Meaning(Step.CLAIMS, 401, INVALID_TOKEN, "The token is not valid yet.")
+    WRONG_AUDIENCE = _Meaning(
+        Step.CLAIMS, 401, INVALID_TOKEN, "The token is meant for another service."
+    )
+    UNTRUSTED_SUBJECT = _Meaning(
+        Step.CLAIMS, 401, INVALID_TOKEN, "The token's subject is not accepted from its issuer."
+    )
+
+    # The rules of the route.
+    TOKEN_KIND_NOT_ACCEPTED = _Meaning(
+        Step.POLICY, 403, None, "The route does not accept tokens of this kind."
+    )
+    INSUFFICIENT_SCOPE = _Meaning(
+        Step.POLICY, 403, INSUFFICIENT_SCOPE, "The token lacks a scope the route needs."
+    )
+    MISSING_ROLE = _Meaning(
+        Step.POLICY, 403, None, "The token carries none of the roles the route accepts."
+    )
+    MISSING_GROUP = _Meaning(
+        Step.POLICY, 403, None, "The token carries none of the groups the route accepts."
+    )
+    CALLER_NOT_ALLOWED = _Meaning(
+        Step.POLICY, 403, None, "The calling workload is not among those the route accepts."
+    )
+    CONDITION_NOT_MET = _Meaning(Step.POLICY, 403, None, "The route's condition does not hold.")
+    CONDITION_FAILED = _Meaning(
+        Step.POLICY, 403, None, "The route's condition could not be evaluated for this request."
+    )
+    IDENTITY_TOO_LARGE = _Meaning(
+        Step.IDENTITY, 403, None, "The token's identity does not fit into the request's headers."
+    )
+
+    # The service.
+    OVERLOADED = _Meaning(
+        Step.RECEIVE, 503, None, "Too many checks at once: this one could not be made in time."
+    )
+    INTERNAL_ERROR = _Meaning(
+        Step.RECEIVE, 500, None, "The check failed inside the authorization service."
+    )
+
+    @property
+    def label(self) -> str:
+        """The name operators see in metrics, logs, metadata, bodies and ``sidecar check``."""
+        return self._name_.lower()
+
+    @property
+    def step(self) -> Step:
+        """The step of the check that this reason ends."""
+        return self._value_.step
+
+    @property
+    def status(self) -> int:
+        """The HTTP status the client gets."""
+        return self._value_.status
+
+    @property
+    def error(self) -> str | None:
+        """The OAuth error code (RFC 6750 §3.1), where there is one for it."""
+        return self._value_.error
+
+    @property
+    def sentence(self) -> str:
+        """One sentence for a person, in characters that RFC 6750 §3 lets a challenge carry."""
+        return self._value_.sentence
+
+
+@dataclass(frozen=True, slots=True)
+class RequestView:
+    """One request as the check sees it: what Envoy passes, nothing derived.
+
+    ``headers`` has one entry per field line, names in lower case, values as the bytes Envoy
+    received. ``path`` is ``:path`` with its query; empty for a CONNECT without one. ``principal``
+    is the peer identity Envoy took from the client certificate, empty without mTLS. ``route`` is
+    the route's name where Envoy's per-route configuration gives one.
+    """
+
+    method: str
+    path: str
+    host: str
+    headers: tuple[tuple[str, bytes], ...]
+    principal: str = ""
+    route: str | None = None
+
+    def values(self, name: str) -> list[bytes]:
+        """Every value of the header ``name`` (lower case), one per field line."""
+        return [value for key, value in self.headers if key == name]
+
+
+class TokenKind(Enum):
+    """What a token is for. A route accepts kinds, and kinds never mix."""
+
+    REQUEST = "request"
+    WORKLOAD = "workload"
+    EXTERNAL = "external"
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedToken:
+    """A token whose signature, dates, audience and type all held. Only ``check.claims`` makes one.
+
+    ``trust`` is the name of the configured trust entry, ``fingerprint`` the first 16 hex digits of
+    the token's SHA-256: the only form in which a token may be named anywhere.
+    """
+
+    trust: str
+    kind: TokenKind
+    issuer: str
+    subject: str
+    claims: Mapping[str, object]
+    scopes: frozenset[str]
+    roles: frozenset[str]
+    groups: frozenset[str]
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderChanges:
+    """What happens to the headers of a request that goes on to the service.
+
+    A name is never in both: ``overwrite`` replaces every value the client sent, ``remove`` takes
+    the header away altogether. Names are in lower case, values are printable ASCII.
+    """
+
+    overwrite: tuple[tuple[str, str], ...] = ()
+    remove: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Deny:
+    """The request stops here.
+
+    ``detail`` says more than the reason's sentence, in words of our own and of the configuration:
+    nothing a client sent is ever part of it. ``scopes`` are those the route needs, for the
+    challenge of an ``insufficient_scope``. ``fingerprint`` names the token that was looked at,
+    empty where there was none; ``token`` is there only once it was verified.
+    """
+
+    reason: Reason
+    route: str | None = None
+    detail: str = ""
+    fingerprint: str = ""
+    token: VerifiedToken | None = None
+    scopes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Allow:
+    """The request goes on to the service.
+
+    ``would_deny`` is set in shadow mode alone: the denial that was decided and not carried out.
+    """
+
+    reason: Reason
+    route: str | None
+    headers: HeaderChanges
+    token: VerifiedToken | None = None
+    would_deny: Deny | None = None
+
+
+Decision = Allow | Deny
+
+
+@dataclass(frozen=True, slots=True)
+class KeyNeeded:
+    """The check cannot go on: the token names a key that is not in the snapshot.
+
+    The shell around the pipeline has the keys of ``trust`` fetched once more, shared between all
+    who wait, and runs the check again. ``unknown`` is the verdict when a fetch begun after this
+    value was made came back without the key, ``unavailable`` the one when no such fetch came back
+    in time.
+    """
+
+    trust: str
+    kid: str
+    unknown: Deny
+    unavailable: Deny

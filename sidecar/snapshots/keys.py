@@ -1,0 +1,92 @@
+"""The public keys of every trusted issuer, as one immutable snapshot."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+
+PublicKey = EllipticCurvePublicKey | Ed25519PublicKey | RSAPublicKey
+
+MINIMUM_RSA_BITS: Final = 2048  # RFC 7518 §3.3
+MAXIMUM_CANDIDATES: Final = 4
+
+_RSA: Final = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"})
+_EC_BY_CURVE: Final = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
+# RFC 9864 names per curve what RFC 8037 calls EdDSA: for this curve, one algorithm with two names.
+ED25519_NAMES: Final = frozenset({"EdDSA", "Ed25519"})
+SUPPORTED_ALGORITHMS: Final = _RSA | frozenset(_EC_BY_CURVE.values()) | ED25519_NAMES
+
+
+def algorithms_for(key: PublicKey) -> frozenset[str]:
+    """The JWS algorithms a key can be used with (RFC 7518 §3.1, RFC 8037 §3.1, RFC 9864).
+
+    Empty for a key that must not be used at all: an RSA key below 2,048 bits, another curve.
+    """
+    if isinstance(key, RSAPublicKey):
+        return _RSA if key.key_size >= MINIMUM_RSA_BITS else frozenset()
+    if isinstance(key, EllipticCurvePublicKey):
+        name = _EC_BY_CURVE.get(key.curve.name)
+        return frozenset({name}) if name else frozenset()
+    return ED25519_NAMES
+
+
+@dataclass(frozen=True, slots=True)
+class VerificationKey:
+    """One public key of one issuer, and the algorithms it may verify.
+
+    ``thumbprint`` is the RFC 7638 SHA-256 thumbprint in base64url. Two keys are equal when kid,
+    thumbprint and algorithms are: what is remembered about a token holds on to nothing else.
+    """
+
+    kid: str | None
+    thumbprint: str
+    algorithms: frozenset[str]
+    public_key: PublicKey = field(compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class KeySet:
+    """The keys of one trust entry, and until when (Unix seconds) they may be relied upon."""
+
+    keys: frozenset[VerificationKey]
+    usable_until: float
+    by_kid: Mapping[str | None, tuple[VerificationKey, ...]] = field(compare=False, repr=False)
+
+    @classmethod
+    def of(cls, keys: tuple[VerificationKey, ...], usable_until: float) -> "KeySet":
+        """A key set indexed by kid; keys without a kid stand under ``None``."""
+        by_kid: dict[str | None, tuple[VerificationKey, ...]] = {}
+        for key in keys:
+            by_kid[key.kid] = (*by_kid.get(key.kid, ()), key)
+        return cls(frozenset(keys), usable_until, by_kid)
+
+    def knows(self, kid: str) -> bool:
+        """Whether any key carries this kid."""
+        return kid in self.by_kid
+
+    def candidates(self, kid: str | None, algorithm: str) -> tuple[VerificationKey, ...]:
+        """The keys to try, at most four: those with this kid, else those that carry none.
+
+        A token without a kid may be signed by any key of its issuer.
+        """
+        if kid is None:
+            pool = tuple(key for keys in self.by_kid.values() for key in keys)
+        else:
+            pool = self.by_kid.get(kid) or self.by_kid.get(None, ())
+        fitting = tuple(key for key in pool if algorithm in key.algorithms)
+        return fitting[:MAXIMUM_CANDIDATES]
+
+
+@dataclass(frozen=True, slots=True)
+class KeySnapshot:
+    """Every trust entry's key set by the entry's name. An entry never fetched is absent."""
+
+    sets: Mapping[str, KeySet] = field(default_factory=dict)
+
+    def usable(self, trust: str, now: float) -> KeySet | None:
+        """The key set of a trust entry, or None when it was never fetched or is too old."""
+        keys = self.sets.get(trust)
+        return keys if keys is not None and now < keys.usable_until else None
