@@ -17,7 +17,8 @@ class KeySettings:
 
     ``refresh`` is the time between two regular fetches, ``cooldown`` the least time between two
     fetches for unknown kids, ``max_stale`` how long the last good keys serve when no fetch
-    succeeds, ``timeout`` bounds one fetch.
+    succeeds, ``timeout`` bounds one fetch. At most ``maximum_waiters`` checks wait at once for
+    an unknown kid; the next one is told to come back later.
     """
 
     trust: str
@@ -26,3 +27,4 @@ class KeySettings:
     cooldown: float = 1.0
     max_stale: float = 86400.0
     timeout: float = 10.0
+    maximum_waiters: int = 64

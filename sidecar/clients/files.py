@@ -1,0 +1,75 @@
+"""Reading files that other programs replace: never half of one, never more than a limit.
+
+Kubernetes swaps a symbolic link, which is atomic; editors and scripts write in place, which is
+not. A file is therefore believed only once it has been left alone for a moment.
+"""
+
+import asyncio
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from sidecar.errors import SourceFault
+
+SETTLED_AFTER: Final = 0.05
+_PATIENCE: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """What tells one state of a file from another, its target included where it is a link."""
+
+    device: int
+    inode: int
+    size: int
+    modified_ns: int
+
+
+def version(path: Path) -> Version | None:
+    """The file's present state; None when there is none that can be looked at."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return Version(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+def read(path: Path, maximum_bytes: int) -> bytes:
+    """The file's bytes.
+
+    Raises:
+        SourceFault: it cannot be read, is not a regular file, or is larger than ``maximum_bytes``.
+    """
+    try:
+        # Without O_NONBLOCK a named pipe in the file's place would hold the reader for ever.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(descriptor, "rb") as file:
+            data = file.read(maximum_bytes + 1)
+    except OSError as fault:
+        raise SourceFault(f"{path} cannot be read: {fault.strerror}") from fault
+    if len(data) > maximum_bytes:
+        raise SourceFault(f"{path} is larger than {maximum_bytes} bytes")
+    return data
+
+
+async def read_settled(path: Path, maximum_bytes: int) -> tuple[bytes, Version]:
+    """The file's bytes once nobody is writing to it any more, and the version they belong to.
+
+    Raises:
+        SourceFault: as ``read``, or it went on changing for a second.
+    """
+    for _ in range(_PATIENCE):
+        before = version(path)
+        data = await asyncio.to_thread(read, path, maximum_bytes)
+        if before is not None and before == version(path) and _age(before) >= SETTLED_AFTER:
+            return data, before
+        await asyncio.sleep(SETTLED_AFTER)
+    raise SourceFault(f"{path} keeps changing while it is read")
+
+
+def _age(state: Version) -> float:
+    """Seconds since the last write; a date in the future counts as long ago."""
+    age = time.time() - state.modified_ns / 1e9
+    return age if age >= 0 else SETTLED_AFTER

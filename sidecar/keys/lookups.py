@@ -1,0 +1,59 @@
+"""Checks that wait for a key: who they are, and what a finished fetch means for each of them.
+
+A token may be refused for its key only when a fetch that *began after the token was seen* came
+back without it (design: no wrong 401 during a rotation). Everybody who waits shares one fetch.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from hashlib import sha256
+from typing import Final
+
+REMEMBERED_ABSENT: Final = 10_000
+
+
+class Outcome(Enum):
+    """How the look-up of a kid ended."""
+
+    FOUND = "found"
+    ABSENT = "absent"
+    UNAVAILABLE = "unavailable"
+
+
+Done = Callable[[Outcome], None]
+
+
+@dataclass(eq=False, slots=True)
+class Waiter:
+    """One check that waits. ``since`` is when it began to, on the caller's clock."""
+
+    kid: str
+    since: float
+    done: Done
+
+
+class AbsentKids:
+    """Kids that a fetch came back without. Held as hashes: a kid is the client's to choose."""
+
+    def __init__(self, limit: int = REMEMBERED_ABSENT) -> None:
+        self._limit = limit
+        self._digests: OrderedDict[bytes, None] = OrderedDict()
+
+    def __contains__(self, kid: str) -> bool:
+        return _digest(kid) in self._digests
+
+    def add(self, kid: str) -> None:
+        """Remember a kid; the one remembered for longest makes room for it."""
+        self._digests[_digest(kid)] = None
+        if len(self._digests) > self._limit:
+            self._digests.popitem(last=False)
+
+    def clear(self) -> None:
+        """Forget all: the keys have changed."""
+        self._digests.clear()
+
+
+def _digest(kid: str) -> bytes:
+    return sha256(kid.encode(errors="surrogatepass")).digest()[:16]

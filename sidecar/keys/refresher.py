@@ -1,0 +1,221 @@
+"""Keeps the keys of one trust entry fresh, and lets checks wait for a key not yet known.
+
+Runs on the event loop, beside the checks. The last good keys serve until a fetch succeeds or they
+are too old; a failed fetch changes nothing but a counter.
+"""
+
+import asyncio
+import contextlib
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from sidecar.errors import SourceFault
+from sidecar.keys.lookups import AbsentKids, Done, Outcome, Waiter
+from sidecar.keys.settings import KeySettings
+from sidecar.keys.sources import KeySource
+from sidecar.snapshots.keys import KeySet, VerificationKey
+
+_log = logging.getLogger(__name__)
+
+_JITTER: Final = 0.1
+_FIRST_RETRY: Final = 1.0
+
+
+class RefreshObserver(Protocol):
+    """Told what happens to the keys of a trust entry."""
+
+    def refreshed(self, trust: str, keys: int, now: float) -> None:
+        """A fetch brought this many keys, at ``now`` (Unix seconds)."""
+        ...
+
+    def refresh_failed(self, trust: str, problem: str) -> None:
+        """A fetch failed; the keys known so far stay in use."""
+        ...
+
+    def looked_up(self, trust: str, result: str) -> None:
+        """A check waited for an unknown kid, and how that ended (an ``Outcome``)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RefresherStatus:
+    """How a trust entry's keys are doing, for people. Times are Unix seconds."""
+
+    trust: str
+    source: str
+    kids: tuple[str, ...]
+    last_success: float | None
+    last_error: str | None
+    next_refresh: float | None
+
+
+class Refresher:
+    """Fetches one trust entry's keys regularly, and at once for an unknown kid.
+
+    ``publish`` gets each good key set. ``lookup`` may be called from any thread; everything else
+    belongs to the event loop.
+    """
+
+    def __init__(
+        self,
+        settings: KeySettings,
+        source: KeySource,
+        publish: Callable[[str, KeySet], None],
+        observer: RefreshObserver,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._settings = settings
+        self._source = source
+        self._publish = publish
+        self._observer = observer
+        self._clock = clock
+        self._loop = asyncio.get_running_loop()
+        self._wake = asyncio.Event()
+        self._tried = asyncio.Event()
+        self._failures = 0
+        self._last_success: float | None = None
+        self._last_error: str | None = None
+        self._next_refresh: float | None = None
+        # Shared with the threads that look up.
+        self._lock = threading.Lock()
+        self._keys: KeySet | None = None
+        self._absent = AbsentKids()
+        self._waiters: list[Waiter] = []
+        self._fetch_begun = float("-inf")
+        self._fetching = False
+
+    async def first_fetch(self) -> None:
+        """Return once the source has been tried, with whatever result."""
+        await self._tried.wait()
+
+    async def run(self) -> None:
+        """Fetch now and from then on, until cancelled."""
+        try:
+            while True:
+                await self._fetch()
+                self._tried.set()
+                await self._pause()
+        finally:
+            self._release(lambda _: True, Outcome.UNAVAILABLE)
+
+    def lookup(self, kid: str, timeout: float, done: Done) -> None:
+        """Find out whether a fetch brings this kid, and call ``done`` once, from any thread.
+
+        Args:
+            kid: the token's, not among the keys known.
+            timeout: seconds until the answer is ``UNAVAILABLE``.
+            done: gets the outcome, on this thread or on the event loop's.
+        """
+        waiter = Waiter(kid, self._clock(), done)
+        with self._lock:
+            outcome = self._known(waiter, timeout)
+            if outcome is None:
+                self._waiters.append(waiter)
+        if outcome is None:
+            self._loop.call_soon_threadsafe(self._wait, waiter, timeout)
+        else:
+            self._observer.looked_up(self._settings.trust, outcome.value)
+            done(outcome)
+
+    def status(self) -> RefresherStatus:
+        """How the keys are doing at this moment."""
+        keys = self._keys.keys if self._keys else frozenset()
+        return RefresherStatus(
+            trust=self._settings.trust,
+            source=str(self._source),
+            kids=tuple(sorted(key.kid or f"(thumbprint) {key.thumbprint}" for key in keys)),
+            last_success=self._last_success,
+            last_error=self._last_error,
+            next_refresh=self._next_refresh,
+        )
+
+    def _known(self, waiter: Waiter, timeout: float) -> Outcome | None:
+        """The outcome where there is no need to wait, or no use in it."""
+        if self._keys is not None and self._keys.knows(waiter.kid):
+            return Outcome.FOUND
+        next_fetch = self._fetch_begun + self._settings.cooldown
+        if waiter.kid in self._absent and waiter.since < next_fetch:
+            return Outcome.ABSENT
+        if len(self._waiters) >= self._settings.maximum_waiters:
+            return Outcome.UNAVAILABLE
+        if not self._fetching and next_fetch > waiter.since + timeout:
+            return Outcome.UNAVAILABLE
+        return None
+
+    def _wait(self, waiter: Waiter, timeout: float) -> None:
+        self._wake.set()
+        self._loop.call_later(
+            timeout, self._release, lambda other: other is waiter, Outcome.UNAVAILABLE
+        )
+
+    async def _pause(self) -> None:
+        """Sleep until the next regular fetch, or the end of the cooldown when a check needs one."""
+        regular = self._settings.refresh
+        if self._failures:
+            backoff = _FIRST_RETRY * 2 ** min(self._failures - 1, 10)
+            regular = min(regular, backoff)
+        regular *= 1 + random.uniform(-_JITTER, _JITTER)  # noqa: S311 - spreads load, hides nothing
+        self._next_refresh = self._clock() + regular
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(regular):
+                if not self._waiters:
+                    self._wake.clear()
+                    await self._wake.wait()
+                cooldown = self._fetch_begun + self._settings.cooldown - self._clock()
+                await asyncio.sleep(max(0.0, cooldown))
+
+    async def _fetch(self) -> None:
+        with self._lock:
+            self._fetching = True
+            self._fetch_begun = begun = self._clock()
+        try:
+            async with asyncio.timeout(self._settings.timeout):
+                keys = await self._source.fetch()
+        except (SourceFault, TimeoutError) as fault:
+            self._failed(str(fault) or f"no answer within {self._settings.timeout:g} s")
+        except Exception:
+            # A bug in a source must not end the refreshing: the last good keys go on serving.
+            _log.exception("fetching the keys of %s failed unexpectedly", self._settings.trust)
+            self._failed("internal error; the log has its stack trace")
+        else:
+            self._succeeded(keys, begun)
+        finally:
+            with self._lock:
+                self._fetching = False
+
+    def _succeeded(self, keys: tuple[VerificationKey, ...], begun: float) -> None:
+        now = self._clock()
+        key_set = KeySet.of(keys, usable_until=now + self._settings.max_stale)
+        # Published before anybody is told: who asks again must find it.
+        self._publish(self._settings.trust, key_set)
+        with self._lock:
+            if self._keys is None or self._keys.keys != key_set.keys:
+                self._absent.clear()
+            self._keys = key_set
+            for waiter in self._waiters:
+                if waiter.since <= begun and not key_set.knows(waiter.kid):
+                    self._absent.add(waiter.kid)
+        self._failures, self._last_error, self._last_success = 0, None, now
+        self._observer.refreshed(self._settings.trust, len(keys), now)
+        self._release(lambda waiter: key_set.knows(waiter.kid), Outcome.FOUND)
+        self._release(lambda waiter: waiter.since <= begun, Outcome.ABSENT)
+
+    def _failed(self, problem: str) -> None:
+        self._failures += 1
+        self._last_error = problem
+        self._observer.refresh_failed(self._settings.trust, problem)
+
+    def _release(self, which: Callable[[Waiter], bool], outcome: Outcome) -> None:
+        """Answer the waiters that ``which`` picks. Each is answered once: it is taken out first."""
+        with self._lock:
+            released = [waiter for waiter in self._waiters if which(waiter)]
+            self._waiters = [waiter for waiter in self._waiters if not which(waiter)]
+        for waiter in released:
+            self._observer.looked_up(self._settings.trust, outcome.value)
+            waiter.done(outcome)
