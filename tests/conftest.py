@@ -1,0 +1,50 @@
+"""Options, markers and fixtures that every kind of test may use."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.envoy import binary
+from tests.support.ports import socket_directory as new_socket_directory
+
+# The release that tests use unless they are about every release.
+ENVOY_VERSION = "1.40.0"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--envoy-versions",
+        default=ENVOY_VERSION,
+        help="the Envoy releases on which the tests marked every_envoy run, separated by spaces",
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test that uses Envoy on one release, or on all that are asked for."""
+    if "envoy_version" in metafunc.fixturenames:
+        every = metafunc.definition.get_closest_marker("every_envoy")
+        versions = (
+            metafunc.config.getoption("--envoy-versions").split() if every else [ENVOY_VERSION]
+        )
+        metafunc.parametrize("envoy_version", versions, indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
+def envoy_version(request: pytest.FixtureRequest) -> str:
+    """A release of Envoy that is installed."""
+    version: str = request.param
+    if not binary(version).exists():
+        missing = f"Envoy {version} is missing: run `make .envoy/{version}`"
+        if os.environ.get("CI"):
+            pytest.fail(missing)
+        pytest.skip(missing)
+    return version
+
+
+@pytest.fixture
+def socket_directory() -> Iterator[Path]:
+    """A directory whose name is short enough for Unix sockets."""
+    with new_socket_directory() as directory:
+        yield directory

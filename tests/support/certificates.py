@@ -1,0 +1,77 @@
+"""A throw-away certificate authority for mTLS."""
+
+import ssl
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+_BEFORE = datetime.now(UTC) - timedelta(minutes=5)
+_AFTER = datetime.now(UTC) + timedelta(days=1)
+
+
+class CertificateAuthority:
+    """Issues certificates into ``directory``; ``ca.crt`` there is its own."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.certificate_file = directory / "ca.crt"
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = _common_name("test CA")
+        certificate = (
+            self._builder(self._name, self._key)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .sign(self._key, hashes.SHA256())
+        )
+        self.certificate_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+
+    def issue(self, name: str, *, uri: str | None = None, dns: str | None = None) -> None:
+        """Write ``name.crt`` and ``name.key``, with the alternative names that are given."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        names: list[x509.GeneralName] = []
+        if uri:
+            names.append(x509.UniformResourceIdentifier(uri))
+        if dns:
+            names.append(x509.DNSName(dns))
+        certificate = (
+            self._builder(_common_name(name), key)
+            .add_extension(x509.SubjectAlternativeName(names), critical=False)
+            .sign(self._key, hashes.SHA256())
+        )
+        (self.directory / f"{name}.crt").write_bytes(
+            certificate.public_bytes(serialization.Encoding.PEM)
+        )
+        (self.directory / f"{name}.key").write_bytes(
+            key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            )
+        )
+
+    def client_context(self, name: str | None = None) -> ssl.SSLContext:
+        """For a client that trusts this CA alone and shows the certificate ``name``, if any."""
+        context = ssl.create_default_context(cafile=str(self.certificate_file))
+        if name:
+            context.load_cert_chain(self.directory / f"{name}.crt", self.directory / f"{name}.key")
+        return context
+
+    def _builder(
+        self, subject: x509.Name, key: ec.EllipticCurvePrivateKey
+    ) -> x509.CertificateBuilder:
+        return (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(self._name)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(_BEFORE)
+            .not_valid_after(_AFTER)
+        )
+
+
+def _common_name(name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])

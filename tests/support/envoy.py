@@ -1,0 +1,178 @@
+"""A real Envoy that runs a configuration we ship, moved to addresses of the test's own."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any, Self
+
+from ruamel.yaml import YAML
+
+from tests.support import http1
+from tests.support.http1 import Address, Field, Response
+from tests.support.ports import LOOPBACK
+from tests.support.processes import Child, eventually
+
+Json = Any
+
+ROOT = Path(__file__).parents[2]
+PLAIN = ROOT / "envoy" / "sidecar.yaml"
+MTLS = ROOT / "envoy" / "sidecar-mtls.yaml"
+
+
+def binary(version: str) -> Path:
+    return ROOT / ".envoy" / version / "envoy" / "_bin" / "envoy"
+
+
+def load(template: Path) -> Json:
+    return YAML(typ="safe").load(template)
+
+
+def http_connection_manager(configuration: Json) -> Json:
+    (listener,) = configuration["static_resources"]["listeners"]
+    (chain,) = listener["filter_chains"]
+    (network_filter,) = chain["filters"]
+    return network_filter["typed_config"]
+
+
+def http_filter(configuration: Json, name: str) -> Json:
+    for http_filter in http_connection_manager(configuration)["http_filters"]:
+        if http_filter["name"] == f"envoy.filters.http.{name}":
+            return http_filter["typed_config"]
+    raise LookupError(name)
+
+
+def cluster(configuration: Json, name: str) -> Json:
+    for candidate in configuration["static_resources"]["clusters"]:
+        if candidate["name"] == name:
+            return candidate
+    raise LookupError(name)
+
+
+def move(
+    configuration: Json,
+    *,
+    authz: Path,
+    application: Address,
+    application_grpc: Address | None = None,
+    certificates: Path | None = None,
+) -> None:
+    """Change the addresses and nothing else: Envoy picks its own ports, ``certificates`` holds
+    the files the listener reads."""
+    configuration["admin"]["address"] = _socket_address((LOOPBACK, 0))
+    (listener,) = configuration["static_resources"]["listeners"]
+    listener["address"] = _socket_address((LOOPBACK, 0))
+    for name, address in {
+        "sidecar": {"pipe": {"path": str(authz)}},
+        "application": _socket_address(application),
+        "application-grpc": _socket_address(application_grpc or application),
+    }.items():
+        (locality,) = cluster(configuration, name)["load_assignment"]["endpoints"]
+        (endpoint,) = locality["lb_endpoints"]
+        endpoint["endpoint"]["address"] = address
+    if certificates:
+        tls = listener["filter_chains"][0]["transport_socket"]["typed_config"]["common_tls_context"]
+        (pair,) = tls["tls_certificates"]
+        for file in (
+            pair["certificate_chain"],
+            pair["private_key"],
+            tls["validation_context"]["trusted_ca"],
+        ):
+            file["filename"] = str(certificates / Path(file["filename"]).name)
+
+
+def validate(configuration: Json, version: str, directory: Path) -> str:
+    """Run ``envoy --mode validate``; return what it warns of. Fails if it is refused."""
+    file = directory / "envoy.json"
+    file.write_text(json.dumps(configuration))
+    command = [str(binary(version)), "--mode", "validate", "-l", "warning", "-c", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+class Envoy:
+    """Envoy for the length of a ``with`` block."""
+
+    def __init__(
+        self, version: str, configuration: Json, directory: Path, *, concurrency: int = 1
+    ) -> None:
+        self.version = version
+        file = directory / "envoy.json"
+        file.write_text(json.dumps(configuration))
+        self._admin_file = directory / "admin"
+        self.process = Child(
+            [
+                str(binary(version)),
+                *("-c", str(file)),
+                *("--concurrency", str(concurrency)),
+                *("--admin-address-path", str(self._admin_file)),
+                *("--file-flush-interval-msec", "20"),
+                *("--log-level", "warning"),
+                # Another Envoy of the same tests would be taken for this one's predecessor.
+                "--disable-hot-restart",
+            ],
+            directory,
+        )
+
+    def __enter__(self) -> Self:
+        try:
+            self.process.wait_until(self._ready)
+        except BaseException:
+            self.process.stop()
+            raise
+        (listener,) = json.loads(self.admin("/listeners?format=json").body)["listener_statuses"]
+        self.address: Address = _address(listener["local_address"]["socket_address"])
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.stop()
+
+    @property
+    def url(self) -> str:
+        host, port = self.address
+        return f"http://{host}:{port}"
+
+    def request(
+        self,
+        method: str = "GET",
+        target: str | bytes = "/",
+        headers: tuple[Field, ...] = (),
+        body: bytes = b"",
+    ) -> Response:
+        return http1.request(self.address, method, target, headers, body)
+
+    def admin(self, target: str, method: str = "GET") -> Response:
+        host, _, port = self._admin_file.read_text().rpartition(":")
+        return http1.request((host, int(port)), method, target)
+
+    def stats(self) -> dict[str, int]:
+        """Every counter and gauge, by name."""
+        listed = self.admin("/stats?format=json&type=Counters").json()["stats"]
+        listed += self.admin("/stats?format=json&type=Gauges").json()["stats"]
+        return {stat["name"]: stat["value"] for stat in listed}
+
+    def access_log(self, request_id: str) -> dict[str, Any]:
+        """The one line about this ``x-request-id``, waited for."""
+
+        def written() -> list[dict[str, Any]]:
+            entries = [json.loads(line) for line in self.process.stdout()]
+            return [entry for entry in entries if entry["request_id"] == request_id]
+
+        (entry,) = eventually(written)
+        return entry
+
+    def _ready(self) -> bool:
+        try:
+            return self.admin("/ready").status == 200
+        except (OSError, ValueError):
+            # Not listening yet, or the file with its address is still empty.
+            return False
+
+
+def _socket_address(address: Address) -> dict[str, Json]:
+    host, port = address
+    return {"socket_address": {"address": host, "port_value": port}}
+
+
+def _address(socket_address: Json) -> Address:
+    return socket_address["address"], socket_address["port_value"]

@@ -1,0 +1,108 @@
+"""Child processes of a test: started, waited for, stopped by pid, gone when the tests are gone."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+T = TypeVar("T")
+
+POLL_INTERVAL = 0.02
+
+
+def eventually(probe: Callable[[], T], *, within: float = 10.0) -> T:
+    """Return the first truthy value of ``probe``; fail without one for ``within`` seconds."""
+    deadline = time.monotonic() + within
+    while not (value := probe()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"still {value!r} after {within} s: {probe}")
+        time.sleep(POLL_INTERVAL)
+    return value
+
+
+class Child:
+    """A program that runs for the length of a ``with`` block, its output kept in files."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        directory: Path,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        """Start ``command``; ``stdout`` and ``stderr`` are written to ``directory``."""
+        self.command = command
+        self._stdout = directory / "stdout"
+        self._stderr = directory / "stderr"
+        with self._stdout.open("wb") as stdout, self._stderr.open("wb") as stderr:
+            self._process = subprocess.Popen(
+                # The kernel kills it with us, however we end.
+                ["setpriv", "--pdeathsig", "KILL", *command],  # noqa: S607 - where util-linux put it
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=stderr,
+                env={**os.environ, **(environment or {})},
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        return self._process.poll() is None
+
+    def stdout(self) -> list[str]:
+        """The complete lines written so far."""
+        return _lines(self._stdout)
+
+    def stderr(self) -> list[str]:
+        """The complete lines written so far."""
+        return _lines(self._stderr)
+
+    def wait_until(self, ready: Callable[[], bool], *, within: float = 20.0) -> None:
+        """Poll until ``ready``; fail with the output if the program ends or the time is over."""
+        try:
+            eventually(lambda: ready() or not self.running, within=within)
+        except AssertionError as error:
+            raise AssertionError(f"not ready after {within} s: {self._report()}") from error
+        if not self.running:
+            raise AssertionError(f"ended with {self._process.returncode}: {self._report()}")
+
+    def signal(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    def wait(self, *, within: float = 10.0) -> int:
+        """Wait for the program to end by itself and return its exit code."""
+        return self._process.wait(within)
+
+    def stop(self, *, within: float = 10.0) -> int:
+        """SIGTERM, then SIGKILL when that did not help. Return the exit code."""
+        if self.running:
+            self.signal(signal.SIGTERM)
+        try:
+            return self.wait(within=within)
+        except subprocess.TimeoutExpired:
+            self.signal(signal.SIGKILL)
+            return self.wait()
+
+    def _report(self) -> str:
+        return "\n".join([" ".join(self.command), *self.stdout()[-20:], *self.stderr()[-40:]])
+
+
+def _lines(file: Path) -> list[str]:
+    return file.read_text(errors="replace").split("\n")[:-1]

@@ -1,0 +1,109 @@
+"""The sidecar as its users run it: `sidecar serve` in a process of its own, on a real socket."""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from prometheus_client.parser import text_string_to_metric_families
+from ruamel.yaml import YAML
+
+from tests.support import http1
+from tests.support.http1 import Response
+from tests.support.ports import LOOPBACK, free_port
+from tests.support.processes import Child
+
+Json = dict[str, Any]
+
+SERVE = (sys.executable, "-m", "sidecar")
+
+
+class SidecarProcess:
+    """A sidecar for the length of a ``with`` block, ready when the block begins.
+
+    ``directory`` gets its configuration and its output, ``socket_directory`` (short, see
+    ``tests.support.ports``) its socket. ``command`` is what stands before ``serve``.
+    """
+
+    def __init__(
+        self,
+        configuration: Mapping[str, object],
+        directory: Path,
+        socket_directory: Path,
+        *,
+        command: Sequence[str] = SERVE,
+    ) -> None:
+        self.socket = socket_directory / "authz.sock"
+        self.configuration_file = directory / "sidecar.yaml"
+        self._metrics_port = free_port()
+        self._admin_port = free_port()
+        self._command = command
+        self._directory = directory
+        self.configure(configuration)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.stop()
+
+    def start(self) -> None:
+        """Start the program, or start it anew, and wait until it is ready."""
+        self.process = Child(
+            [*self._command, "serve", "-c", str(self.configuration_file)], self._directory
+        )
+        try:
+            self.process.wait_until(self.ready)
+        except BaseException:
+            self.process.stop()
+            raise
+
+    def configure(self, configuration: Mapping[str, object]) -> None:
+        """Replace the configuration file at one stroke; the listeners are added to it."""
+        listen = {
+            "authz": f"unix:{self.socket}",
+            "metrics": f"{LOOPBACK}:{self._metrics_port}",
+            "admin": f"{LOOPBACK}:{self._admin_port}",
+        }
+        replacement = self.configuration_file.with_suffix(".new")
+        with replacement.open("w") as file:
+            YAML(typ="safe").dump({"role": "sidecar", "listen": listen, **configuration}, file)
+        replacement.replace(self.configuration_file)
+
+    def ready(self) -> bool:
+        """What the kubelet's readiness probe sees."""
+        try:
+            return self.get("/readyz").status == 200
+        except OSError:
+            return False
+
+    def get(self, target: str) -> Response:
+        """From the listener that Prometheus and the kubelet use."""
+        return http1.request((LOOPBACK, self._metrics_port), target=target)
+
+    def admin(self, target: str) -> Response:
+        """From the listener for people."""
+        return http1.request((LOOPBACK, self._admin_port), target=target)
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum of a metric's samples whose labels include ``labels``; 0 when there is none."""
+        return sum(
+            sample.value
+            for family in text_string_to_metric_families(self.get("/metrics").body.decode())
+            for sample in family.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        )
+
+    def log(self) -> list[Json]:
+        """Its log lines, on whichever stream they are."""
+        lines = self.process.stdout() + self.process.stderr()
+        return [json.loads(line) for line in lines if line.startswith("{")]
+
+
+def write_json(file: Path, document: object) -> None:
+    """Replace ``file`` at one stroke, as Kubernetes does."""
+    replacement = file.with_suffix(".new")
+    replacement.write_text(json.dumps(document))
+    replacement.replace(file)
