@@ -6,7 +6,9 @@ from typing import Final
 
 MAXIMUM_DEPTH: Final = 32
 
-_STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+# A string without its closing quote runs to the end: tried again from every quote inside it, it
+# would cost quadratic time.
+_STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"?', re.DOTALL)
 _BRACKET: Final = re.compile(rb"[\[\]{}]")
 
 
