@@ -88,8 +88,9 @@ def parse(token: str, maximum_bytes: int) -> UnverifiedToken | Refusal:
         return _malformed("its header has no algorithm")
     if "kid" in header and not isinstance(kid, str):
         return _malformed("its key id is not a string")
-    if "typ" in header and not isinstance(type_, str):
-        return _malformed("its type is not a string")
+    # ASCII alone: lower-casing turns some other characters into ASCII letters (U+212A into k).
+    if "typ" in header and not (isinstance(type_, str) and type_.isascii()):
+        return _malformed("its type is not an ASCII string")
     try:
         claims = load_object(payload)
     except StrictJsonError as fault:
