@@ -66,7 +66,8 @@ def cookie_pairs(lines: list[bytes]) -> list[tuple[bytes, bytes]]:
         for part in line.split(b";"):
             name, equals, value = part.strip(b" \t").partition(b"=")
             if equals:
-                pairs.append((name, value))
+                # Servers trim the name: "token =…" is the cookie "token" to them.
+                pairs.append((name.rstrip(), value))
     return pairs
 
 
