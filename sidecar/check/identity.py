@@ -1,7 +1,8 @@
 """From verified claims to the headers a service reads, and the headers no client may send.
 
 Strip first, then set: every header owned here is overwritten or removed on every outcome that
-reaches the service, and so is every received spelling that a service might read as one of them.
+reaches the service, and so is every received spelling that a service might read as one of them
+(CGI and its descendants write both ``-`` and ``_`` as ``_``).
 """
 
 import json
@@ -11,12 +12,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from sidecar.check.claims import find
-from sidecar.check.extract import CookieSource, Credential, cookie_pairs
+from sidecar.check.extract import CookieSource, Credential, TokenSource, cookie_pairs
 from sidecar.check.refusal import Refusal
 from sidecar.check.trust import ClaimPath
 from sidecar.model import HeaderChanges, Reason, RequestView, VerifiedToken
 
-_ENCODED: Final = re.compile(r"[^ -~]|[%,]|^ +| +$")
+# The look-behind begins a run of spaces at its first only: a long run inside a value would
+# otherwise be tried from each of its spaces.
+_ENCODED: Final = re.compile(r"[^ -~]|[%,]|^ +|(?<! ) +$")
 _PRINTABLE: Final = re.compile(rb"[ -~]*")
 
 
@@ -36,50 +39,44 @@ class IdentitySettings:
 
 
 class IdentityHeaders:
-    """Computes the header changes of a request that goes on to the service."""
+    """Computes the header changes of a request that goes on to the service.
 
-    def __init__(self, settings: IdentitySettings) -> None:
+    ``token_headers`` are the headers a token is taken from. They stay, but another spelling of
+    one would reach the service unverified, and goes.
+    """
+
+    def __init__(
+        self, settings: IdentitySettings, token_headers: frozenset[str] = frozenset()
+    ) -> None:
         self._settings = settings
         self._owned = frozenset([name for name, _ in settings.headers]) | frozenset(settings.strip)
+        self._token_headers = token_headers - self._owned
+        self._guarded = frozenset(map(_spelling, self._owned | token_headers))
 
     def for_token(
         self, request: RequestView, token: VerifiedToken, credential: Credential
     ) -> HeaderChanges | Refusal:
         """The identity of a verified token, replacing whatever the client sent under its names."""
-        overwrite = []
-        size = 0
-        for name, path in self._settings.headers:
-            value = encode(find(token.claims, path))
-            if value:
-                overwrite.append((name, value))
-                size += len(name) + len(value)
+        values = {name: encode(find(token.claims, path)) for name, path in self._settings.headers}
+        size = sum(len(name) + len(value) for name, value in values.items() if value)
         if size > self._settings.maximum_bytes:
             limit = self._settings.maximum_bytes
             return Refusal(Reason.IDENTITY_TOO_LARGE, f"{size} bytes, and {limit} are allowed")
-        remove = self._stripped(request, frozenset(name for name, _ in overwrite))
-        if self._settings.forward_token:
-            return HeaderChanges(tuple(overwrite), tuple(remove))
-        if isinstance(credential.source, CookieSource):
-            rest = _cookies_without(request, credential.source.name)
-            if rest:
-                overwrite.append(("cookie", rest))
-            else:
-                remove.append("cookie")
-        else:
-            remove.append(credential.source.name)
-        return HeaderChanges(tuple(overwrite), tuple(remove))
+        if not self._settings.forward_token:
+            values.update(_without_token(request, credential.source))
+        return self._changes(request, values)
 
     def for_nobody(self, request: RequestView) -> HeaderChanges:
         """No identity: every owned header is taken away."""
-        return HeaderChanges((), tuple(self._stripped(request, frozenset())))
+        return self._changes(request, {})
 
-    def _stripped(self, request: RequestView, kept: frozenset[str]) -> list[str]:
-        twins = {
-            name
-            for name, _ in request.headers
-            if name not in kept and (name in self._owned or name.replace("_", "-") in self._owned)
-        }
-        return sorted(twins | (self._owned - kept))
+    def _changes(self, request: RequestView, values: Mapping[str, str]) -> HeaderChanges:
+        """The headers with these values; one whose value is empty is taken away."""
+        overwrite = tuple(item for item in values.items() if item[1])
+        received = {name for name, _ in request.headers if _spelling(name) in self._guarded}
+        kept = (self._token_headers - values.keys()).union(name for name, _ in overwrite)
+        remove = (received | self._owned | values.keys()) - kept
+        return HeaderChanges(overwrite, tuple(sorted(remove)))
 
 
 def encode(value: object) -> str:
@@ -108,6 +105,18 @@ def _encode_item(value: object) -> str:
 
 def _percent(match: re.Match[str]) -> str:
     return "".join(f"%{byte:02X}" for byte in match.group().encode())
+
+
+def _spelling(name: str) -> str:
+    """The form that all spellings of a header's name share."""
+    return name.replace("_", "-")
+
+
+def _without_token(request: RequestView, source: TokenSource) -> dict[str, str]:
+    """The value to give to the header that carried the token: empty, or the other cookies."""
+    if isinstance(source, CookieSource):
+        return {"cookie": _cookies_without(request, source.name)}
+    return {source.name: ""}
 
 
 def _cookies_without(request: RequestView, name: str) -> str:

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from sidecar.check import claims, jws, policy
 from sidecar.check.claims import SignedToken
-from sidecar.check.extract import BEARER, TokenSource, extract
+from sidecar.check.extract import BEARER, HeaderSource, TokenSource, extract
 from sidecar.check.identity import IdentityHeaders, IdentitySettings
 from sidecar.check.path import canonical
 from sidecar.check.refusal import Refusal
@@ -58,7 +58,12 @@ class Pipeline:
         self._observer = observer
         self._trust = TrustTable(settings.trust)
         self._routes = RouteTable(settings.routes)
-        self._identity = IdentityHeaders(settings.identity)
+        self._identity = IdentityHeaders(
+            settings.identity,
+            frozenset(
+                source.name for source in settings.sources if isinstance(source, HeaderSource)
+            ),
+        )
         self._remembered = RememberedTokens(settings.remembered_tokens)
 
     def check(self, request: RequestView, keys: KeySnapshot, now: float) -> Decision | KeyNeeded:
