@@ -6,13 +6,17 @@ GET for a HEAD, then any). Two routes that are equally specific for some request
 the configuration refuses.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import combinations
+from typing import Final
 
 from sidecar.check.path import decoded
 from sidecar.check.policy import Requirement
 from sidecar.check.templates import PathTemplate, Segment, Wild, split
+
+_PORT: Final = re.compile(r":[0-9]*\Z")  # RFC 3986 §3.2.3: a port may be empty
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +40,18 @@ class Route:
     match: Match | None = None
 
     def parameters(self, path: str) -> dict[str, str]:
-        """The template's parameters in a canonical path, decoded; empty if the shapes differ."""
-        if self.match is None:
+        """The template's parameters in a canonical path, decoded.
+
+        Empty when the path has another shape, as it may where Envoy's configuration names the
+        route.
+        """
+        if self.match is None or not self.match.template.parameters:
             return {}
         template = self.match.template
         segments = split(path)
-        return {
-            name: decoded(segments[index])
-            for name, index in template.parameters
-            if index < len(segments)
-        }
+        if not template.fits(segments):
+            return {}
+        return {name: decoded(segments[index]) for name, index in template.parameters}
 
 
 def ties(routes: Iterable[Route]) -> list[tuple[Route, Route]]:
@@ -160,8 +166,4 @@ class RouteTable:
 
 
 def _without_port(authority: str) -> str:
-    host = authority.lower()
-    name, colon, port = host.rpartition(":")
-    if colon and port.isdigit():
-        host = name
-    return host.removesuffix(".")
+    return _PORT.sub("", authority.lower()).removesuffix(".")

@@ -67,6 +67,17 @@ class PathTemplate:
                 segments.append(_literal(part, last=index == len(parts) - 1))
         return cls(text, tuple(segments), tuple(parameters))
 
+    def fits(self, segments: list[str]) -> bool:
+        """Whether the template matches a path of these segments."""
+        if self.segments[-1] is Wild.REST:
+            fixed, right_length = self.segments[:-1], len(segments) >= len(self.segments)
+        else:
+            fixed, right_length = self.segments, len(segments) == len(self.segments)
+        return right_length and all(
+            segment != "" if expected is Wild.ONE else segment == expected
+            for expected, segment in zip(fixed, segments, strict=False)
+        )
+
 
 def split(path: str) -> list[str]:
     """The segments of a path that begins with a slash; a trailing slash gives an empty last one."""
