@@ -21,7 +21,7 @@ MAXIMUM_KEYS: Final = 1000
 # RFC 7518 §6.2.2, §6.3.2, §6.4.1 and RFC 8037 §2: what only a private or a shared key has.
 _PRIVATE_MEMBERS: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 _PEM_BLOCK: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----.*?-----END \1-----", re.DOTALL)
-_FROM_JWK: Final[dict[object, Callable[[dict[str, object]], object]]] = {
+_FROM_JWK: Final[dict[str, Callable[[dict[str, object]], object]]] = {
     "RSA": RSAAlgorithm.from_jwk,
     "EC": ECAlgorithm.from_jwk,
     "OKP": OKPAlgorithm.from_jwk,
@@ -51,12 +51,16 @@ def parse(document: bytes) -> tuple[VerificationKey, ...]:
 
 
 def _from_pem(document: bytes) -> tuple[VerificationKey, ...]:
+    if b"PRIVATE KEY-----" in document:
+        raise SourceFault(
+            "holds a private key; publish the public half alone and replace the key pair"
+        )
+    blocks = list(_PEM_BLOCK.finditer(document))
+    if len(blocks) != document.count(b"-----BEGIN "):
+        raise SourceFault("holds a PEM block without its end")
+    _bound(len(blocks))
     keys = []
-    for block in _PEM_BLOCK.finditer(document):
-        if b"PRIVATE KEY" in block[1]:
-            raise SourceFault(
-                "holds a private key; publish the public half alone and replace the key pair"
-            )
+    for block in blocks:
         try:
             key = load_pem_public_key(block[0])
         except (ValueError, UnsupportedAlgorithm) as fault:
@@ -75,8 +79,7 @@ def _from_jwks(document: bytes) -> tuple[VerificationKey, ...]:
     members = jwks.get("keys")
     if not isinstance(members, list):
         raise SourceFault('is not a JWKS: it has no list "keys"')
-    if len(members) > MAXIMUM_KEYS:
-        raise SourceFault(f"holds {len(members)} keys; at most {MAXIMUM_KEYS} are read")
+    _bound(len(members))
     keys = []
     for jwk in members:
         if not isinstance(jwk, dict):
@@ -92,18 +95,24 @@ def _from_jwks(document: bytes) -> tuple[VerificationKey, ...]:
     return tuple(keys)
 
 
+def _bound(keys: int) -> None:
+    if keys > MAXIMUM_KEYS:
+        raise SourceFault(f"holds {keys} keys; at most {MAXIMUM_KEYS} are read")
+
+
 def _from_jwk(jwk: dict[str, object]) -> VerificationKey | None:
-    load = _FROM_JWK.get(jwk.get("kty"))
+    kind, kid, algorithm = jwk.get("kty"), jwk.get("kid"), jwk.get("alg")
     operations = jwk.get("key_ops", ["verify"])
-    if load is None or jwk.get("use", "sig") != "sig" or not isinstance(operations, list):
+    if not isinstance(kind, str) or kind not in _FROM_JWK:
         return None
-    kid, algorithm = jwk.get("kid"), jwk.get("alg")
-    if "verify" not in operations:
+    if not isinstance(operations, list) or "verify" not in operations:
+        return None
+    if jwk.get("use", "sig") != "sig":
         return None
     if not isinstance(kid, str | None) or not isinstance(algorithm, str | None):
         return None
     try:
-        key = load(jwk)
+        key = _FROM_JWK[kind](jwk)
     except (InvalidKeyError, UnsupportedAlgorithm, ValueError, KeyError, TypeError, AttributeError):
         # PyJWT lets through what binascii and cryptography raise about odd members.
         return None
