@@ -1,0 +1,225 @@
+"""The one reader of CheckRequest and the one builder of CheckResponse (envoy.service.auth.v3).
+
+To Envoy an empty CheckResponse is an allow. So every response comes from ``encode``, and only an
+``Allow`` comes out of it with status 0.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Final
+
+from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
+from google.protobuf.message import DecodeError
+from google.protobuf.struct_pb2 import Struct
+from grpc import StatusCode
+
+from sidecar.errors import Fault
+from sidecar.model import Allow, Decision, Deny, RequestView, VerifiedToken
+from sidecar.wire._pb.envoy.config.core.v3.base_pb2 import HeaderValueOption
+from sidecar.wire._pb.envoy.service.auth.v3.attribute_context_pb2 import AttributeContext
+from sidecar.wire._pb.envoy.service.auth.v3.external_auth_pb2 import (
+    CheckRequest,
+    CheckResponse,
+)
+
+CHECK_METHOD: Final = "/envoy.service.auth.v3.Authorization/Check"
+_LONGEST_REQUEST_ID: Final = 128
+
+# What a gRPC client gets for each HTTP status, and the code in CheckResponse.status. A status that
+# is not here is not one to deny with: it becomes a 500, never a 0.
+_CODES: Final = {
+    400: StatusCode.INVALID_ARGUMENT.value[0],
+    401: StatusCode.UNAUTHENTICATED.value[0],
+    403: StatusCode.PERMISSION_DENIED.value[0],
+    500: StatusCode.INTERNAL.value[0],
+    503: StatusCode.UNAVAILABLE.value[0],
+}
+
+
+class UndecodableRequest(Fault):
+    """The bytes are not a CheckRequest about an HTTP request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """A request and what surrounds it: needed to answer, no part of the check.
+
+    ``request_id`` is for correlation alone: the client may have chosen it. It is printable ASCII of
+    at most 128 characters. ``grpc`` says whether the client speaks gRPC, as Envoy decides it.
+    """
+
+    view: RequestView
+    request_id: str
+    grpc: bool
+
+
+def decode(body: bytes) -> Envelope:
+    """Read a CheckRequest. Raises UndecodableRequest.
+
+    The route's name is ``context_extensions["route"]``, which per-route configuration sets; an
+    empty one is a name like any other, not the absence of one.
+    """
+    try:
+        attributes = CheckRequest.FromString(body).attributes
+    except DecodeError as error:
+        raise UndecodableRequest(str(error)) from error
+    if not attributes.request.HasField("http"):
+        raise UndecodableRequest("there is no attributes.request.http")
+    http = attributes.request.http
+    headers = _headers(http)
+    last = dict(headers)
+    content_type = last.get("content-type", b"")
+    return Envelope(
+        RequestView(
+            method=http.method,
+            path=http.path,
+            host=http.host,
+            headers=headers,
+            principal=attributes.source.principal,
+            route=attributes.context_extensions.get("route"),
+        ),
+        request_id=_printable(last.get("x-request-id", b"")),
+        grpc=content_type == b"application/grpc" or content_type.startswith(b"application/grpc+"),
+    )
+
+
+def _headers(http: AttributeContext.HttpRequest) -> tuple[tuple[str, bytes], ...]:
+    # header_map is there with Envoy's encode_raw_headers: one entry per field line, bytes as they
+    # came. The map has one entry per name, its values joined with a comma.
+    if http.HasField("header_map"):
+        return tuple(
+            [
+                (name.lower(), line.raw_value)
+                for line in http.header_map.headers
+                if (name := line.key)[:1] != ":"
+            ]
+        )
+    return tuple(
+        [(name.lower(), value.encode()) for name, value in http.headers.items() if name[:1] != ":"]
+    )
+
+
+def _printable(value: bytes) -> str:
+    text = value[:_LONGEST_REQUEST_ID].decode("ascii", errors="ignore")
+    return text if text.isprintable() else "".join(filter(str.isprintable, text))
+
+
+def encode(decision: Decision, *, realm: str, request_id: str = "", grpc: bool = False) -> bytes:
+    """Build the CheckResponse for ``decision``.
+
+    ``realm`` names the protection space to the client (RFC 9110 §11.5). The body of a denial is
+    problem details (RFC 9457), or one sentence for a client that speaks gRPC.
+    """
+    # Filled in place: protobuf copies a message that is handed to a constructor.
+    response = CheckResponse()
+    match decision:
+        case Allow():
+            _allow(response, decision)
+        case Deny():
+            _deny(response, decision, realm, request_id, grpc)
+    return response.SerializeToString()
+
+
+def _allow(response: CheckResponse, allow: Allow) -> None:
+    response.status.code = 0
+    ok = response.ok_response
+    ok.SetInParent()
+    _overwrite(ok.headers, allow.headers.overwrite)
+    ok.headers_to_remove.extend(allow.headers.remove)
+    denial = allow.would_deny
+    if denial is None:
+        _describe(response.dynamic_metadata, "allow", allow, allow.token)
+    else:
+        _describe(response.dynamic_metadata, "would_deny", denial, allow.token or denial.token)
+
+
+def _deny(response: CheckResponse, deny: Deny, realm: str, request_id: str, grpc: bool) -> None:
+    status = deny.reason.status if deny.reason.status in _CODES else 500
+    code = _CODES[status]
+    detail = deny.detail or deny.reason.sentence
+    if grpc:
+        # Envoy answers with HTTP status 200, the body as grpc-message and a grpc-status made from
+        # the HTTP status, which it gets wrong for 400 and 500.
+        headers = [("grpc-status", str(code))]
+        body = detail
+    else:
+        headers = [
+            ("content-type", "application/problem+json"),
+            ("cache-control", "no-store"),
+            *_challenge(deny, status, realm),
+        ]
+        if status == 503:
+            headers.append(("retry-after", "1"))
+        problem = {
+            "type": "about:blank",
+            "title": HTTPStatus(status).phrase,
+            "status": status,
+            "detail": detail,
+            "reason": deny.reason.label,
+            "request_id": request_id,
+        }
+        body = json.dumps(problem)
+    response.status.code = code
+    response.status.message = deny.reason.label
+    response.denied_response.status.code = status
+    response.denied_response.body = _utf8(body)
+    _overwrite(response.denied_response.headers, headers)
+    _describe(response.dynamic_metadata, "deny", deny, deny.token)
+
+
+def _challenge(deny: Deny, status: int, realm: str) -> list[tuple[str, str]]:
+    """Build the WWW-Authenticate field (RFC 6750 §3). Without a token it has no error code."""
+    error = deny.reason.error
+    if status != 401 and error is None:
+        return []
+    parameters = [f"realm={_quoted(realm)}"]
+    if error is not None:
+        parameters.append(f"error={_quoted(error)}")
+        parameters.append(f"error_description={_quoted(deny.reason.sentence)}")
+    if deny.scopes:
+        parameters.append(f"scope={_quoted(' '.join(deny.scopes))}")
+    return [("www-authenticate", "Bearer " + ", ".join(parameters))]
+
+
+def _quoted(text: str) -> str:
+    """Write a quoted-string (RFC 9110 §5.6.4) of printable ASCII; anything else becomes ``?``."""
+    plain = text.encode("ascii", errors="replace").decode()
+    plain = "".join(char if char.isprintable() else "?" for char in plain)
+    return '"' + plain.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _overwrite(
+    options: "RepeatedCompositeFieldContainer[HeaderValueOption]",
+    headers: Iterable[tuple[str, str]],
+) -> None:
+    for name, value in headers:
+        option = options.add()
+        option.header.key = _utf8(name)
+        option.header.value = _utf8(value)
+        # Envoy 1.37.0 reads append_action where append is unset; the others read append alone.
+        option.append.value = False
+        option.append_action = HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
+
+
+def _describe(
+    metadata: Struct, decision: str, verdict: Decision, token: VerifiedToken | None
+) -> None:
+    """Fill in what Envoy's access log finds under ``envoy.filters.http.ext_authz``."""
+    fields = metadata.fields
+    fields["decision"].string_value = decision
+    fields["reason"].string_value = verdict.reason.label
+    if verdict.route is not None:
+        fields["route"].string_value = _utf8(verdict.route)
+    if token is not None:
+        fields["sub"].string_value = _utf8(token.subject)
+        fields["iss"].string_value = _utf8(token.issuer)
+        fields["token"].string_value = token.fingerprint
+    elif isinstance(verdict, Deny) and verdict.fingerprint:
+        fields["token"].string_value = verdict.fingerprint
+
+
+def _utf8(text: str) -> str:
+    """Replace what UTF-8 cannot carry: half of a surrogate pair, which JSON can escape."""
+    return text if text.isascii() else text.encode(errors="replace").decode()

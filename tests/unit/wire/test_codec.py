@@ -1,0 +1,330 @@
+"""CheckRequest in, CheckResponse out: what Envoy sends and what it must be told."""
+
+import json
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sidecar.model import (
+    Allow,
+    Deny,
+    HeaderChanges,
+    Reason,
+    TokenKind,
+    VerifiedToken,
+)
+from sidecar.wire._pb.envoy.config.core.v3.base_pb2 import HeaderValueOption
+from sidecar.wire._pb.envoy.service.auth.v3.external_auth_pb2 import CheckRequest, CheckResponse
+from sidecar.wire.codec import UndecodableRequest, decode, encode
+
+TOKEN = VerifiedToken(
+    trust="gateway",
+    kind=TokenKind.REQUEST,
+    issuer="https://gateway.shop.internal",
+    subject="user-1",
+    claims={},
+    scopes=frozenset({"orders:read"}),
+    roles=frozenset(),
+    groups=frozenset(),
+    fingerprint="0123456789abcdef",
+)
+ALLOW = Allow(
+    Reason.AUTHORIZED,
+    "read-order",
+    HeaderChanges((("x-user-id", "user-1"), ("x-user-groups", "a,b")), ("x-user-roles",)),
+    TOKEN,
+)
+
+
+def check_request(
+    *lines: tuple[str, bytes], raw: bool = True, route: str | None = None, principal: str = ""
+) -> CheckRequest:
+    """What Envoy sends with ``encode_raw_headers`` (raw) and without it."""
+    request = CheckRequest()
+    http = request.attributes.request.http
+    http.method, http.path, http.host = "GET", "/orders/1?page=2", "orders.shop.internal"
+    request.attributes.source.principal = principal
+    if raw:
+        http.header_map.SetInParent()
+    for name, value in lines:
+        if raw:
+            http.header_map.headers.add(key=name, raw_value=value)
+        else:
+            http.headers[name] = value.decode()
+    if route is not None:
+        request.attributes.context_extensions["route"] = route
+    return request
+
+
+def decoded(*lines: tuple[str, bytes], raw: bool = True) -> Any:
+    return decode(check_request(*lines, raw=raw).SerializeToString())
+
+
+def response(decision: Allow | Deny, *, grpc: bool = False) -> CheckResponse:
+    return CheckResponse.FromString(
+        encode(decision, realm="orders", request_id="request-7", grpc=grpc)
+    )
+
+
+def denied_headers(denied: CheckResponse) -> dict[str, str]:
+    return {option.header.key: option.header.value for option in denied.denied_response.headers}
+
+
+def metadata(checked: CheckResponse) -> dict[str, str]:
+    return {name: value.string_value for name, value in checked.dynamic_metadata.fields.items()}
+
+
+# Decoding.
+
+
+@pytest.mark.parametrize("raw", [True, False])
+def test_the_request_is_read_from_either_form_of_headers(raw: bool) -> None:
+    request = check_request(
+        (":path", b"/orders/1"), ("Accept", b"*/*"), raw=raw, principal="spiffe://shop/ns/web"
+    )
+    view = decode(request.SerializeToString()).view
+    assert (view.method, view.path, view.host) == (
+        "GET",
+        "/orders/1?page=2",
+        "orders.shop.internal",
+    )
+    assert view.headers == (("accept", b"*/*"),)
+    assert view.principal == "spiffe://shop/ns/web"
+    assert view.route is None
+
+
+def test_raw_field_lines_stay_apart_and_their_bytes_untouched() -> None:
+    view = decoded(("authorization", b"Bearer a"), ("authorization", b"\xff\x00")).view
+    assert view.headers == (("authorization", b"Bearer a"), ("authorization", b"\xff\x00"))
+
+
+@pytest.mark.parametrize("route", ["read-order", ""])
+def test_a_route_given_by_envoy_is_kept_even_when_its_name_is_empty(route: str) -> None:
+    assert decode(check_request(route=route).SerializeToString()).view.route == route
+
+
+def test_the_request_id_is_cut_and_printable() -> None:
+    assert decoded(("x-request-id", b"a" * 200)).request_id == "a" * 128
+    assert decoded(("x-request-id", b"a\nb\x7f\xc3\xa9 c")).request_id == "ab c"
+    assert decoded().request_id == ""
+
+
+@pytest.mark.parametrize(
+    ("content_type", "grpc"),
+    [
+        (b"application/grpc", True),
+        (b"application/grpc+proto", True),
+        (b"application/grpc-web", False),
+        (b"application/grpc-web+proto", False),
+        (b"application/json", False),
+        (b"", False),
+    ],
+)
+def test_a_client_speaks_grpc_where_envoy_thinks_so(content_type: bytes, grpc: bool) -> None:
+    assert decoded(("content-type", content_type)).grpc is grpc
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b"", id="empty"),
+        pytest.param(b"\xff", id="no message"),
+        pytest.param(b"\x0a\x05ab", id="cut short"),
+        pytest.param(b"\x0a\x00", id="no request"),
+        pytest.param(b"\x0a\x02\x22\x00", id="no http"),
+    ],
+)
+def test_bytes_that_are_no_http_check_are_undecodable(body: bytes) -> None:
+    with pytest.raises(UndecodableRequest):
+        decode(body)
+
+
+@given(st.binary())
+def test_any_bytes_are_decoded_or_refused(body: bytes) -> None:
+    with suppress(UndecodableRequest):
+        decode(body)
+
+
+# Encoding.
+
+
+def test_only_an_allow_has_status_zero() -> None:
+    assert response(ALLOW).status.code == 0
+    for reason in Reason:
+        for grpc in (False, True):
+            denied = response(Deny(reason), grpc=grpc)
+            assert denied.status.code != 0
+            assert denied.WhichOneof("http_response") == "denied_response"
+            assert denied.denied_response.status.code >= 400
+
+
+def test_an_allow_without_headers_is_still_not_the_empty_response() -> None:
+    bare = Allow(Reason.PUBLIC, None, HeaderChanges())
+    assert response(bare).WhichOneof("http_response") == "ok_response"
+
+
+def test_identity_headers_overwrite_on_every_envoy() -> None:
+    ok = response(ALLOW).ok_response
+    assert [(option.header.key, option.header.value) for option in ok.headers] == [
+        ("x-user-id", "user-1"),
+        ("x-user-groups", "a,b"),
+    ]
+    for option in ok.headers:
+        assert option.HasField("append")
+        assert option.append.value is False
+        assert option.append_action == HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
+    assert list(ok.headers_to_remove) == ["x-user-roles"]
+
+
+@pytest.mark.parametrize("reason", [r for r in Reason if r.status >= 400], ids=lambda r: r.label)
+def test_a_denial_is_a_problem_document(reason: Reason) -> None:
+    denied = response(Deny(reason, "read-order", detail="What exactly."))
+    assert denied.denied_response.status.code == reason.status
+    assert json.loads(denied.denied_response.body) == {
+        "type": "about:blank",
+        "title": {
+            400: "Bad Request",
+            401: "Unauthorized",
+            403: "Forbidden",
+            500: "Internal Server Error",
+            503: "Service Unavailable",
+        }[reason.status],
+        "status": reason.status,
+        "detail": "What exactly.",
+        "reason": reason.label,
+        "request_id": "request-7",
+    }
+    headers = denied_headers(denied)
+    assert headers["content-type"] == "application/problem+json"
+    assert headers["cache-control"] == "no-store"
+    assert ("retry-after" in headers) == (reason.status == 503)
+    assert ("www-authenticate" in headers) == (reason.status == 401 or reason.error is not None)
+    assert all(not option.append.value for option in denied.denied_response.headers)
+
+
+@pytest.mark.parametrize(
+    ("denial", "challenge"),
+    [
+        (Deny(Reason.NO_CREDENTIAL), 'Bearer realm="orders"'),
+        (
+            Deny(Reason.EXPIRED),
+            'Bearer realm="orders", error="invalid_token",'
+            ' error_description="The token has expired."',
+        ),
+        (
+            Deny(Reason.INSUFFICIENT_SCOPE, scopes=("orders:read", "orders:write")),
+            'Bearer realm="orders", error="insufficient_scope",'
+            ' error_description="The token lacks a scope the route needs.",'
+            ' scope="orders:read orders:write"',
+        ),
+        (
+            Deny(Reason.AMBIGUOUS_REQUEST),
+            'Bearer realm="orders", error="invalid_request",'
+            ' error_description="The request carries more than one credential."',
+        ),
+    ],
+    ids=lambda value: value.reason.label if isinstance(value, Deny) else "",
+)
+def test_the_challenge_says_what_is_wrong(denial: Deny, challenge: str) -> None:
+    assert denied_headers(response(denial))["www-authenticate"] == challenge
+
+
+def test_a_challenge_cannot_be_broken_out_of() -> None:
+    body = encode(
+        Deny(Reason.INSUFFICIENT_SCOPE, scopes=('a"b', "c\\d", "e\r\nf", "\u00e9\ud800")),
+        realm='or"ders',
+    )
+    challenge = denied_headers(CheckResponse.FromString(body))["www-authenticate"]
+    assert challenge.startswith('Bearer realm="or\\"ders", ')
+    assert challenge.endswith('scope="a\\"b c\\\\d e??f ??"')
+
+
+@pytest.mark.parametrize(
+    ("reason", "code"),
+    [
+        (Reason.UNSAFE_PATH, 3),
+        (Reason.NO_CREDENTIAL, 16),
+        (Reason.NO_ROUTE, 7),
+        (Reason.INTERNAL_ERROR, 13),
+        (Reason.OVERLOADED, 14),
+    ],
+)
+def test_a_grpc_client_gets_one_sentence_and_its_own_status(reason: Reason, code: int) -> None:
+    denied = response(Deny(reason), grpc=True)
+    assert denied.status.code == code
+    assert denied.denied_response.body == reason.sentence
+    # Not content-type: Envoy has set the one of gRPC.
+    assert denied_headers(denied) == {"grpc-status": str(code)}
+
+
+def test_metadata_names_the_caller_the_route_and_the_verdict() -> None:
+    assert metadata(response(ALLOW)) == {
+        "decision": "allow",
+        "reason": "authorized",
+        "route": "read-order",
+        "sub": "user-1",
+        "iss": "https://gateway.shop.internal",
+        "token": "0123456789abcdef",
+    }
+
+
+def test_metadata_has_what_is_known_and_nothing_else() -> None:
+    unverified = Deny(Reason.EXPIRED, "read-order", fingerprint="fedcba9876543210")
+    assert metadata(response(unverified)) == {
+        "decision": "deny",
+        "reason": "expired",
+        "route": "read-order",
+        "token": "fedcba9876543210",
+    }
+    assert metadata(response(Deny(Reason.NO_ROUTE))) == {"decision": "deny", "reason": "no_route"}
+
+
+def test_in_shadow_mode_the_denial_is_recorded_and_the_request_let_through() -> None:
+    shadow = Allow(
+        Reason.AUTHORIZED,
+        "read-order",
+        HeaderChanges(remove=("x-user-id",)),
+        would_deny=Deny(Reason.INSUFFICIENT_SCOPE, "read-order", token=TOKEN),
+    )
+    allowed = response(shadow)
+    assert allowed.status.code == 0
+    assert list(allowed.ok_response.headers_to_remove) == ["x-user-id"]
+    assert metadata(allowed) == {
+        "decision": "would_deny",
+        "reason": "insufficient_scope",
+        "route": "read-order",
+        "sub": "user-1",
+        "iss": "https://gateway.shop.internal",
+        "token": "0123456789abcdef",
+    }
+
+
+ANY_TEXT = st.text(st.characters(exclude_categories=()))
+
+
+@given(ANY_TEXT, ANY_TEXT)
+def test_text_that_utf_8_cannot_carry_does_not_raise(subject: str, detail: str) -> None:
+    token = VerifiedToken(
+        "gateway",
+        TokenKind.REQUEST,
+        detail,
+        subject,
+        {},
+        frozenset(),
+        frozenset(),
+        frozenset(),
+        "0123456789abcdef",
+    )
+    for grpc in (False, True):
+        encode(
+            Deny(Reason.MISSING_ROLE, subject, detail, token=token, scopes=(subject,)),
+            realm=detail,
+            grpc=grpc,
+        )
+    encode(
+        Allow(Reason.AUTHORIZED, subject, HeaderChanges((("x-user-id", subject),)), token),
+        realm="orders",
+    )
