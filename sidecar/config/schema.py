@@ -1,0 +1,120 @@
+"""Holds a document against its models, and says in our readers' words what does not fit."""
+
+import difflib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final, Generic, TypeVar, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from sidecar.config.document import Document
+from sidecar.config.problems import Location, Problem
+from sidecar.config.values import shown
+
+M = TypeVar("M", bound=BaseModel)
+
+_QUOTED: Final = re.compile("'([^']*)'")
+_EXPECTED: Final = {
+    "string_type": "text",
+    "bool_type": "true or false",
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "tuple_type": "a list",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Checked(Generic[M]):
+    """A document held against a model. ``bad`` holds the locations of what does not fit.
+
+    ``model`` is there when nothing is bad.
+    """
+
+    model: M | None
+    problems: tuple[Problem, ...]
+    bad: tuple[Location, ...]
+
+
+def check(document: Document, model: type[M]) -> Checked[M]:
+    """Read the model from the document, and find everything in it that does not fit."""
+    try:
+        return Checked(model.model_validate(document.value), (), ())
+    except ValidationError as error:
+        details = error.errors(include_url=False)
+        problems = [
+            _problem(document, model, detail)
+            for detail in details
+            if not _is_known_already(document, detail)
+        ]
+        return Checked(None, tuple(problems), tuple(detail["loc"] for detail in details))
+
+
+def _is_known_already(document: Document, detail: ErrorDetails) -> bool:
+    """Whether a detail only follows from another problem.
+
+    A value that could not be read stands as None; a list whose items are all bad counts as empty.
+    """
+    emptied = detail["type"] == "too_short" and bool(detail["input"])
+    return emptied or detail["loc"] in document.unreadable
+
+
+def _problem(document: Document, model: type[BaseModel], detail: ErrorDetails) -> Problem:
+    location = detail["loc"]
+    if detail["type"] == "extra_forbidden":
+        keys = list(_model_at(model, location[:-1]).model_fields)
+        text = f'the key "{location[-1]}" is unknown here; {_suggestion(str(location[-1]), keys)}'
+        return Problem(document.at_key(location), text)
+    if detail["type"] == "missing":
+        return Problem(document.at_key(location[:-1]), f'the key "{location[-1]}" is missing')
+    if location and location[-1] == "[key]":  # pydantic's name for the key itself
+        return Problem(document.at_key(location[:-1]), _text(detail))
+    return Problem(document.at_value(location), _text(detail))
+
+
+def _text(detail: ErrorDetails) -> str:
+    """What is wrong with one value; what would be right."""
+    found = shown(detail["input"])
+    context: dict[str, Any] = detail.get("ctx", {})
+    match detail["type"]:
+        case "value_error":
+            return str(context["error"])
+        case "literal_error" | "enum":
+            accepted = _QUOTED.findall(context["expected"])
+            return f"{found} is not accepted here; {_suggestion(str(detail['input']), accepted)}"
+        case "too_short":
+            return "the list is empty; write at least one item"
+        case "greater_than_equal":
+            return f"{found} is too small; write at least {context['ge']:g}"
+        case "less_than_equal":
+            return f"{found} is too large; write at most {context['le']:g}"
+        case kind if kind in _EXPECTED:
+            return f"expected {_EXPECTED[kind]}, and found {found}"
+        case _:
+            return f"{detail['msg']}, and found {found}"
+
+
+def _suggestion(found: str, accepted: Iterable[str]) -> str:
+    names = list(accepted)
+    close = difflib.get_close_matches(found, names, n=1)
+    question = f'did you mean "{close[0]}"? ' if close else ""
+    return f"{question}accepted: {', '.join(names)}"
+
+
+def _model_at(model: type[BaseModel], location: Location) -> type[BaseModel]:
+    """The model that reads the mapping at a location."""
+    for step in location:
+        field = model.model_fields.get(step) if isinstance(step, str) else None
+        if field is not None:
+            model = _model_in(field.annotation) or model
+    return model
+
+
+def _model_in(annotation: object) -> type[BaseModel] | None:
+    """The model in an annotation such as ``tuple[Route, ...]`` or ``Match | None``."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(filter(None, map(_model_in, get_args(annotation))), None)

@@ -1,0 +1,314 @@
+"""The kinds of values a configuration holds, each with its reader.
+
+A reader takes what stands in the file and returns what the program works with, or raises a
+ValueError whose text says what is wrong and what would be right.
+"""
+
+import ipaddress
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Annotated, Any, Final, NamedTuple
+
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, PlainValidator, WithJsonSchema
+from pydantic_core import CoreSchema, core_schema
+
+from sidecar.check.conditions import Condition, ConditionError
+from sidecar.check.jws import media_type
+from sidecar.check.templates import PathTemplate
+from sidecar.check.trust import ClaimPath
+from sidecar.snapshots.keys import SUPPORTED_ALGORITHMS
+
+_DURATION: Final = re.compile(r"(-?[0-9]{1,9}(?:\.[0-9]{1,3})?)(ms|s|m|h)")
+_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+_TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 §5.6.2
+_METHOD: Final = re.compile(r"[A-Z][A-Z0-9_-]*")
+_MEDIA_TYPE: Final = re.compile(r"[a-z0-9!#$&^_.+-]+(?:/[a-z0-9!#$&^_.+-]+)?")  # RFC 6838 §4.2
+_HOST: Final = re.compile(r"(?:\*\.)?[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\]")
+_SCOPE: Final = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+")  # RFC 6749 §3.3
+_QUOTABLE: Final = re.compile(r"[ !#-\[\]-~]+")  # RFC 9110 §5.6.4 without what needs a backslash
+# Those that belong to the connection or to Envoy: to set or remove one breaks the request.
+_NOT_OURS: Final = frozenset(
+    {
+        *("connection", "content-length", "host", "keep-alive", "proxy-connection"),
+        *("te", "trailer", "transfer-encoding", "upgrade"),
+    }
+)
+
+
+class Endpoint(NamedTuple):
+    """An IP address (without brackets) and a TCP port to listen on."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+def seconds(text: object) -> float:
+    """Read a duration such as 200ms, 10s, 5m or 24h. Raises ValueError for anything else."""
+    match = _DURATION.fullmatch(text) if isinstance(text, str) else None
+    if match is None:
+        raise ValueError(f"{shown(text)} is not a duration; write 200ms, 10s, 5m or 24h")
+    return float(match[1]) * _SECONDS[match[2]]
+
+
+def shown(value: object) -> str:
+    """A value of the file as it appears in a message: short, and on one line."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, list):
+        return "a list"
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, bool):
+        return str(value).lower()
+    text = str(value)
+    text = text if len(text) <= 60 else f"{text[:57]}..."
+    return f'"{text}"'.encode("unicode_escape").decode() if isinstance(value, str) else text
+
+
+@dataclass(frozen=True, slots=True)
+class Duration:
+    """Marks a float as seconds that are written as a duration within bounds."""
+
+    minimum: str
+    maximum: str
+
+    def __get_pydantic_core_schema__(self, _: Any, __: GetCoreSchemaHandler) -> CoreSchema:
+        """A schema whose validation is ``read``."""
+        return core_schema.no_info_plain_validator_function(self.read)
+
+    def __get_pydantic_json_schema__(
+        self, _: CoreSchema, __: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """For the JSON Schema."""
+        kind = f"duration from {self.minimum} to {self.maximum}"
+        return {"type": "string", "pattern": f"^{_DURATION.pattern}$", "x-kind": kind}
+
+    def read(self, value: object) -> float:
+        """Seconds. Raises ValueError for what is no duration or out of bounds."""
+        found = seconds(value)
+        if not seconds(self.minimum) <= found <= seconds(self.maximum):
+            raise ValueError(
+                f"{value} is out of bounds; write a duration from {self.minimum} to {self.maximum}"
+            )
+        return found
+
+
+def text(value: object) -> str:
+    """Any text that is not empty."""
+    if not isinstance(value, str):
+        raise ValueError(f"expected text, and found {shown(value)}; {_quoted(value)}")  # noqa: TRY004 - pydantic collects ValueErrors
+    if not value:
+        raise ValueError("the text is empty; write something here")
+    return value
+
+
+def _quoted(value: object) -> str:
+    scalar = not isinstance(value, list | dict | None)
+    return "put it in quotes" if scalar else "write one text here"
+
+
+def _matching(pattern: re.Pattern[str], expectation: str) -> Callable[[object], str]:
+    """A reader of text that must match as a whole."""
+
+    def read(value: object) -> str:
+        found = text(value)
+        if not pattern.fullmatch(found):
+            raise ValueError(f"{shown(found)} cannot stand here; {expectation}")
+        return found
+
+    return read
+
+
+_name = _matching(
+    _NAME, "a name has up to 63 letters, digits, ., _ and -, and begins with a letter or digit"
+)
+_scope = _matching(_SCOPE, "a scope has no spaces, quotes or backslashes; write one item per scope")
+_token = _matching(_TOKEN, "it has letters, digits and !#$%&'*+-.^_`|~")
+_method = _matching(_METHOD, "a method is in capitals, as in GET")
+_realm = _matching(_QUOTABLE, "a realm is printable ASCII without quotes and backslashes")
+
+
+def claim(value: object) -> ClaimPath:
+    """A claim: its name, or for a nested one the list of names that lead to it."""
+    names = value if isinstance(value, list) else [value]
+    if not names or not all(isinstance(name, str) and name for name in names):
+        raise ValueError(
+            f"{shown(value)} does not name a claim; write its name, or for a nested claim the list "
+            "of names that lead to it"
+        )
+    return tuple(names)
+
+
+def header(value: object) -> str:
+    """A header's name, in lower case, that may be read from a request or set in one."""
+    name = text(value).lower()
+    if not _TOKEN.fullmatch(name):
+        raise ValueError(f"{shown(value)} is not a header's name; {_NOT_A_HEADER}")
+    if name in _NOT_OURS or name.startswith("x-envoy-"):
+        raise ValueError(f"{name} belongs to the connection or to Envoy; choose another header")
+    return name
+
+
+_NOT_A_HEADER: Final = "names have letters, digits and !#$%&'*+-.^_`|~, and no colon"
+
+
+def identity_header(value: object) -> str:
+    """The name of a header that is ours. The spellings with underscores are ours with it."""
+    name = header(value)
+    if "_" in name:
+        raise ValueError(
+            f"{name} has an underscore; write {name.replace('_', '-')}: what a client sends under "
+            "the spellings with underscores is taken away with it"
+        )
+    return name
+
+
+def source_header(value: object) -> str:
+    """The name of a header that carries a token."""
+    name = header(value)
+    if name == "cookie":
+        raise ValueError("a cookie is named by its own name; write {cookie: NAME}")
+    return name
+
+
+def algorithm(value: object) -> str:
+    """A signature algorithm that is accepted at all."""
+    name = text(value)
+    if name in SUPPORTED_ALGORITHMS:
+        return name
+    accepted = f"accepted: {', '.join(sorted(SUPPORTED_ALGORITHMS))}"
+    if name.lower() == "none":
+        raise ValueError(f"none means no signature: anyone could write such tokens; {accepted}")
+    if name.upper().startswith("HS"):
+        raise ValueError(
+            f"{name} shares one secret between who signs and who verifies: whoever can verify "
+            f"could also sign; {accepted}"
+        )
+    raise ValueError(f"{shown(name)} is not an algorithm that is verified here; {accepted}")
+
+
+def token_type(value: object) -> str:
+    """A ``typ`` in the form in which it is compared; ``none`` for tokens that have none."""
+    name = media_type(text(value))
+    if not _MEDIA_TYPE.fullmatch(name):
+        raise ValueError(f"{shown(value)} is not a media type; write at+jwt, or none for no typ")
+    return name
+
+
+def host(value: object) -> str:
+    """A host in lower case; ``*.`` in front stands for any number of labels."""
+    name = text(value).lower()
+    if re.search(r":[0-9]+$", name) and not name.startswith("[") and name.count(":") == 1:
+        raise ValueError(f"{shown(value)} has a port; write the host alone, every port is meant")
+    if not _HOST.fullmatch(name):
+        raise ValueError(f"{shown(value)} is not a host; write orders.example.org or *.example.org")
+    return name
+
+
+def pattern(value: object) -> str:
+    """A pattern of a subject or principal, in which ``*`` stands for one part."""
+    found = text(value)
+    if "**" in found:
+        raise ValueError(f"{shown(found)} has two * in a row; one * stands for one whole part")
+    return found
+
+
+def condition(value: object) -> Condition:
+    """A CEL expression, compiled."""
+    try:
+        return Condition(text(value))
+    except ConditionError as error:
+        raise ValueError(f"the expression cannot be used: {error}") from error
+
+
+def template(value: object) -> PathTemplate:
+    """A path template, compiled."""
+    return PathTemplate.parse(text(value))
+
+
+def authz_address(value: object) -> str:
+    """``unix:`` and an absolute path, or a port of the loopback interface."""
+    found = text(value)
+    if found.startswith("unix:"):
+        path = PurePosixPath(found.removeprefix("unix:"))
+        if not path.is_absolute() or not path.name:
+            raise ValueError(f"{shown(found)} is not absolute; write unix:/run/sidecar/authz.sock")
+        return found
+    endpoint = _endpoint(found, "unix:/run/sidecar/authz.sock or 127.0.0.1:9464")
+    return str(_loopback(endpoint, "whoever reaches it can try tokens"))
+
+
+def endpoint(value: object) -> Endpoint:
+    """An IP address and a port."""
+    return _endpoint(text(value), "[::]:9465 or 127.0.0.1:9465")
+
+
+def loopback_endpoint(value: object) -> Endpoint:
+    """A port of the loopback interface."""
+    found = _endpoint(text(value), "127.0.0.1:9466 or [::1]:9466")
+    return _loopback(found, "it shows what only operators may see")
+
+
+def _endpoint(found: str, expectation: str) -> Endpoint:
+    name, _, port = found.rpartition(":")
+    try:
+        address = ipaddress.ip_address(name.removeprefix("[").removesuffix("]"))
+        number = int(port) if re.fullmatch("[0-9]{1,5}", port) else -1
+    except ValueError:
+        number = -1
+    else:
+        if (address.version == 6) == name.startswith("[") and 0 <= number <= 65535:
+            return Endpoint(str(address), number)
+    raise ValueError(f"{shown(found)} is not an address and a port; write {expectation}")
+
+
+def _loopback(found: Endpoint, why: str) -> Endpoint:
+    if not ipaddress.ip_address(found.host).is_loopback:
+        raise ValueError(
+            f"{found} can be reached from outside the pod, and {why}; use 127.0.0.1 or [::1]"
+        )
+    return found
+
+
+def _json(kind: str, **keywords: object) -> WithJsonSchema:
+    """The JSON Schema of one kind of value; ``x-kind`` is its name in the reference."""
+    return WithJsonSchema({"type": "string", "minLength": 1, "x-kind": kind} | keywords)
+
+
+_CLAIM_SCHEMA: Final = {
+    "anyOf": [
+        {"type": "string", "minLength": 1},
+        {"type": "array", "minItems": 1, "items": {"type": "string", "minLength": 1}},
+    ],
+    "x-kind": "claim",
+}
+
+Text = Annotated[str, PlainValidator(text), _json("text")]
+Name = Annotated[str, PlainValidator(_name), _json("name", pattern=f"^{_NAME.pattern}$")]
+Scope = Annotated[str, PlainValidator(_scope), _json("scope", pattern=f"^{_SCOPE.pattern}$")]
+Token = Annotated[str | None, PlainValidator(_token), _json("token", pattern=f"^{_TOKEN.pattern}$")]
+Method = Annotated[str, PlainValidator(_method), _json("method", pattern=f"^{_METHOD.pattern}$")]
+Realm = Annotated[str, PlainValidator(_realm), _json("text", pattern=f"^{_QUOTABLE.pattern}$")]
+Claim = Annotated[ClaimPath, PlainValidator(claim), WithJsonSchema(_CLAIM_SCHEMA)]
+IdentityHeader = Annotated[str, PlainValidator(identity_header), _json("header")]
+SourceHeader = Annotated[str | None, PlainValidator(source_header), _json("header")]
+AlgorithmName = Annotated[
+    str,
+    PlainValidator(algorithm),
+    _json("algorithm", enum=sorted(SUPPORTED_ALGORITHMS)),
+]
+TokenType = Annotated[str, PlainValidator(token_type), _json("media type")]
+Host = Annotated[str, PlainValidator(host), _json("host")]
+Pattern = Annotated[str, PlainValidator(pattern), _json("pattern")]
+When = Annotated[Condition | None, PlainValidator(condition), _json("CEL expression")]
+Template = Annotated[PathTemplate, PlainValidator(template), _json("path template")]
+AuthzAddress = Annotated[str, PlainValidator(authz_address), _json("address")]
+HttpAddress = Annotated[Endpoint, PlainValidator(endpoint), _json("address")]
+LoopbackAddress = Annotated[Endpoint, PlainValidator(loopback_endpoint), _json("address")]
