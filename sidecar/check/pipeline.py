@@ -77,6 +77,11 @@ class Pipeline:
         verdict = self._decide(request, keys, now)
         return self.refuse(request, verdict) if isinstance(verdict, Deny) else verdict
 
+    @property
+    def remembered_tokens(self) -> int:
+        """How many tokens are remembered at this moment."""
+        return len(self._remembered)
+
     def refuse(self, request: RequestView, deny: Deny) -> Decision:
         """A denial as the configured mode carries it out.
 

@@ -73,3 +73,16 @@ def _age(state: Version) -> float:
     """Seconds since the last write; a date in the future counts as long ago."""
     age = time.time() - state.modified_ns / 1e9
     return age if age >= 0 else SETTLED_AFTER
+
+
+async def changed(path: Path, known: Version | None, interval: float) -> None:
+    """Return once the file is there in another version than ``known``, and settled.
+
+    Kubernetes replaces a mounted file by turning a link elsewhere, which no watch on the file
+    itself would notice; so it is looked at every ``interval`` seconds.
+    """
+    while True:
+        await asyncio.sleep(interval)
+        seen = version(path)
+        if seen is not None and seen != known and _age(seen) >= SETTLED_AFTER:
+            return

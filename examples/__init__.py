@@ -1,0 +1,1 @@
+"""The demo and what it shows: the services of a small shop."""

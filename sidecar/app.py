@@ -1,0 +1,227 @@
+"""The composition root: the only place that wires things. Read it as a list.
+
+``serve`` runs the sidecar until it is told to stop; ``_Sidecar`` holds what lives that long, and
+replaces what a reload replaces.
+"""
+
+import asyncio
+import gc
+import logging
+import signal
+import sys
+import time
+from dataclasses import asdict
+from datetime import UTC, datetime
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+from sidecar.check.pipeline import Pipeline
+from sidecar.clients import files
+from sidecar.config.build import Configuration
+from sidecar.config.loader import load
+from sidecar.errors import ConfigurationFault, Fault
+from sidecar.keys.keeper import KeyKeeper
+from sidecar.telemetry.decisions import DecisionLog
+from sidecar.telemetry.logs import Logs
+from sidecar.telemetry.metrics import Metrics
+from sidecar.telemetry.refreshes import RefreshLog
+from sidecar.wire import authorization
+from sidecar.wire.authorization import Authorization, Policy
+from sidecar.wire.grpc_server import GrpcServer, Limits
+from sidecar.wire.health import HEALTH_METHOD, health
+from sidecar.wire.http import HttpListener, admin_pages, metrics_pages
+from sidecar.wire.sockets import parse_address
+
+_log = logging.getLogger("sidecar")
+
+_WATCH_INTERVAL: Final = 1.0
+_LARGEST_CONFIGURATION: Final = 1024 * 1024
+
+
+def serve(path: Path) -> int:
+    """Run until SIGTERM or SIGINT. Returns the exit code: 2 for what cannot be started."""
+    try:
+        configuration = load(path)
+        return asyncio.run(_Sidecar(configuration).run())
+    except Fault as fault:
+        sys.stderr.write(f"{fault}\n")
+        return 2
+
+
+class _Sidecar:
+    """One running sidecar."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        self._configuration = configuration
+        self._file_version = files.version(configuration.path)
+        self._loaded_at = time.time()
+        self._reload_error: str | None = None
+        self._ready = False
+
+        self._metrics = Metrics()
+        log = configuration.log
+        self._decisions = DecisionLog(
+            self._metrics, allows=log.allows, per_second=log.denials_per_second
+        )
+        self._refreshes = RefreshLog(self._metrics)
+
+    async def run(self) -> int:
+        """Start everything, serve, reload when asked, drain, stop."""
+        configuration = self._configuration
+        logs = Logs(configuration.log.format, configuration.log.level)
+        stop, reload = asyncio.Event(), asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(signal.SIGHUP, reload.set)
+
+        checks = Authorization(await self._policy(configuration), self._decisions)
+        listen = configuration.listen
+        pages = metrics_pages(self._metrics.registry, self._is_ready)
+        listeners = [HttpListener(*listen.metrics, pages)]
+        if listen.admin is not None:
+            status = partial(self._status, checks)
+            listeners.append(HttpListener(*listen.admin, admin_pages(status, self._is_ready)))
+        server = GrpcServer(
+            parse_address(listen.authz),
+            {authorization.METHOD: checks.check, HEALTH_METHOD: health(self._is_ready)},
+            handled=self._metrics.handled,
+            limits=Limits(max_pending=configuration.pending_checks),
+        )
+        started = []
+        try:
+            for listener in listeners:
+                await listener.start()
+                started.append(listener)
+            server.start()
+            self._settle()
+            watcher = asyncio.create_task(self._reload_on_change(checks, reload))
+            await stop.wait()
+            watcher.cancel()
+            self._ready = False
+            _log.info("draining", extra={"connections": server.connections()})
+            await asyncio.to_thread(server.stop, configuration.drain)
+        finally:
+            for listener in started:
+                await listener.stop()
+            await checks.policy.keys.stop()
+            logs.close()
+        return 0
+
+    async def _policy(self, configuration: Configuration) -> Policy:
+        """What checks are made with, its keys fetched once or ``start_timeout`` passed."""
+        check = configuration.check
+        self._metrics.expect(
+            [entry.name for entry in check.trust], check.routes, shadow=check.shadow
+        )
+        keys = KeyKeeper(configuration.keys, self._refreshes)
+        await keys.start(configuration.start_timeout)
+        return Policy(
+            pipeline=Pipeline(check, self._metrics),
+            keys=keys,
+            realm=configuration.realm,
+            key_wait=configuration.key_wait,
+        )
+
+    def _settle(self) -> None:
+        """Say that checks are answered. What was made so far lives long: the collector skips it."""
+        gc.collect()
+        gc.freeze()
+        self._ready = True
+        check = self._configuration.check
+        _log.info(
+            "ready",
+            extra={
+                "listen": str(self._configuration.listen.authz),
+                "mode": "shadow" if check.shadow else "enforce",
+                "issuers": len(check.trust),
+                "routes": len(check.routes),
+                "version": version("authz-sidecar"),
+            },
+        )
+
+    async def _reload_on_change(self, checks: Authorization, asked: asyncio.Event) -> None:
+        """Reload on SIGHUP and whenever the file has changed, for as long as the process lives."""
+        path = self._configuration.path
+        while True:
+            waits = [
+                asyncio.create_task(asked.wait()),
+                asyncio.create_task(files.changed(path, self._file_version, _WATCH_INTERVAL)),
+            ]
+            try:
+                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for wait in waits:
+                    wait.cancel()
+            asked.clear()
+            await self._reload(checks)
+
+    async def _reload(self, checks: Authorization) -> None:
+        """Replace what checks are made with; a bad configuration leaves everything as it is."""
+        path = self._configuration.path
+        try:
+            _, self._file_version = await files.read_settled(path, _LARGEST_CONFIGURATION)
+            configuration = await asyncio.to_thread(load, path)
+            _refuse_what_needs_a_restart(self._configuration, configuration)
+        except Fault as fault:
+            self._reload_error = str(fault)
+            self._metrics.reloaded(success=False)
+            _log.error("the new configuration is not used", extra={"problem": str(fault)})
+            return
+        before = checks.policy
+        checks.policy = await self._policy(configuration)
+        await before.keys.stop()
+        self._configuration, self._loaded_at = configuration, time.time()
+        self._reload_error = None
+        self._metrics.reloaded(success=True)
+        _log.info("the new configuration is in use", extra={"digest": configuration.digest})
+
+    def _is_ready(self) -> bool:
+        return self._ready
+
+    def _status(self, checks: Authorization) -> dict[str, object]:
+        """What the status page shows."""
+        configuration, policy = self._configuration, checks.policy
+        return {
+            "version": version("authz-sidecar"),
+            "ready": self._ready,
+            "role": "sidecar",
+            "mode": "shadow" if configuration.check.shadow else "enforce",
+            "configuration": {
+                "file": str(configuration.path),
+                "digest": configuration.digest,
+                "loaded": _date(self._loaded_at),
+                "last_error": self._reload_error,
+            },
+            "issuers": {
+                status.trust: {
+                    "source": status.source,
+                    "keys": len(status.kids),
+                    "kids": list(status.kids),
+                    "last_success": _date(status.last_success),
+                    "last_error": status.last_error,
+                    "next_refresh": _date(status.next_refresh),
+                }
+                for status in policy.keys.statuses()
+            },
+            "routes": len(configuration.check.routes),
+            "remembered_tokens": policy.pipeline.remembered_tokens,
+            "denials": self._decisions.denials(),
+            "recent_denials": [
+                {**asdict(denial), "at": _date(denial.at)} for denial in self._decisions.recent()
+            ],
+        }
+
+
+def _date(seconds: float | None) -> str | None:
+    """Unix seconds as RFC 3339 in UTC."""
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+
+
+def _refuse_what_needs_a_restart(old: Configuration, new: Configuration) -> None:
+    if old.listen != new.listen:
+        raise ConfigurationFault(f"{new.path}: listen has changed; restart the sidecar to use it")

@@ -1,0 +1,112 @@
+"""What is written down about decisions: at most one line each, rate-limited.
+
+A flood of denials is what an attack looks like; it must not fill a disk.
+"""
+
+import logging
+import random
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from sidecar.model import Decision, Deny
+from sidecar.telemetry.logs import LineLimit
+from sidecar.telemetry.metrics import Metrics, outcome_of
+from sidecar.wire.codec import Envelope
+
+_log = logging.getLogger("sidecar.check")
+
+RECENT: Final = 50
+
+
+@dataclass(frozen=True, slots=True)
+class RecentDenial:
+    """A denial as the status page shows it. ``at`` is in Unix seconds."""
+
+    at: float
+    route: str
+    reason: str
+    detail: str
+    request_id: str
+
+
+class DecisionLog:
+    """Tells metrics, log and status page about every decision (``DecisionObserver``).
+
+    ``allows`` is the share of allowed requests that is logged, from 0 to 1; at log level debug all
+    of them are. ``per_second`` bounds the lines.
+    """
+
+    def __init__(
+        self,
+        metrics: Metrics,
+        *,
+        allows: float,
+        per_second: float,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._metrics = metrics
+        self._allows = allows
+        self._clock = clock
+        self._limit = LineLimit(per_second, time.monotonic)
+        self._denials: Counter[str] = Counter()
+        self._recent: deque[RecentDenial] = deque(maxlen=RECENT)
+
+    def decided(self, envelope: Envelope, decision: Decision, duration: float) -> None:
+        """Count the decision, and write it down where it is a denial or is sampled."""
+        self._metrics.decided(envelope, decision, duration)
+        denial = decision if isinstance(decision, Deny) else decision.would_deny
+        if denial is not None:
+            self._denials[denial.reason.label] += 1
+            self._remember(envelope, denial)
+            level = logging.INFO
+        elif self._allows and random.random() < self._allows:  # noqa: S311 - a sample, not a secret
+            level = logging.INFO
+        else:
+            level = logging.DEBUG
+        if not _log.isEnabledFor(level):
+            return
+        if self._limit.admits():
+            _log.log(level, "check", extra=_line(envelope, decision, denial, duration))
+        else:
+            self._metrics.suppressed()
+
+    def denials(self) -> dict[str, int]:
+        """How often each reason has denied a request since the start."""
+        return dict(self._denials.most_common())
+
+    def recent(self) -> tuple[RecentDenial, ...]:
+        """The latest denials, newest first."""
+        return tuple(reversed(self._recent))
+
+    def _remember(self, envelope: Envelope, denial: Deny) -> None:
+        self._recent.append(
+            RecentDenial(
+                self._clock(),
+                denial.route or "",
+                denial.reason.label,
+                denial.detail,
+                envelope.request_id,
+            )
+        )
+
+
+def _line(
+    envelope: Envelope, decision: Decision, denial: Deny | None, duration: float
+) -> dict[str, object]:
+    token = decision.token
+    line: dict[str, object] = {
+        "request_id": envelope.request_id,
+        "route": decision.route,
+        "decision": outcome_of(decision),
+        "reason": decision.reason.label,
+        "duration_ms": round(duration * 1000, 3),
+    }
+    if denial is not None:
+        line |= {"status": denial.reason.status, "detail": denial.detail or denial.reason.sentence}
+        line |= {"token": denial.fingerprint} if denial.fingerprint else {}
+    if token is not None:
+        line |= {"issuer": token.trust, "sub": token.subject, "token": token.fingerprint}
+    return line

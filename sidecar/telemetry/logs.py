@@ -1,0 +1,125 @@
+"""Logs: one JSON object a line (or text for a terminal), never a secret, never in a check's way.
+
+Lines go through a bounded queue to a thread that writes them: a reader that stalls costs lines,
+not requests.
+"""
+
+import contextlib
+import json
+import logging
+import logging.handlers
+import queue
+import re
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Final, TextIO
+
+QUEUED_LINES: Final = 10_000
+
+# What every record has; the rest was given as `extra`.
+_STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+# What looks like a compact JWS or JWE, and what follows an authentication scheme.
+_SECRET: Final = re.compile(
+    r"\beyJ[A-Za-z0-9_-]{5,}(?:\.[A-Za-z0-9_-]*){1,4}"
+    r"|(?i:\b(?:bearer|basic) )[A-Za-z0-9._~+/=-]{8,}"
+)
+
+
+class Logs:
+    """The set-up of logging while the program runs; ``close`` writes what is queued."""
+
+    def __init__(self, style: str, level: str, stream: TextIO = sys.stderr) -> None:
+        output = logging.StreamHandler(stream)
+        output.setFormatter(TextLines() if style == "console" else JsonLines())
+        lines: queue.Queue[logging.LogRecord] = queue.Queue(QUEUED_LINES)
+        self._queue = _DroppingHandler(lines)
+        self._listener = logging.handlers.QueueListener(lines, output)
+        root = logging.getLogger()
+        root.handlers[:] = [self._queue]
+        root.setLevel(level.upper())
+        self._listener.start()
+
+    def close(self) -> None:
+        """Write what is queued and stop."""
+        self._listener.stop()
+        logging.getLogger().removeHandler(self._queue)
+
+
+class _DroppingHandler(logging.handlers.QueueHandler):
+    """Hands records over as they are; leaves out those for which there is no room."""
+
+    def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
+        return record
+
+    def enqueue(self, record: logging.LogRecord) -> None:
+        # Where there is no room there is nobody to tell: the log itself is what does not keep up.
+        with contextlib.suppress(queue.Full):
+            self.queue.put_nowait(record)
+
+
+class LineLimit:
+    """At most so many lines a second, with a burst of as many (a token bucket).
+
+    ``clock`` gives seconds and never goes back.
+    """
+
+    def __init__(self, per_second: float, clock: Callable[[], float]) -> None:
+        self._rate = per_second
+        self._burst = max(1.0, per_second)
+        self._clock = clock
+        self._level = self._burst
+        self._at = clock()
+
+    def admits(self) -> bool:
+        """Whether one more line may be written now."""
+        now = self._clock()
+        self._level = min(self._burst, self._level + (now - self._at) * self._rate)
+        self._at = now
+        if self._level < 1:
+            return False
+        self._level -= 1
+        return True
+
+
+def redact(text: str) -> str:
+    """Replace whatever looks like a token or a credential. Every line passes through here."""
+    return _SECRET.sub("[redacted]", text)
+
+
+class JsonLines(logging.Formatter):
+    """A record as one JSON object: time, level, logger, event, and what was given as ``extra``."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        line = {
+            "time": _time(record),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "event": record.getMessage(),
+            **_extra(record),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return redact(json.dumps(line, default=str))
+
+
+class TextLines(logging.Formatter):
+    """A record as text for a terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, and a stack trace below it where there is one."""
+        extra = " ".join(f"{name}={value}" for name, value in _extra(record).items())
+        line = f"{_time(record)} {record.levelname.lower():7} {record.getMessage()}  {extra}"
+        if record.exc_info:
+            line = f"{line}\n{self.formatException(record.exc_info)}"
+        return redact(line.rstrip())
+
+
+def _time(record: logging.LogRecord) -> str:
+    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+
+
+def _extra(record: logging.LogRecord) -> dict[str, object]:
+    return {name: value for name, value in vars(record).items() if name not in _STANDARD}

@@ -1,0 +1,200 @@
+"""The metrics, each once. Labels come from closed sets: the configuration's names and ours."""
+
+from collections.abc import Iterable
+from importlib.metadata import version
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.process_collector import ProcessCollector
+
+from sidecar.check.routes import Route
+from sidecar.keys.lookups import Outcome
+from sidecar.model import Allow, Decision, Reason, Step
+from sidecar.wire.codec import Envelope
+
+# The route label of a request that reached no route.
+NO_ROUTE: Final = ""
+# From 50 microseconds, with Envoy's default time-out of 200 ms on an edge.
+DURATION_BUCKETS: Final = (
+    *(0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005),
+    *(0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0),
+)
+
+_TOKEN_STEPS: Final = (Step.PARSE, Step.TRUST, Step.KEY, Step.SIGNATURE, Step.CLAIMS)
+_TOKEN_RESULTS: Final = tuple(
+    reason.label
+    for reason in Reason
+    if reason.step in (Step.KEY, Step.SIGNATURE, Step.CLAIMS) and reason is not Reason.UNKNOWN_KEY
+)
+
+
+class Metrics:
+    """Every metric of this program, and the observers the other layers report to."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._checks = self._counter(
+            "sidecar_checks",
+            "Checks answered. decision: allow, deny, or would_deny in shadow mode.",
+            ("route", "decision", "reason"),
+        )
+        self._duration = Histogram(
+            "sidecar_check_duration_seconds",
+            "From a check's arrival to its answer, waiting for keys included.",
+            buckets=DURATION_BUCKETS,
+            registry=self.registry,
+        )
+        self._verifications = self._counter(
+            "sidecar_verifications",
+            "Tokens verified, by trust entry. result: valid, or the reason of the refusal.",
+            ("issuer", "result"),
+        )
+        self._hits = self._counter(
+            "sidecar_verified_cache_hits", "Tokens whose signature was remembered."
+        )
+        self._misses = self._counter(
+            "sidecar_verified_cache_misses", "Tokens whose signature was not remembered."
+        )
+        self._keys = self._gauge("sidecar_keys", "Usable public keys known.", ("issuer",))
+        self._refreshes = self._counter(
+            "sidecar_key_refreshes",
+            "Attempts to fetch an issuer's keys. result: success or failure.",
+            ("issuer", "result"),
+        )
+        self._last_success = self._gauge(
+            "sidecar_keys_last_success_timestamp_seconds",
+            "When an issuer's keys were last fetched.",
+            ("issuer",),
+        )
+        self._lookups = self._counter(
+            "sidecar_unknown_key_lookups",
+            "Checks that met an unknown key id. result: found, absent or unavailable.",
+            ("issuer", "result"),
+        )
+        self._reloads = self._counter(
+            "sidecar_config_reloads",
+            "Reloads of the configuration. result: success or failure.",
+            ("result",),
+        )
+        self._suppressed = self._counter(
+            "sidecar_log_lines_suppressed", "Log lines about checks left out by the rate limit."
+        )
+        self._handled = self._counter(
+            "grpc_server_handled",
+            "gRPC calls completed, by method and status code.",
+            ("grpc_method", "grpc_code"),
+        )
+        self._gauge("sidecar_build_info", "The release that runs.", ("version",)).labels(
+            version("authz-sidecar")
+        ).set(1)
+        ProcessCollector(registry=self.registry)
+        GCCollector(registry=self.registry)
+        for result in ("success", "failure"):
+            self._reloads.labels(result)
+        self._decided: dict[tuple[str, str, Reason], Counter] = {}
+
+    def expect(self, issuers: Iterable[str], routes: Iterable[Route], *, shadow: bool) -> None:
+        """Export 0 for every label set the configuration can lead to, before it happens."""
+        denied = "would_deny" if shadow else "deny"
+        for issuer in issuers:
+            self._keys.labels(issuer)
+            for result in ("valid", *_TOKEN_RESULTS):
+                self._verifications.labels(issuer, result)
+            for result in ("success", "failure"):
+                self._refreshes.labels(issuer, result)
+            for outcome in Outcome:
+                self._lookups.labels(issuer, outcome.value)
+        for reason in (
+            Reason.UNSAFE_PATH,
+            Reason.NO_ROUTE,
+            Reason.OVERLOADED,
+            Reason.INTERNAL_ERROR,
+        ):
+            self._checks.labels(NO_ROUTE, denied, reason.label)
+        for route in routes:
+            for reason in _reasons(route):
+                decision = "allow" if reason.status == 200 else denied
+                self._checks.labels(route.name, decision, reason.label)
+
+    def decided(self, envelope: Envelope, decision: Decision, duration: float) -> None:
+        """A check was answered (``DecisionObserver``)."""
+        del envelope  # nothing of a request is ever a label
+        key = (decision.route or NO_ROUTE, outcome_of(decision), decision.reason)
+        counter = self._decided.get(key)
+        if counter is None:
+            counter = self._checks.labels(key[0], key[1], decision.reason.label)
+            self._decided[key] = counter
+        counter.inc()
+        self._duration.observe(duration)
+
+    def verified(self, trust: str, result: str) -> None:
+        """A token was verified or refused (``CheckObserver``)."""
+        self._verifications.labels(trust, result).inc()
+
+    def remembered(self, *, hit: bool) -> None:
+        """A token was looked up among those remembered (``CheckObserver``)."""
+        (self._hits if hit else self._misses).inc()
+
+    def refreshed(self, trust: str, keys: int, now: float) -> None:
+        """A fetch of keys succeeded (``RefreshObserver``)."""
+        self._refreshes.labels(trust, "success").inc()
+        self._keys.labels(trust).set(keys)
+        self._last_success.labels(trust).set(now)
+
+    def refresh_failed(self, trust: str, problem: str) -> None:
+        """A fetch of keys failed (``RefreshObserver``)."""
+        del problem  # for the log
+        self._refreshes.labels(trust, "failure").inc()
+
+    def looked_up(self, trust: str, result: str) -> None:
+        """A check met an unknown kid (``RefreshObserver``)."""
+        self._lookups.labels(trust, result).inc()
+
+    def reloaded(self, *, success: bool) -> None:
+        """The configuration was read again."""
+        self._reloads.labels("success" if success else "failure").inc()
+
+    def suppressed(self) -> None:
+        """A log line was left out."""
+        self._suppressed.inc()
+
+    def handled(self, method: str, code: str) -> None:
+        """A gRPC call is over."""
+        self._handled.labels(method, code).inc()
+
+    def _counter(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Counter:
+        return Counter(name, text, labels, registry=self.registry)
+
+    def _gauge(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Gauge:
+        return Gauge(name, text, labels, registry=self.registry)
+
+
+def outcome_of(decision: Decision) -> str:
+    """What became of a request, as metrics, logs and metadata name it."""
+    if isinstance(decision, Allow):
+        return "would_deny" if decision.would_deny else "allow"
+    return "deny"
+
+
+def _reasons(route: Route) -> list[Reason]:
+    """The reasons a route's decisions can have, as far as its requirement tells."""
+    requirement = route.requirement
+    if requirement.public:
+        return [Reason.PUBLIC]
+    asked = (
+        (Reason.ANONYMOUS, requirement.optional),
+        (Reason.NO_CREDENTIAL, not requirement.optional),
+        (Reason.INSUFFICIENT_SCOPE, requirement.scopes),
+        (Reason.MISSING_ROLE, requirement.any_role),
+        (Reason.MISSING_GROUP, requirement.any_group),
+        (Reason.CALLER_NOT_ALLOWED, requirement.callers),
+        (Reason.CONDITION_NOT_MET, requirement.when),
+        (Reason.CONDITION_FAILED, requirement.when),
+    )
+    return [
+        Reason.AUTHORIZED,
+        *(reason for reason in Reason if reason.step in _TOKEN_STEPS),
+        Reason.TOKEN_KIND_NOT_ACCEPTED,
+        *(reason for reason, applies in asked if applies),
+    ]

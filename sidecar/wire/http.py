@@ -1,0 +1,139 @@
+"""The HTTP listeners: metrics and probes for the cluster, the status page for people in the pod.
+
+Read-only pages, small and bounded; no page shows anything that must be kept from a neighbour on
+the listener that neighbours reach.
+"""
+
+import json
+import socket
+from collections.abc import Callable
+from typing import Final
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+
+from sidecar.errors import ListenFault
+
+_IDLE: Final = 75.0
+_BACKLOG: Final = 16
+_LARGEST_HEADER: Final = 4096
+
+
+class HttpListener:
+    """One address and its pages. ``host`` is an IP address; ``::`` takes IPv4 as well."""
+
+    def __init__(self, host: str, port: int, application: web.Application) -> None:
+        self._host = host
+        self._port = port
+        self._runner = web.AppRunner(
+            application,
+            access_log=None,
+            handle_signals=False,
+            keepalive_timeout=_IDLE,
+            max_line_size=_LARGEST_HEADER,
+            max_field_size=_LARGEST_HEADER,
+        )
+
+    async def start(self) -> None:
+        """Listen.
+
+        Raises:
+            ListenFault: the address cannot be had.
+        """
+        await self._runner.setup()
+        try:
+            listening = _listen(self._host, self._port)
+        except OSError as fault:
+            raise ListenFault(
+                f"cannot listen on {self._host} port {self._port}: {fault.strerror or fault}; "
+                "is another process using it?"
+            ) from fault
+        await web.SockSite(self._runner, listening, backlog=_BACKLOG).start()
+
+    async def stop(self) -> None:
+        """Close the listener and its connections."""
+        await self._runner.cleanup()
+
+
+def metrics_pages(registry: CollectorRegistry, ready: Callable[[], bool]) -> web.Application:
+    """``/metrics``, ``/livez`` and ``/readyz``: for Prometheus and the kubelet."""
+
+    async def metrics(request: web.Request) -> web.Response:
+        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        return web.Response(body=encode(registry), headers={"Content-Type": content_type})
+
+    async def livez(_: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def readyz(_: web.Request) -> web.Response:
+        return _readiness(ready=ready())
+
+    application = web.Application(client_max_size=0)
+    application.add_routes(
+        [web.get("/metrics", metrics), web.get("/livez", livez), web.get("/readyz", readyz)]
+    )
+    return application
+
+
+def admin_pages(
+    status: Callable[[], dict[str, object]], ready: Callable[[], bool]
+) -> web.Application:
+    """``/`` and ``/readyz?verbose``: what runs, with which keys, and what it denied lately."""
+
+    async def page(request: web.Request) -> web.Response:
+        return _status(request, status(), 200)
+
+    async def readyz(request: web.Request) -> web.Response:
+        if "verbose" not in request.query:
+            return _readiness(ready=ready())
+        return _status(request, status(), 200 if ready() else 503)
+
+    application = web.Application(client_max_size=0)
+    application.add_routes([web.get("/", page), web.get("/readyz", readyz)])
+    return application
+
+
+def _readiness(*, ready: bool) -> web.Response:
+    return (
+        web.Response(text="ok\n", status=200)
+        if ready
+        else web.Response(text="not ready\n", status=503)
+    )
+
+
+def _status(request: web.Request, status: dict[str, object], code: int) -> web.Response:
+    if "application/json" in request.headers.get("Accept", ""):
+        return web.json_response(status, status=code)
+    return web.Response(text="\n".join(_lines(status, "")) + "\n", status=code)
+
+
+def _lines(value: object, indent: str) -> list[str]:
+    """A nested status as indented text."""
+    if not isinstance(value, dict):
+        return [f"{indent}{value if isinstance(value, str) else json.dumps(value)}"]
+    lines: list[str] = []
+    for key, item in value.items():
+        if isinstance(item, dict) and item:
+            lines += [f"{indent}{key}:", *_lines(item, indent + "  ")]
+        elif isinstance(item, list) and item:
+            lines.append(f"{indent}{key}:")
+            for entry in item:
+                first, *rest = _lines(entry, indent + "    ")
+                lines += [f"{indent}  - {first.strip()}", *rest]
+        else:
+            lines.append(f"{indent}{key}: {item if isinstance(item, str) else json.dumps(item)}")
+    return lines
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    if ":" not in host:
+        return socket.create_server((host, port))
+    both = host == "::"
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6, dualstack_ipv6=both)
+    except OSError:
+        if not both or socket.has_dualstack_ipv6():
+            raise
+        # A pod without IPv6: every address it has is an IPv4 one.
+        return socket.create_server(("0.0.0.0", port))  # noqa: S104 - as configured

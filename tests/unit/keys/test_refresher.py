@@ -1,0 +1,283 @@
+"""The refresher's story in simulated time: regular fetches, failures, and unknown kids."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from sidecar.errors import SourceFault
+from sidecar.keys.documents import parse
+from sidecar.keys.lookups import Outcome
+from sidecar.keys.refresher import Refresher
+from sidecar.keys.settings import FileKeys, KeySettings
+from sidecar.snapshots.keys import KeySet, VerificationKey
+from tests.support.simulated_time import clock, run
+from tests.support.tokens import SigningKey, jwks, new_key
+
+OLD, NEW = new_key("ES256", "old"), new_key("ES256", "new")
+SETTINGS = KeySettings(
+    trust="gateway",
+    source=FileKeys(Path("unused")),
+    refresh=300.0,
+    cooldown=10.0,
+    max_stale=3600.0,
+    timeout=5.0,
+    maximum_waiters=3,
+)
+
+
+@dataclass
+class Source:
+    """Publishes what the test says, and counts how often it was asked."""
+
+    published: tuple[VerificationKey, ...] = ()
+    problem: Exception | None = None
+    takes: float = 0.0
+    fetches: list[float] = field(default_factory=list)
+
+    async def fetch(self) -> tuple[VerificationKey, ...]:
+        self.fetches.append(clock())
+        published, problem = self.published, self.problem
+        await asyncio.sleep(self.takes)
+        if problem:
+            raise problem
+        return published
+
+
+@dataclass
+class Observer:
+    events: list[tuple[str, ...]] = field(default_factory=list)
+
+    def refreshed(self, trust: str, keys: int, now: float) -> None:
+        del trust, now
+        self.events.append(("refreshed", str(keys)))
+
+    def refresh_failed(self, trust: str, problem: str) -> None:
+        del trust
+        self.events.append(("failed", problem))
+
+    def looked_up(self, trust: str, result: str) -> None:
+        del trust
+        self.events.append(("looked_up", result))
+
+
+@dataclass
+class Scene:
+    source: Source
+    refresher: Refresher
+    observer: Observer
+    published: list[KeySet]
+
+    def lookup(self, kid: str, timeout: float = 0.1) -> "asyncio.Future[Outcome]":
+        answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self.refresher.lookup(kid, timeout, answer.set_result)
+        return answer
+
+
+def play(story: Callable[[Scene], Awaitable[None]], source: Source | None = None) -> Scene:
+    """Run a refresher beside a story, in simulated time."""
+
+    async def stage() -> Scene:
+        published: list[KeySet] = []
+        observer = Observer()
+        used = source or Source(keys(OLD))
+        refresher = Refresher(
+            SETTINGS, used, lambda _, key_set: published.append(key_set), observer, clock=clock
+        )
+        scene = Scene(used, refresher, observer, published)
+        task = asyncio.create_task(refresher.run())
+        await refresher.first_fetch()
+        try:
+            await story(scene)
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        return scene
+
+    return run(stage())
+
+
+def keys(*signing: SigningKey) -> tuple[VerificationKey, ...]:
+    return parse(json.dumps(jwks(*signing)).encode())
+
+
+def test_keys_are_fetched_at_once_and_then_regularly() -> None:
+    async def story(_: Scene) -> None:
+        await asyncio.sleep(1500)
+
+    fetches = play(story).source.fetches
+    gaps = [later - earlier for earlier, later in zip(fetches, fetches[1:], strict=False)]
+    assert len(gaps) >= 4
+    assert all(270 <= gap <= 330 for gap in gaps)
+    assert len(set(gaps)) > 1, "the times are spread, so that not all sidecars ask at once"
+
+
+def test_a_published_key_set_is_usable_until_it_is_too_old() -> None:
+    async def story(_: Scene) -> None:
+        pass
+
+    scene = play(story)
+    assert scene.published[0].usable_until == scene.source.fetches[0] + SETTINGS.max_stale
+
+
+@pytest.mark.parametrize("problem", [SourceFault("is not a JWKS"), ZeroDivisionError("a bug")])
+def test_a_failed_fetch_publishes_nothing_and_is_tried_again_with_growing_patience(
+    problem: Exception,
+) -> None:
+    async def story(scene: Scene) -> None:
+        scene.source.problem = problem
+        await asyncio.sleep(1000)
+
+    scene = play(story)
+    assert len(scene.published) == 1
+    failed = scene.source.fetches[1:]
+    gaps = [later - earlier for earlier, later in zip(failed, failed[1:], strict=False)]
+    assert gaps[:4] == pytest.approx([1, 2, 4, 8], rel=0.11)
+    assert max(gaps) <= 330
+    assert scene.refresher.status().last_error
+
+
+def test_a_source_that_does_not_answer_is_given_up_after_the_timeout() -> None:
+    async def story(scene: Scene) -> None:
+        assert scene.observer.events == [("failed", "no answer within 5 s")]
+
+    play(story, Source(keys(OLD), takes=60.0))
+
+
+def test_it_recovers_by_itself() -> None:
+    async def story(scene: Scene) -> None:
+        assert scene.published == []
+        scene.source.problem = None
+        await asyncio.sleep(2)
+        assert len(scene.published) == 1
+        assert scene.refresher.status().last_error is None
+
+    play(story, Source(keys(OLD), SourceFault("away")))
+
+
+def test_an_unknown_kid_is_found_by_one_fetch_that_all_who_wait_share() -> None:
+    async def story(scene: Scene) -> None:
+        await asyncio.sleep(20)
+        scene.source.published = keys(OLD, NEW)
+        answers = [scene.lookup("new") for _ in range(3)]
+        assert [await answer for answer in answers] == [Outcome.FOUND] * 3
+        assert len(scene.source.fetches) == 2
+
+    play(story)
+
+
+def test_a_kid_is_absent_only_when_a_fetch_begun_after_the_question_lacks_it() -> None:
+    async def story(scene: Scene) -> None:
+        scene.source.takes = 0.05
+        await asyncio.sleep(20)
+        first = scene.lookup("forged")
+        await asyncio.sleep(0.01)
+        during = scene.lookup("new")
+        scene.source.published = keys(OLD, NEW)
+        assert await first is Outcome.ABSENT
+        assert await during is Outcome.UNAVAILABLE, "that fetch had begun before it was asked"
+
+    play(story)
+
+
+def test_an_absent_kid_is_remembered_until_the_next_fetch_may_begin() -> None:
+    async def story(scene: Scene) -> None:
+        await asyncio.sleep(20)
+        assert await scene.lookup("forged") is Outcome.ABSENT
+        asked = len(scene.source.fetches)
+        assert await scene.lookup("forged") is Outcome.ABSENT
+        assert len(scene.source.fetches) == asked
+        await asyncio.sleep(SETTINGS.cooldown)
+        scene.source.published = keys(OLD, new_key("ES256", "forged"))
+        assert await scene.lookup("forged") is Outcome.FOUND
+
+    play(story)
+
+
+def test_within_the_cooldown_an_unknown_kid_is_told_to_come_back() -> None:
+    async def story(scene: Scene) -> None:
+        assert await scene.lookup("new") is Outcome.UNAVAILABLE
+        assert len(scene.source.fetches) == 1
+
+    play(story)
+
+
+def test_a_check_that_arrives_shortly_before_the_cooldown_ends_waits_for_the_next_fetch() -> None:
+    async def story(scene: Scene) -> None:
+        await asyncio.sleep(SETTINGS.cooldown - 0.05)
+        scene.source.published = keys(OLD, NEW)
+        assert await scene.lookup("new") is Outcome.FOUND
+
+    play(story)
+
+
+def test_nobody_waits_longer_than_asked() -> None:
+    async def story(scene: Scene) -> None:
+        scene.source.takes = 4.0
+        await asyncio.sleep(20)
+        began = clock()
+        assert await scene.lookup("new", timeout=0.1) is Outcome.UNAVAILABLE
+        assert clock() - began == pytest.approx(0.1)
+
+    play(story)
+
+
+def test_only_so_many_wait_at_once() -> None:
+    async def story(scene: Scene) -> None:
+        scene.source.takes = 0.05
+        await asyncio.sleep(20)
+        answers = [scene.lookup(f"kid-{number}") for number in range(4)]
+        assert answers[3].done()
+        assert answers[3].result() is Outcome.UNAVAILABLE
+        assert [await answer for answer in answers[:3]] == [Outcome.ABSENT] * 3
+
+    play(story)
+
+
+def test_ten_thousand_random_kids_cause_one_fetch_per_cooldown() -> None:
+    async def story(scene: Scene) -> None:
+        await asyncio.sleep(20)
+        before = len(scene.source.fetches)
+        for number in range(10_000):
+            scene.lookup(f"random-{number}")
+            await asyncio.sleep(0.003)
+        assert len(scene.source.fetches) - before <= 30 / SETTINGS.cooldown + 1
+
+    play(story)
+
+
+def test_a_known_kid_is_found_without_a_fetch() -> None:
+    async def story(scene: Scene) -> None:
+        assert await scene.lookup("old") is Outcome.FOUND
+        assert len(scene.source.fetches) == 1
+
+    play(story)
+
+
+def test_whoever_waits_when_the_refresher_stops_is_answered() -> None:
+    waiting: list[asyncio.Future[Outcome]] = []
+
+    async def story(scene: Scene) -> None:
+        scene.source.takes = 4.0
+        await asyncio.sleep(20)
+        waiting.append(scene.lookup("new", timeout=3.0))
+        await asyncio.sleep(1)
+
+    play(story)
+    assert waiting[0].result() is Outcome.UNAVAILABLE
+
+
+def test_the_status_shows_what_people_ask_for() -> None:
+    async def story(scene: Scene) -> None:
+        status = scene.refresher.status()
+        assert (status.trust, status.kids) == ("gateway", ("old",))
+        assert status.last_success == scene.source.fetches[0]
+        await asyncio.sleep(1)
+        upcoming = scene.refresher.status().next_refresh
+        assert upcoming is not None
+        assert 270 <= upcoming - scene.source.fetches[0] <= 330
+
+    play(story)
