@@ -7,10 +7,10 @@ not requests.
 import contextlib
 import json
 import logging
-import logging.handlers
 import queue
 import re
 import sys
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final, TextIO
@@ -33,30 +33,37 @@ class Logs:
     def __init__(self, style: str, level: str, stream: TextIO = sys.stderr) -> None:
         output = logging.StreamHandler(stream)
         output.setFormatter(TextLines() if style == "console" else JsonLines())
-        lines: queue.Queue[logging.LogRecord] = queue.Queue(QUEUED_LINES)
-        self._queue = _DroppingHandler(lines)
-        self._listener = logging.handlers.QueueListener(lines, output)
+        self._lines: queue.Queue[logging.LogRecord | None] = queue.Queue(QUEUED_LINES)
+        self._handler = _DroppingHandler(self._lines)
+        self._writer = threading.Thread(target=self._write, args=(output,), daemon=True)
         root = logging.getLogger()
-        root.handlers[:] = [self._queue]
+        root.handlers[:] = [self._handler]
         root.setLevel(level.upper())
-        self._listener.start()
+        self._writer.start()
 
-    def close(self) -> None:
-        """Write what is queued and stop."""
-        self._listener.stop()
-        logging.getLogger().removeHandler(self._queue)
+    def close(self, patience: float = 1.0) -> None:
+        """Write what is queued, for at most ``patience`` seconds, and stop."""
+        logging.getLogger().removeHandler(self._handler)
+        with contextlib.suppress(queue.Full):
+            self._lines.put(None, timeout=patience)
+        self._writer.join(patience)
+
+    def _write(self, output: logging.Handler) -> None:
+        while (record := self._lines.get()) is not None:
+            output.handle(record)
 
 
-class _DroppingHandler(logging.handlers.QueueHandler):
+class _DroppingHandler(logging.Handler):
     """Hands records over as they are; leaves out those for which there is no room."""
 
-    def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
-        return record
+    def __init__(self, lines: "queue.Queue[logging.LogRecord | None]") -> None:
+        super().__init__()
+        self._lines = lines
 
-    def enqueue(self, record: logging.LogRecord) -> None:
+    def emit(self, record: logging.LogRecord) -> None:
         # Where there is no room there is nobody to tell: the log itself is what does not keep up.
         with contextlib.suppress(queue.Full):
-            self.queue.put_nowait(record)
+            self._lines.put_nowait(record)
 
 
 class LineLimit:

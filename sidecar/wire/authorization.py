@@ -15,7 +15,6 @@ from sidecar.keys.keeper import KeyKeeper
 from sidecar.keys.lookups import Outcome
 from sidecar.model import Decision, Deny, KeyNeeded, Reason, RequestView
 from sidecar.wire.codec import Envelope, UndecodableRequest, decode, encode
-from sidecar.wire.grpc_server import Call
 
 _log = logging.getLogger(__name__)
 
@@ -24,6 +23,17 @@ METHOD: Final = "/envoy.service.auth.v3.Authorization/Check"
 # Stands in for a request that could not be read: nothing matches it, and everything we own is
 # stripped where shadow mode lets it through.
 _UNREADABLE: Final = Envelope(RequestView(method="", path="", host="", headers=()), "", grpc=False)
+
+
+class Call(Protocol):
+    """One check to answer: a serialised CheckRequest, and until when (Unix seconds)."""
+
+    body: bytes
+    deadline: float
+
+    def reply(self, body: bytes) -> None:
+        """Answer with a serialised CheckResponse, once, from any thread."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

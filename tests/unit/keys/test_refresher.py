@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -109,7 +110,7 @@ def test_keys_are_fetched_at_once_and_then_regularly() -> None:
         await asyncio.sleep(1500)
 
     fetches = play(story).source.fetches
-    gaps = [later - earlier for earlier, later in zip(fetches, fetches[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in pairwise(fetches)]
     assert len(gaps) >= 4
     assert all(270 <= gap <= 330 for gap in gaps)
     assert len(set(gaps)) > 1, "the times are spread, so that not all sidecars ask at once"
@@ -134,7 +135,7 @@ def test_a_failed_fetch_publishes_nothing_and_is_tried_again_with_growing_patien
     scene = play(story)
     assert len(scene.published) == 1
     failed = scene.source.fetches[1:]
-    gaps = [later - earlier for earlier, later in zip(failed, failed[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in pairwise(failed)]
     assert gaps[:4] == pytest.approx([1, 2, 4, 8], rel=0.11)
     assert max(gaps) <= 330
     assert scene.refresher.status().last_error

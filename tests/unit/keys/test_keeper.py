@@ -1,0 +1,100 @@
+"""All issuers together: one snapshot, and no issuer holds up another."""
+
+import asyncio
+import json
+import os
+from pathlib import Path
+
+from sidecar.keys.keeper import KeyKeeper
+from sidecar.keys.lookups import AbsentKids, Outcome
+from sidecar.keys.settings import FileKeys, KeySettings
+from tests.support.tokens import SigningKey, jwks, key_for, new_key
+
+LONG_AGO = 1_000_000_000
+
+
+class Observer:
+    """Remembers the problems."""
+
+    def __init__(self) -> None:
+        self.problems: list[str] = []
+
+    def refreshed(self, trust: str, keys: int, now: float) -> None:
+        pass
+
+    def refresh_failed(self, trust: str, problem: str) -> None:
+        self.problems.append(f"{trust}: {problem}")
+
+    def looked_up(self, trust: str, result: str) -> None:
+        pass
+
+
+def publish(file: Path, *keys: SigningKey) -> None:
+    file.write_text(json.dumps(jwks(*keys)))
+    os.utime(file, (LONG_AGO, LONG_AGO))
+
+
+def settings(trust: str, file: Path) -> KeySettings:
+    return KeySettings(trust, FileKeys(file), refresh=3600, cooldown=0.0)
+
+
+def test_the_snapshot_has_the_keys_of_every_source_that_could_be_read(tmp_path: Path) -> None:
+    publish(tmp_path / "good", key_for("ES256"))
+    (tmp_path / "bad").write_text("<html>")
+    os.utime(tmp_path / "bad", (LONG_AGO, LONG_AGO))
+    observer = Observer()
+
+    async def start() -> KeyKeeper:
+        entries = [settings(name, tmp_path / name) for name in ("good", "bad")]
+        keeper = KeyKeeper(entries, observer)
+        await keeper.start(5.0)
+        await keeper.stop()
+        return keeper
+
+    keeper = asyncio.run(start())
+    assert list(keeper.snapshot.sets) == ["good"]
+    assert keeper.snapshot.sets["good"].knows("test-ES256")
+    assert observer.problems == [
+        f"bad: {tmp_path / 'bad'} is neither PEM nor a JWKS: it is not UTF-8 JSON"
+    ]
+    assert [status.trust for status in keeper.statuses()] == ["good", "bad"]
+
+
+def test_a_key_added_to_the_file_is_found_when_a_token_names_it(tmp_path: Path) -> None:
+    publish(tmp_path / "keys", key_for("ES256"))
+
+    async def rotate() -> Outcome:
+        keeper = KeyKeeper([settings("gateway", tmp_path / "keys")], Observer())
+        await keeper.start(5.0)
+        publish(tmp_path / "keys", key_for("ES256"), new_key("ES256", "next"))
+        answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        keeper.lookup("gateway", "next", 5.0, answer.set_result)
+        outcome = await answer
+        assert keeper.snapshot.sets["gateway"].knows("next")
+        await keeper.stop()
+        return outcome
+
+    assert asyncio.run(rotate()) is Outcome.FOUND
+
+
+def test_a_keeper_without_issuers_starts() -> None:
+    async def start() -> None:
+        keeper = KeyKeeper([], Observer())
+        await keeper.start(5.0)
+        await keeper.stop()
+
+    asyncio.run(start())
+
+
+def test_absent_kids_are_bounded_and_forgotten_oldest_first() -> None:
+    absent = AbsentKids(limit=2)
+    for kid in ("one", "two", "\ud800", "three"):
+        absent.add(kid)
+    assert [kid in absent for kid in ("one", "two", "\ud800", "three")] == [
+        False,
+        False,
+        True,
+        True,
+    ]
+    absent.clear()
+    assert "three" not in absent

@@ -1,0 +1,266 @@
+"""The shell around the check: one answer by value, whatever happens."""
+
+import asyncio
+import json
+import math
+import os
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from sidecar.check.pipeline import CheckSettings, Pipeline
+from sidecar.check.policy import Requirement
+from sidecar.check.routes import Match, Route
+from sidecar.check.templates import PathTemplate
+from sidecar.check.trust import TrustEntry
+from sidecar.keys.keeper import KeyKeeper
+from sidecar.keys.settings import FileKeys, KeySettings
+from sidecar.model import Decision, Reason, TokenKind
+from sidecar.wire._pb.envoy.service.auth.v3.external_auth_pb2 import CheckRequest, CheckResponse
+from sidecar.wire.authorization import Authorization, Policy
+from sidecar.wire.codec import Envelope
+from tests.support.tokens import SigningKey, claims, jwks, key_for, new_key, sign
+
+LONG_AGO = 1_000_000_000
+
+
+@dataclass
+class Call:
+    """A call as the server hands it over."""
+
+    body: bytes
+    deadline: float = math.inf
+    replies: list[CheckResponse] = field(default_factory=list)
+    answered: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def reply(self, body: bytes) -> None:
+        self.replies.append(CheckResponse.FromString(body))
+        self.answered.set()
+
+    @property
+    def reason(self) -> str:
+        (reply,) = self.replies
+        return reply.dynamic_metadata.fields["reason"].string_value
+
+
+@dataclass
+class Watcher:
+    """Both observers."""
+
+    decisions: list[Decision] = field(default_factory=list)
+
+    def decided(self, envelope: Envelope, decision: Decision, duration: float) -> None:
+        del envelope
+        assert duration >= 0
+        self.decisions.append(decision)
+
+    def verified(self, trust: str, result: str) -> None:
+        pass
+
+    def remembered(self, *, hit: bool) -> None:
+        pass
+
+    def refreshed(self, trust: str, keys: int, now: float) -> None:
+        pass
+
+    def refresh_failed(self, trust: str, problem: str) -> None:
+        pass
+
+    def looked_up(self, trust: str, result: str) -> None:
+        pass
+
+
+@dataclass
+class Scene:
+    authorization: Authorization
+    keys: Path
+    watcher: Watcher
+
+    async def check(self, call: Call) -> Call:
+        self.authorization.check(call)
+        await asyncio.wait_for(call.answered.wait(), 10)
+        return call
+
+
+def publish(file: Path, *keys: SigningKey) -> None:
+    file.write_text(json.dumps(jwks(*keys)))
+    os.utime(file, (LONG_AGO, LONG_AGO + len(keys)))
+
+
+def play(
+    tmp_path: Path,
+    story: Callable[[Scene], Awaitable[None]],
+    *,
+    shadow: bool = False,
+    cooldown: float = 0.0,
+    clock: Callable[[], float] | None = None,
+) -> Scene:
+    settings = CheckSettings(
+        trust=(
+            TrustEntry(
+                name="gateway",
+                kind=TokenKind.REQUEST,
+                issuer="https://gateway.shop.internal",
+                audiences=frozenset({"orders"}),
+                algorithms=frozenset({"ES256"}),
+                types=frozenset({"at+jwt"}),
+            ),
+        ),
+        routes=(Route("all", Requirement(), Match(PathTemplate.parse("/**"))),),
+        shadow=shadow,
+    )
+    file = tmp_path / "keys.json"
+    publish(file, key_for("ES256"))
+
+    async def stage() -> Scene:
+        watcher = Watcher()
+        keys = KeyKeeper(
+            [KeySettings("gateway", FileKeys(file), refresh=3600, cooldown=cooldown)], watcher
+        )
+        await keys.start(5.0)
+        policy = Policy(Pipeline(settings, watcher), keys, realm="shop", key_wait=5.0)
+        authorization = (
+            Authorization(policy, watcher, clock=clock) if clock else Authorization(policy, watcher)
+        )
+        scene = Scene(authorization, file, watcher)
+        try:
+            await story(scene)
+        finally:
+            await keys.stop()
+        return scene
+
+    return asyncio.run(stage())
+
+
+def request(key: SigningKey | None = None) -> bytes:
+    """A check of a request with a valid token, signed with ``key``."""
+    token = sign(
+        claims(issuer="https://gateway.shop.internal", audience="orders", subject="alice"),
+        key or key_for("ES256"),
+    )
+    message = CheckRequest()
+    http = message.attributes.request.http
+    http.method, http.path, http.host = "GET", "/orders/1", "orders.shop.internal"
+    line = http.header_map.headers.add()
+    line.key, line.raw_value = "authorization", f"Bearer {token}".encode()
+    return message.SerializeToString()
+
+
+def test_a_valid_request_is_answered_at_once(tmp_path: Path) -> None:
+    async def story(scene: Scene) -> None:
+        call = Call(request())
+        scene.authorization.check(call)
+        assert call.reason == Reason.AUTHORIZED.label
+        assert call.replies[0].status.code == 0
+
+    play(tmp_path, story)
+
+
+def test_a_token_of_a_key_just_published_waits_for_it_and_passes(tmp_path: Path) -> None:
+    async def story(scene: Scene) -> None:
+        publish(scene.keys, key_for("ES256"), new := new_key("ES256", "new"))
+        call = await scene.check(Call(request(new)))
+        assert call.reason == Reason.AUTHORIZED.label
+
+    play(tmp_path, story)
+
+
+def test_a_token_of_a_key_nobody_publishes_is_refused_after_one_look(tmp_path: Path) -> None:
+    async def story(scene: Scene) -> None:
+        call = await scene.check(Call(request(new_key("ES256", "forged"))))
+        assert call.reason == Reason.UNKNOWN_KEY.label
+        assert call.replies[0].denied_response.status.code == 401
+
+    play(tmp_path, story)
+
+
+def test_when_the_key_cannot_be_looked_for_the_client_is_told_to_come_back(tmp_path: Path) -> None:
+    async def story(scene: Scene) -> None:
+        call = await scene.check(Call(request(new_key("ES256", "new"))))
+        assert call.reason == Reason.KEYS_UNAVAILABLE.label
+        assert call.replies[0].denied_response.status.code == 503
+
+    play(tmp_path, story, cooldown=3600.0)
+
+
+@pytest.mark.parametrize("key", [None, new_key("ES256", "unknown")])
+def test_a_check_whose_deadline_has_passed_is_dropped_before_the_token_is_read(
+    tmp_path: Path, key: SigningKey | None
+) -> None:
+    async def story(scene: Scene) -> None:
+        call = await scene.check(Call(request(key), deadline=999.0))
+        assert call.reason == Reason.OVERLOADED.label
+
+    play(tmp_path, story, clock=lambda: 1000.0)
+
+
+@pytest.mark.parametrize("body", [b"", b"\xff", b"not a check"])
+def test_bytes_that_are_no_check_are_denied_by_value(tmp_path: Path, body: bytes) -> None:
+    async def story(scene: Scene) -> None:
+        call = await scene.check(Call(body))
+        assert call.replies[0].status.code != 0
+        assert call.replies[0].denied_response.status.code == 500
+        assert call.reason == Reason.INTERNAL_ERROR.label
+
+    play(tmp_path, story)
+
+
+def test_a_bug_in_the_check_is_a_denial_and_not_an_exception(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(Pipeline, "check", broken)
+
+    async def story(scene: Scene) -> None:
+        call = await scene.check(Call(request()))
+        assert call.replies[0].denied_response.status.code == 500
+        assert call.reason == Reason.INTERNAL_ERROR.label
+
+    play(tmp_path, story)
+    assert "a bug" in caplog.text
+
+
+def test_a_bug_after_a_wait_is_a_denial_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story(scene: Scene) -> None:
+        publish(scene.keys, key_for("ES256"), new := new_key("ES256", "new"))
+        pipeline = scene.authorization.policy.pipeline
+        first = pipeline.check
+        answers = iter([first])
+
+        def once(*arguments: object) -> object:
+            return next(answers)(*arguments)  # type: ignore[arg-type]  # the arguments of check
+
+        monkeypatch.setattr(pipeline, "check", once)
+        call = await scene.check(Call(request(new)))
+        assert call.reason == Reason.INTERNAL_ERROR.label
+
+    play(tmp_path, story)
+
+
+def test_in_shadow_mode_even_a_check_that_fails_lets_the_request_through(tmp_path: Path) -> None:
+    async def story(scene: Scene) -> None:
+        call = await scene.check(Call(b"\xff"))
+        assert call.replies[0].status.code == 0
+        assert call.replies[0].dynamic_metadata.fields["decision"].string_value == "would_deny"
+
+    play(tmp_path, story, shadow=True)
+
+
+def test_every_answer_is_reported_once(tmp_path: Path) -> None:
+    async def story(scene: Scene) -> None:
+        await scene.check(Call(request()))
+        await scene.check(Call(request(new_key("ES256", "forged"))))
+        await scene.check(Call(b"\xff"))
+
+    scene = play(tmp_path, story)
+    assert [decision.reason for decision in scene.watcher.decisions] == [
+        Reason.AUTHORIZED,
+        Reason.UNKNOWN_KEY,
+        Reason.INTERNAL_ERROR,
+    ]
