@@ -1,0 +1,55 @@
+"""The command line. A command's module is imported only when that command is run.
+
+Exit codes: 0 good, 1 the answer is no, 2 wrong use or a configuration that cannot be used.
+"""
+
+import sys
+from argparse import ArgumentParser
+from collections.abc import Collection, Sequence
+from importlib import import_module
+from importlib.metadata import version
+from typing import Any, Final
+
+from sidecar.errors import Fault
+
+COMMANDS: Final = {
+    "serve": "answer Envoy's checks until told to stop",
+    "validate": "say whether a configuration can be used, or everything that is wrong with it",
+    "check": "decide about one request and say why, step by step",
+    "test": "hold a configuration against a file of requests and expected decisions",
+    "token": "look into a token",
+    "schema": "print the JSON Schema of the configuration file",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    options = parser(arguments[:1]).parse_args(arguments)
+    try:
+        status: int = options.run(options)
+    except Fault as fault:
+        sys.stderr.write(f"{fault}\n")
+        return 2
+    except BrokenPipeError:
+        # Whoever read the output, `head` perhaps, has what it wanted.
+        sys.stderr.close()
+        return 1
+    return status
+
+
+def parser(chosen: Collection[str]) -> ArgumentParser:
+    """The parser of all commands, complete for those in ``chosen``; the rest is only named."""
+    root = ArgumentParser(
+        prog="sidecar",
+        description="Answers Envoy's ext_authz checks from the JWT a request carries.",
+    )
+    root.add_argument("--version", action="version", version=f"%(prog)s {version('authz-sidecar')}")
+    commands = root.add_subparsers(metavar="COMMAND", required=True)
+    for name, summary in COMMANDS.items():
+        command = commands.add_parser(name, help=summary, description=f"{summary.capitalize()}.")
+        if name in chosen:
+            module: Any = import_module(f"sidecar.cli.{name}")  # Any: modules have no protocol
+            module.add_arguments(command)
+            command.set_defaults(run=module.run)
+    return root

@@ -1,0 +1,162 @@
+"""``sidecar check``: one request against a configuration, step by step, without any server."""
+
+import json
+import math
+import sys
+import time
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+
+from sidecar.cli.explain import Findings, explain
+from sidecar.cli.options import add_configuration
+from sidecar.cli.simulation import decide, with_token
+from sidecar.cli.texts import moment, printable, read_token
+from sidecar.config import load
+from sidecar.model import Allow, Decision, Deny, RequestView, Step
+from sidecar.snapshots.keys import KeySet, KeySnapshot
+
+_MARKS = {"passed": "✓", "failed": "✗", "not reached": "-"}
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare the command's options."""
+    add_configuration(parser)
+    parser.add_argument("method", metavar="METHOD", help="the request's method")
+    parser.add_argument("path", metavar="PATH", help="the request's path, with its query")
+    parser.add_argument("--host", default="", help="the request's host")
+    parser.add_argument(
+        "--header",
+        dest="headers",
+        metavar="LINE",
+        action="append",
+        type=_header,
+        default=[],
+        help="a header as 'Name: value'; may be given several times",
+    )
+    parser.add_argument(
+        "--principal", default="", help="the caller's identity from its client certificate"
+    )
+    parser.add_argument(
+        "--route", metavar="NAME", help="the route's name from Envoy's context_extensions"
+    )
+    parser.add_argument(
+        "--at",
+        metavar="TIME",
+        type=_moment,
+        help="the time of the check, RFC 3339 or Unix seconds; now if not given",
+    )
+    parser.add_argument(
+        "--no-token",
+        action="store_true",
+        help="read no token from standard input; the request is as the other options say",
+    )
+    parser.add_argument("--json", action="store_true", help="print the answer as JSON")
+
+
+def run(options: Namespace) -> int:
+    """Print the answer; 0 if the request goes through, 1 if it does not."""
+    configuration = load(options.configuration)
+    settings = configuration.check
+    request = RequestView(
+        method=options.method,
+        path=options.path,
+        host=options.host,
+        headers=tuple(options.headers),
+        principal=options.principal,
+        route=options.route,
+    )
+    if not options.no_token:
+        token = read_token()
+        if not token:
+            sys.stderr.write("no token on standard input; --no-token checks without one\n")
+            return 2
+        request = with_token(request, settings.sources[0], token)
+    keys = KeySnapshot(
+        {name: KeySet.of(found, math.inf) for name, found in configuration.found_keys.items()}
+    )
+    now = time.time() if options.at is None else options.at
+    decision = decide(settings, request, keys, now)
+    findings = explain(settings, request, keys, now)
+    write = _as_json if options.json else _as_text
+    sys.stdout.write(write(decision, findings))
+    return 0 if isinstance(decision, Allow) else 1
+
+
+def _header(line: str) -> tuple[str, bytes]:
+    name, colon, value = line.partition(":")
+    if not colon or not name:
+        raise ArgumentTypeError(f"{line!r} is not 'Name: value'")
+    return name.lower(), value.strip().encode("utf-8", "surrogateescape")
+
+
+def _moment(text: str) -> float:
+    try:
+        return moment(text)
+    except ValueError as error:
+        raise ArgumentTypeError(str(error)) from error
+
+
+def _denial(decision: Decision) -> Deny | None:
+    return decision if isinstance(decision, Deny) else decision.would_deny
+
+
+def _outcomes(decision: Decision, findings: Findings) -> dict[Step, str]:
+    """Every step in order: passed, failed or not reached."""
+    denial = _denial(decision)
+    steps = list(Step)
+    end = steps.index(decision.reason.step)
+    outcomes = {
+        step: "passed" if index <= end and step in findings else "not reached"
+        for index, step in enumerate(steps)
+    }
+    if denial is not None:
+        outcomes[denial.reason.step] = "failed"
+    return outcomes
+
+
+def _as_text(decision: Decision, findings: Findings) -> str:
+    lines = []
+    for step, outcome in _outcomes(decision, findings).items():
+        lines.append(f"{_MARKS[outcome]} {step.value}")
+        if outcome != "not reached":
+            lines += [f"    {line}" for line in findings.get(step, ())]
+    denial = _denial(decision)
+    reason = decision.reason
+    allowed = isinstance(decision, Allow)
+    verdict = "allow" if allowed else "deny"
+    if allowed and denial is not None:
+        verdict = "allow, because mode is shadow; enforced it would be deny"
+    lines += ["", f"decision: {verdict}", f"reason: {reason.label}", f"status: {reason.status}"]
+    lines.append(reason.sentence)
+    if denial is not None and denial.detail:
+        lines.append(f"detail: {printable(denial.detail)}")
+    if isinstance(decision, Allow):
+        lines += [f"set {name}: {printable(value)}" for name, value in decision.headers.overwrite]
+        lines += [f"remove {name}" for name in decision.headers.remove]
+    return "\n".join(lines) + "\n"
+
+
+def _as_json(decision: Decision, findings: Findings) -> str:
+    denial = _denial(decision)
+    outcomes = _outcomes(decision, findings)
+    answer: dict[str, object] = {
+        "decision": "allow" if isinstance(decision, Allow) else "deny",
+        "would_deny": isinstance(decision, Allow) and denial is not None,
+        "reason": decision.reason.label,
+        "status": decision.reason.status,
+        "sentence": decision.reason.sentence,
+        "detail": denial.detail if denial else "",
+        "route": decision.route,
+        "steps": [
+            {
+                "step": step.name.lower(),
+                "meaning": step.value,
+                "outcome": outcome,
+                "found": findings.get(step, ()) if outcome != "not reached" else (),
+            }
+            for step, outcome in outcomes.items()
+        ],
+    }
+    if isinstance(decision, Allow):
+        answer["set"] = dict(decision.headers.overwrite)
+        answer["remove"] = decision.headers.remove
+    return json.dumps(answer, indent=2) + "\n"

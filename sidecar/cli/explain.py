@@ -1,0 +1,184 @@
+"""What a check finds at each of its steps, for a person who asks why.
+
+The decision is the pipeline's; this only looks, with the pipeline's own functions, at what it
+looked at. Nothing printed here is the token itself.
+"""
+
+from collections.abc import Mapping
+from hashlib import sha256
+
+from sidecar.check import jws
+from sidecar.check.claims import find
+from sidecar.check.extract import CookieSource, Credential, TokenSource, extract
+from sidecar.check.jws import UnverifiedToken
+from sidecar.check.path import canonical
+from sidecar.check.pipeline import CheckSettings
+from sidecar.check.policy import Requirement
+from sidecar.check.refusal import Refusal
+from sidecar.check.routes import Route, RouteTable
+from sidecar.check.trust import TrustEntry, TrustTable
+from sidecar.cli.texts import dated, printable
+from sidecar.model import RequestView, Step
+from sidecar.snapshots.keys import KeySnapshot
+
+Findings = Mapping[Step, tuple[str, ...]]
+
+
+def explain(
+    settings: CheckSettings, request: RequestView, keys: KeySnapshot, now: float
+) -> Findings:
+    """What there is to see at each step that could be taken, one line each.
+
+    Args:
+        settings: what the configuration says about checks.
+        request: the request.
+        keys: the public keys.
+        now: Unix seconds.
+    """
+    found: dict[Step, tuple[str, ...]] = {Step.RECEIVE: ()}
+    path = canonical(request.path, literal_semicolons=settings.literal_semicolons)
+    if isinstance(path, Refusal):
+        return found | {Step.PATH: (printable(request.path),)}
+    found[Step.PATH] = (path,)
+
+    table = RouteTable(settings.routes)
+    route = (
+        table.find(request.host, path, request.method)
+        if request.route is None
+        else table.named(request.route)
+    )
+    found[Step.ROUTE] = _about_route(route, request)
+    if route is None or route.requirement.public:
+        return found
+
+    credential = extract(request, settings.sources)
+    if not isinstance(credential, Credential):
+        found[Step.CREDENTIAL] = ("none",) if credential is None else ()
+        return found | {Step.POLICY: _about_rules(route.requirement)}
+    found[Step.CREDENTIAL] = (f"in {source_name(credential.source)}",)
+    token = jws.parse(credential.text, settings.maximum_token_bytes)
+    digest = sha256(credential.text.encode("latin-1")).hexdigest()
+    found[Step.PARSE] = _about_token(credential.text, digest[:16], token)
+    if isinstance(token, Refusal):
+        return found
+
+    trust = TrustTable(settings.trust).select(token)
+    found[Step.TRUST] = _about_trust(token, trust)
+    if isinstance(trust, Refusal):
+        return found
+    found[Step.KEY] = _about_keys(trust, keys, now)
+    found[Step.SIGNATURE] = _about_signature(token, trust, keys, now)
+    found[Step.CLAIMS] = _about_claims(token, trust, now)
+    found[Step.POLICY] = (*_about_rules(route.requirement), *_about_grants(token, trust))
+    found[Step.IDENTITY] = tuple(
+        f"{name} from {'.'.join(claim)}" for name, claim in settings.identity.headers
+    )
+    return found
+
+
+def source_name(source: TokenSource) -> str:
+    """A token source in words."""
+    if isinstance(source, CookieSource):
+        return f"the cookie {source.name}"
+    scheme = f", behind {source.scheme}" if source.scheme else ""
+    return f"the header {source.name}{scheme}"
+
+
+def _about_route(route: Route | None, request: RequestView) -> tuple[str, ...]:
+    if route is None:
+        if request.route is not None:
+            return (f"none is called {printable(request.route)}",)
+        return (f"none for {printable(request.method)} on {printable(request.host) or 'any host'}",)
+    if request.route is not None:
+        return (f"{route.name}, as named in the request",)
+    if route.match is None:
+        return (route.name,)
+    methods = ", ".join(sorted(route.match.methods)) or "any method"
+    hosts = ", ".join(sorted(route.match.hosts)) or "any host"
+    return (f"{route.name}: {methods} {route.match.template.text} on {hosts}",)
+
+
+def _about_token(text: str, fingerprint: str, token: UnverifiedToken | Refusal) -> tuple[str, ...]:
+    size = f"{len(text)} bytes, fingerprint {fingerprint}"
+    if isinstance(token, Refusal):
+        return (size,)
+    kid = "no kid" if token.kid is None else f"kid {printable(token.kid)}"
+    return (size, f"alg {printable(token.algorithm)}, {kid}, typ {_typ(token)}")
+
+
+def _typ(token: UnverifiedToken) -> str:
+    return "absent" if token.type is None else printable(token.type)
+
+
+def _about_trust(token: UnverifiedToken, trust: TrustEntry | Refusal) -> tuple[str, ...]:
+    issuer = f"iss {printable(token.claims.get('iss', 'absent'))}, typ {_typ(token)}"
+    if isinstance(trust, Refusal):
+        return (issuer,)
+    return (issuer, f"{trust.name}, for {trust.kind.value} tokens")
+
+
+def _about_keys(trust: TrustEntry, keys: KeySnapshot, now: float) -> tuple[str, ...]:
+    allowed = f"{trust.name} allows {', '.join(sorted(trust.algorithms))}"
+    key_set = keys.usable(trust.name, now)
+    if key_set is None:
+        return (allowed, "it has no keys")
+    kids = sorted("without kid" if key.kid is None else key.kid for key in key_set.keys)
+    return (allowed, f"its keys: {printable(', '.join(kids))}")
+
+
+def _about_signature(
+    token: UnverifiedToken, trust: TrustEntry, keys: KeySnapshot, now: float
+) -> tuple[str, ...]:
+    key_set = keys.usable(trust.name, now)
+    candidates = key_set.candidates(token.kid, token.algorithm) if key_set else ()
+    for key in candidates:
+        if jws.signature_holds(token, key):
+            return (f"signed by the key {key.thumbprint}",)
+    return tuple(f"not signed by the key {key.thumbprint}" for key in candidates)
+
+
+def _about_claims(token: UnverifiedToken, trust: TrustEntry, now: float) -> tuple[str, ...]:
+    dates = [
+        f"{name} {dated(token.claims[name], now)}"
+        for name in ("iat", "nbf", "exp")
+        if name in token.claims
+    ]
+    audience = find(token.claims, trust.audience_claim)
+    return (
+        *dates,
+        f"{'.'.join(trust.audience_claim)} {printable(audience)}, accepted: "
+        + ", ".join(sorted(trust.audiences)),
+        f"sub {printable(token.claims.get('sub', 'absent'))}",
+    )
+
+
+def _about_rules(requirement: Requirement) -> tuple[str, ...]:
+    """What a route asks for, in the words of the configuration."""
+    lines = [
+        f"{name}: {', '.join(sorted(wanted))}"
+        for name, wanted in (
+            ("scopes", requirement.scopes),
+            ("any_role", requirement.any_role),
+            ("any_group", requirement.any_group),
+            ("tokens", [kind.value for kind in requirement.tokens]),
+            ("callers", requirement.callers),
+        )
+        if wanted
+    ]
+    if requirement.optional:
+        lines.append("optional: true")
+    if requirement.when is not None:
+        lines.append(f"when: {printable(requirement.when.expression)}")
+    return tuple(f"asked for: {line}" for line in lines)
+
+
+def _about_grants(token: UnverifiedToken, trust: TrustEntry) -> tuple[str, ...]:
+    grants = (
+        ("scopes", trust.scope_claim),
+        ("roles", trust.roles_claim),
+        ("groups", trust.groups_claim),
+    )
+    return tuple(
+        f"the token's {name}: {printable(find(token.claims, path) or 'none')}"
+        for name, path in grants
+    )

@@ -1,0 +1,104 @@
+"""The shape of a file of policy tests: requests, and the decisions that are expected."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, PlainValidator
+
+from sidecar.cli.texts import moment
+from sidecar.config.models import Section
+from sidecar.config.values import Duration, Text, TokenType, shown, text
+from sidecar.model import Reason
+
+
+def _moment(value: object) -> float:
+    try:
+        return moment(str(value))
+    except ValueError as error:
+        raise ValueError(
+            f"{shown(value)} is not a time; write 2026-01-31T12:00:00Z or Unix seconds"
+        ) from error
+
+
+def _lines(value: object) -> tuple[str, ...]:
+    return tuple(text(line) for line in (value if isinstance(value, list) else [value]))
+
+
+def _header_name(value: str) -> str:
+    if value != value.lower():
+        raise ValueError(f"{shown(value)} is not in lower case, as Envoy sends every name")
+    return value
+
+
+HeaderName = Annotated[Text, AfterValidator(_header_name)]
+
+
+def _reason(value: object) -> Reason:
+    for reason in Reason:
+        if reason.label == value:
+            return reason
+    accepted = ", ".join(reason.label for reason in Reason)
+    raise ValueError(f"{shown(value)} is not a reason; accepted: {accepted}")
+
+
+class Request(Section):
+    """A request as Envoy would describe it."""
+
+    method: Text = Field(default="GET", description="The method.")
+    path: Text = Field(description="The path, with its query.")
+    host: Text = Field(default="", description="The host.")
+    headers: dict[HeaderName, Annotated[tuple[str, ...], PlainValidator(_lines)]] = Field(
+        default={}, description="Headers, each with its value or the list of its values."
+    )
+    principal: Text = Field(default="", description="The caller's mTLS principal.")
+    route: Text = Field(
+        default="", description="The route's name, where Envoy's `context_extensions` give one."
+    )
+
+
+class Token(Section):
+    """A token that is made for one test, of a key that stands in for its issuer's."""
+
+    trust: Text = Field(description="The trust entry whose token it is.")
+    claims: dict[str, Any] = Field(
+        default={}, description="Claims to add, to replace or, with null, to leave out."
+    )
+    expires_in: Annotated[float, Duration("-720h", "720h")] = Field(
+        default="60s", validate_default=True, description="Its life from the time of the test on."
+    )
+    type: TokenType = Field(
+        default="", description="Its `typ`; `none` for none. Without it, one the entry accepts."
+    )
+    kid: Text = Field(default="", description="Another key id than the stand-in key's.")
+
+
+class Expectation(Section):
+    """What is expected. What is left out is not looked at."""
+
+    decision: Literal["allow", "deny"] = Field(description="Whether the request goes through.")
+    reason: Annotated[Reason | None, PlainValidator(_reason)] = Field(
+        default=None, description="The reason's label."
+    )
+    route: Text = Field(default="", description="The name of the route that decides.")
+    headers: dict[HeaderName, Text | None] = Field(
+        default={}, description="Headers that are set to a value or, with null, removed."
+    )
+
+
+class Case(Section):
+    """One request and what is expected of it."""
+
+    name: Text = Field(description="What it is called in the results.")
+    request: Request = Field(description="The request.")
+    token: Token | None = Field(
+        default=None, description="The token it carries, in the first of `token_sources`."
+    )
+    expect: Expectation = Field(description="The decision.")
+
+
+class PolicyTests(Section):
+    """A whole file."""
+
+    now: Annotated[float | None, PlainValidator(_moment)] = Field(
+        default=None, description="The time of all tests, RFC 3339 or Unix seconds."
+    )
+    tests: tuple[Case, ...] = Field(min_length=1, description="The tests.")

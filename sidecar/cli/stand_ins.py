@@ -1,0 +1,109 @@
+"""Throw-away keys that stand in for the issuers', so that policies are tested without theirs."""
+
+import base64
+import json
+import math
+from collections.abc import Mapping
+from typing import Any, Final
+
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from jwt import get_algorithm_by_name
+
+from sidecar.check.trust import TrustEntry
+from sidecar.keys.thumbprint import thumbprint
+from sidecar.snapshots.keys import KeySet, KeySnapshot, VerificationKey, algorithms_for
+
+_PrivateKey = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey
+
+_CURVES: Final[dict[str, ec.EllipticCurve]] = {
+    "ES256": ec.SECP256R1(),
+    "ES384": ec.SECP384R1(),
+    "ES512": ec.SECP521R1(),
+}
+
+
+class StandIn:
+    """An issuer that exists for the length of a test run."""
+
+    def __init__(self, trust: TrustEntry) -> None:
+        self._algorithm = min(trust.algorithms, key=_effort)
+        self._trust = trust
+        self._private = _new_key(self._algorithm)
+        public = self._private.public_key()
+        self._kid = thumbprint(public)
+        self.key = VerificationKey(self._kid, self._kid, algorithms_for(public), public)
+
+    def token(
+        self,
+        claims: Mapping[str, Any],
+        *,
+        now: float,
+        expires_in: float,
+        type_: str = "",
+        kid: str = "",
+    ) -> str:
+        """A signed token.
+
+        Args:
+            claims: what differs from the entry's defaults; None leaves a claim out.
+            now: Unix seconds.
+            expires_in: seconds from ``now``; may be negative.
+            type_: the ``typ``, ``none`` for none, empty for one that the entry accepts.
+            kid: the key id, empty for the key's own.
+        """
+        members = {**self._defaults(now, expires_in), **claims}
+        header = {
+            "alg": self._algorithm,
+            "kid": kid or self._kid,
+            "typ": None if type_ == "none" else type_ or self._type(),
+        }
+        message = f"{_segment(header)}.{_segment(members)}"
+        # RFC 9864 renamed EdDSA with this curve; PyJWT knows the old name.
+        name = "EdDSA" if self._algorithm == "Ed25519" else self._algorithm
+        method: Any = get_algorithm_by_name(name)  # Any: each class types its own kind of key
+        signature = method.sign(message.encode(), self._private)
+        return f"{message}.{_base64url(signature)}"
+
+    def _defaults(self, now: float, expires_in: float) -> dict[str, object]:
+        trust = self._trust
+        subject = trust.subjects[0].replace("*", "test") if trust.subjects else "test"
+        audience: object = min(trust.audiences)
+        for name in reversed(trust.audience_claim[1:]):
+            audience = {name: audience}
+        return {
+            "iss": trust.issuer,
+            "sub": subject,
+            "iat": now,
+            "exp": now + expires_in,
+            trust.audience_claim[0]: audience,
+        }
+
+    def _type(self) -> str | None:
+        return min((name for name in self._trust.types if name is not None), default=None)
+
+
+def snapshot(stand_ins: Mapping[str, StandIn]) -> KeySnapshot:
+    """The public keys of all stand-ins, under the names of their trust entries."""
+    return KeySnapshot({name: KeySet.of((each.key,), math.inf) for name, each in stand_ins.items()})
+
+
+def _effort(algorithm: str) -> tuple[bool, str]:
+    """What sorts algorithms by the time it takes to make a key; RSA takes longest."""
+    return algorithm.startswith(("RS", "PS")), algorithm
+
+
+def _new_key(algorithm: str) -> _PrivateKey:
+    if algorithm in _CURVES:
+        return ec.generate_private_key(_CURVES[algorithm])
+    if algorithm in {"EdDSA", "Ed25519"}:
+        return ed25519.Ed25519PrivateKey.generate()
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+def _segment(members: Mapping[str, object]) -> str:
+    present = {name: value for name, value in members.items() if value is not None}
+    return _base64url(json.dumps(present).encode())
+
+
+def _base64url(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()

@@ -1,0 +1,55 @@
+"""How commands read and write what people see: dates, and text that came from a token."""
+
+import sys
+from datetime import UTC, datetime
+
+PROMPT = "Paste the token, then press Enter and Ctrl-D: "
+
+
+def printable(value: object) -> str:
+    """A value on one line, in which nothing can move the cursor or reorder what is read."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in str(value)
+    )
+
+
+def moment(text: str) -> float:
+    """Unix seconds from an RFC 3339 date or a number. Raises ValueError for anything else."""
+    try:
+        return float(text)
+    except ValueError:
+        date = datetime.fromisoformat(text)
+    if date.tzinfo is None:
+        raise ValueError(f"{text} has no time zone; end it with Z or an offset")
+    return date.timestamp()
+
+
+def dated(value: object, now: float) -> str:
+    """A NumericDate (RFC 7519 §2) as a date and how far from ``now`` (Unix seconds) it is."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return f"{printable(value)} (not a date)"
+    try:
+        date = datetime.fromtimestamp(value, UTC)
+    except (OverflowError, ValueError, OSError):
+        return f"{printable(value)} (beyond any calendar)"
+    return f"{date.isoformat(timespec='seconds').replace('+00:00', 'Z')} ({_relative(value - now)})"
+
+
+def _relative(seconds: float) -> str:
+    distance = abs(seconds)
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if distance >= 2 * length:
+            amount = f"{distance / length:.0f} {unit}"
+            break
+    else:
+        amount = f"{distance:.0f} s"
+    return f"in {amount}" if seconds > 0 else f"{amount} ago"
+
+
+def read_token() -> str:
+    """The token on standard input, without the white space around it; empty if there is none."""
+    if sys.stdin.isatty():
+        sys.stderr.write(PROMPT)
+        sys.stderr.flush()
+    return sys.stdin.buffer.read().decode("latin-1").strip()
