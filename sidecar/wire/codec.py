@@ -24,7 +24,6 @@ from sidecar.wire._pb.envoy.service.auth.v3.external_auth_pb2 import (
     CheckResponse,
 )
 
-CHECK_METHOD: Final = "/envoy.service.auth.v3.Authorization/Check"
 _LONGEST_REQUEST_ID: Final = 128
 
 # What a gRPC client gets for each HTTP status, and the code in CheckResponse.status. A status that
