@@ -1,0 +1,119 @@
+"""Metrics: 0 from the start, closed label sets, one name each."""
+
+from prometheus_client import generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from sidecar.check.policy import Requirement
+from sidecar.check.routes import Match, Route
+from sidecar.check.templates import PathTemplate
+from sidecar.model import Allow, Deny, HeaderChanges, Reason, RequestView
+from sidecar.telemetry.metrics import DURATION_BUCKETS, Metrics, outcome_of
+from sidecar.wire.codec import Envelope
+
+ENVELOPE = Envelope(RequestView("GET", "/secret-path", "secret-host", ()), "secret-id", grpc=False)
+
+
+def route(name: str, requirement: Requirement) -> Route:
+    return Route(name, requirement, Match(PathTemplate.parse(f"/{name}")))
+
+
+def samples(metrics: Metrics, name: str) -> dict[tuple[str, ...], float]:
+    """A metric's values by its labels' values, in the order of the labels' names."""
+    families = text_string_to_metric_families(generate_latest(metrics.registry).decode())
+    return {
+        tuple(value for _, value in sorted(sample.labels.items())): sample.value
+        for family in families
+        for sample in family.samples
+        if sample.name == name
+    }
+
+
+def test_what_can_happen_is_exported_as_zero_before_it_does() -> None:
+    metrics = Metrics()
+    routes = [
+        route("health", Requirement(public=True)),
+        route("read", Requirement(scopes=("orders:read",))),
+        route("catalogue", Requirement(optional=True)),
+    ]
+    metrics.expect(["gateway"], routes, shadow=False)
+    checks = samples(metrics, "sidecar_checks_total")
+    assert set(checks.values()) == {0.0}
+    assert ("deny", "no_route", "") in checks
+    assert ("deny", "insufficient_scope", "read") in checks
+    assert ("deny", "expired", "read") in checks
+    assert ("allow", "anonymous", "catalogue") in checks
+    assert [labels for labels in checks if labels[2] == "health"] == [("allow", "public", "health")]
+    assert ("deny", "missing_role", "read") not in checks, "the route asks for no role"
+    assert samples(metrics, "sidecar_verifications_total")[("gateway", "valid")] == 0.0
+    assert samples(metrics, "sidecar_key_refreshes_total")[("gateway", "failure")] == 0.0
+    assert samples(metrics, "sidecar_unknown_key_lookups_total")[("gateway", "absent")] == 0.0
+    assert samples(metrics, "sidecar_config_reloads_total") == {("failure",): 0, ("success",): 0}
+
+
+def test_in_shadow_mode_the_denials_to_expect_are_those_not_carried_out() -> None:
+    metrics = Metrics()
+    metrics.expect([], [route("read", Requirement())], shadow=True)
+    outcomes = {labels[0] for labels in samples(metrics, "sidecar_checks_total")}
+    assert outcomes == {"allow", "would_deny"}
+
+
+def test_a_decision_is_counted_under_its_route_and_reason() -> None:
+    metrics = Metrics()
+    metrics.decided(ENVELOPE, Deny(Reason.EXPIRED, "read"), 0.0001)
+    metrics.decided(ENVELOPE, Deny(Reason.EXPIRED, "read"), 0.3)
+    metrics.decided(ENVELOPE, Deny(Reason.UNSAFE_PATH), 0.0001)
+    assert samples(metrics, "sidecar_checks_total") == {
+        ("deny", "expired", "read"): 2,
+        ("deny", "unsafe_path", ""): 1,
+    }
+    assert samples(metrics, "sidecar_check_duration_seconds_count") == {(): 3}
+
+
+def test_nothing_of_a_request_becomes_a_label() -> None:
+    metrics = Metrics()
+    metrics.decided(ENVELOPE, Deny(Reason.NO_ROUTE), 0.0001)
+    assert b"secret" not in generate_latest(metrics.registry)
+
+
+def test_envoys_default_time_out_lies_on_an_edge_of_the_histogram() -> None:
+    assert DURATION_BUCKETS[0] == 0.00005
+    assert 0.2 in DURATION_BUCKETS
+    assert list(DURATION_BUCKETS) == sorted(DURATION_BUCKETS)
+
+
+def test_outcomes_are_named_for_what_became_of_the_request() -> None:
+    deny = Deny(Reason.EXPIRED)
+    allow = Allow(Reason.PUBLIC, "health", HeaderChanges())
+    shadowed = Allow(Reason.EXPIRED, None, HeaderChanges(), would_deny=deny)
+    assert [outcome_of(each) for each in (deny, allow, shadowed)] == ["deny", "allow", "would_deny"]
+
+
+def test_keys_and_their_age_are_shown_by_issuer() -> None:
+    metrics = Metrics()
+    metrics.refreshed("gateway", 2, 1700000000.0)
+    metrics.refresh_failed("gateway", "away")
+    metrics.looked_up("gateway", "found")
+    assert samples(metrics, "sidecar_keys") == {("gateway",): 2}
+    assert samples(metrics, "sidecar_keys_last_success_timestamp_seconds") == {
+        ("gateway",): 1700000000.0
+    }
+    assert samples(metrics, "sidecar_key_refreshes_total") == {
+        ("gateway", "success"): 1,
+        ("gateway", "failure"): 1,
+    }
+
+
+def test_reloads_calls_and_the_cache_are_counted() -> None:
+    metrics = Metrics()
+    metrics.reloaded(success=True)
+    metrics.handled("/a/B", "OK")
+    metrics.remembered(hit=True)
+    metrics.remembered(hit=False)
+    metrics.verified("gateway", "valid")
+    metrics.suppressed()
+    assert samples(metrics, "sidecar_config_reloads_total")[("success",)] == 1
+    assert samples(metrics, "grpc_server_handled_total") == {("OK", "/a/B"): 1}
+    assert samples(metrics, "sidecar_verified_cache_hits_total") == {(): 1}
+    assert samples(metrics, "sidecar_verified_cache_misses_total") == {(): 1}
+    assert samples(metrics, "sidecar_verifications_total") == {("gateway", "valid"): 1}
+    assert samples(metrics, "sidecar_log_lines_suppressed_total") == {(): 1}
