@@ -107,6 +107,9 @@ class Envoy:
                 *("--concurrency", str(concurrency)),
                 *("--admin-address-path", str(self._admin_file)),
                 *("--file-flush-interval-msec", "20"),
+                # A graceful drain asks every client to leave at once, and ends after a second.
+                *("--drain-strategy", "immediate"),
+                *("--drain-time-s", "1"),
                 *("--log-level", "warning"),
                 # Another Envoy of the same tests would be taken for this one's predecessor.
                 "--disable-hot-restart",

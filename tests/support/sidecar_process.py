@@ -16,7 +16,8 @@ from tests.support.processes import Child
 
 Json = dict[str, Any]
 
-SERVE = (sys.executable, "-m", "sidecar")
+SIDECAR = (sys.executable, "-m", "sidecar")
+FAULTY_SIDECAR = (sys.executable, "-m", "tests.support.faulty_sidecar")
 
 
 class SidecarProcess:
@@ -32,7 +33,7 @@ class SidecarProcess:
         directory: Path,
         socket_directory: Path,
         *,
-        command: Sequence[str] = SERVE,
+        command: Sequence[str] = SIDECAR,
     ) -> None:
         self.socket = socket_directory / "authz.sock"
         self.configuration_file = directory / "sidecar.yaml"
@@ -78,6 +79,14 @@ class SidecarProcess:
             return self.get("/readyz").status == 200
         except OSError:
             return False
+
+    @property
+    def metrics_url(self) -> str:
+        return f"http://{LOOPBACK}:{self._metrics_port}"
+
+    @property
+    def admin_url(self) -> str:
+        return f"http://{LOOPBACK}:{self._admin_port}"
 
     def get(self, target: str) -> Response:
         """From the listener that Prometheus and the kubelet use."""

@@ -1,0 +1,200 @@
+"""What the service reads about the caller is what the sidecar verified, and nothing else."""
+
+import pytest
+
+from tests.e2e import shop
+from tests.e2e.conftest import StartPod, StartSidecar
+from tests.support import envoy
+from tests.support.http1 import Field
+from tests.support.pod import Exchange, Pod
+from tests.support.sidecar_process import SidecarProcess
+from tests.support.tokens import ALGORITHMS, key_for
+from tests.support.upstream import Upstream, respond
+
+pytestmark = pytest.mark.every_envoy
+
+SPOOFED: list[Field] = [(name, "root") for name in shop.IDENTITY]
+SPELLINGS: list[list[Field]] = [
+    [("x-user-id", "root")],
+    [("X-User-Id", "root")],
+    [("X-USER-ID", "root")],
+    [("x-user-id", "root"), ("x-user-id", "admin")],
+    [("x-user-id", "root"), ("X-User-ID", "admin"), ("x-user-id", "alice")],
+    [("x-user-id", "")],
+    [("x-user-id", "root,alice")],
+    [("x-user-id", b"\xff\xfe root")],
+]
+UNDERSCORED = ["x_user_id", "x-user_id", "x_user-id", "X_User_Id", "X_USER-ID"]
+
+
+def identity_of(exchange: Exchange) -> dict[str, list[bytes]]:
+    """Every header the service could take for identity, in whatever spelling."""
+    found: dict[str, list[bytes]] = {}
+    for name, value in exchange.received.headers:
+        if name.decode().lower().replace("_", "-") in shop.IDENTITY:
+            found.setdefault(name.decode().lower(), []).append(value)
+    return found
+
+
+def test_verified_claims_arrive_as_headers(pod: Pod) -> None:
+    token = shop.token(
+        groups=["staff", "ops"], scope="orders:read profile", realm_access={"roles": ["buyer"]}
+    )
+
+    exchange = pod.request(target="/orders/1", token=token)
+
+    assert exchange.response.status == 200
+    assert identity_of(exchange) == {
+        "x-user-id": [b"alice"],
+        "x-user-groups": [b"staff,ops"],
+        "x-user-scopes": [b"orders:read profile"],
+        "x-user-roles": [b"buyer"],
+    }
+
+
+def test_values_are_encoded_so_that_no_claim_can_pass_for_another(pod: Pod) -> None:
+    token = shop.token(subject=" Zoë,root%\r\nx-admin: 1", groups=["a,b", "c"])
+
+    exchange = pod.request(target="/orders/1", token=token)
+
+    assert identity_of(exchange) == {
+        "x-user-id": [b"%20Zo%C3%AB%2Croot%25%0D%0Ax-admin: 1"],
+        "x-user-groups": [b"a%2Cb,c"],
+    }
+    assert exchange.received.values("x-admin") == []
+
+
+@pytest.mark.parametrize("spoofed", SPELLINGS)
+def test_spoofed_identity_is_replaced_by_the_verified_one(pod: Pod, spoofed: list[Field]) -> None:
+    exchange = pod.request(target="/orders/1", headers=spoofed, token=shop.token())
+
+    assert identity_of(exchange) == {"x-user-id": [b"alice"]}
+
+
+def test_identity_the_token_does_not_speak_of_is_removed(pod: Pod) -> None:
+    exchange = pod.request(target="/orders/1", headers=SPOOFED, token=shop.token())
+
+    assert identity_of(exchange) == {"x-user-id": [b"alice"]}
+
+
+@pytest.mark.parametrize("spoofed", SPELLINGS)
+@pytest.mark.parametrize("path", ["/healthz", "/catalogue"])
+def test_anonymous_requests_have_no_identity(pod: Pod, path: str, spoofed: list[Field]) -> None:
+    exchange = pod.request(target=path, headers=spoofed)
+
+    assert exchange.response.status == 200
+    assert identity_of(exchange) == {}
+
+
+def test_public_route_gives_no_identity_to_a_token_it_does_not_look_at(pod: Pod) -> None:
+    exchange = pod.request(target="/healthz", headers=SPOOFED, token=shop.token())
+
+    assert exchange.response.status == 200
+    assert identity_of(exchange) == {}
+
+
+def test_optional_route_gives_identity_to_a_good_token_and_refuses_a_bad_one(pod: Pod) -> None:
+    good = pod.request(target="/catalogue", token=shop.token())
+    bad = pod.request(target="/catalogue", token=shop.token(exp=1))
+
+    assert identity_of(good) == {"x-user-id": [b"alice"]}
+    assert bad.response.status == 401
+
+
+@pytest.mark.parametrize("name", UNDERSCORED)
+def test_underscore_spelling_is_refused_by_envoy(pod: Pod, name: str) -> None:
+    exchange = pod.request(target="/orders/1", headers=[(name, "root")], token=shop.token())
+
+    assert exchange.response.status == 400
+    assert not exchange.reached_the_application
+
+
+@pytest.fixture(scope="module")
+def underscores_allowed(sidecar: SidecarProcess, start_pod: StartPod) -> Pod:
+    """A pod whose Envoy lets underscores through, as it does by default."""
+    configuration = envoy.load(envoy.PLAIN)
+    options = envoy.http_connection_manager(configuration)["common_http_protocol_options"]
+    options["headers_with_underscores_action"] = "ALLOW"
+    return start_pod(sidecar, configuration)
+
+
+@pytest.mark.parametrize("name", UNDERSCORED)
+@pytest.mark.parametrize("path", ["/orders/1", "/healthz"])
+def test_underscore_spelling_is_removed_where_envoy_allows_it(
+    underscores_allowed: Pod, path: str, name: str
+) -> None:
+    exchange = underscores_allowed.request(
+        target=path, headers=[(name, "root"), (name, "admin")], token=shop.token()
+    )
+
+    assert exchange.response.status == 200
+    assert name.lower() not in identity_of(exchange)
+
+
+def test_other_headers_pass_untouched(pod: Pod) -> None:
+    headers: list[Field] = [
+        ("x-note", "one"),
+        ("x-note", "two, three"),
+        ("x-bytes", b"caf\xe9 \xff"),
+        ("cookie", "a=1; b=2"),
+        ("x-user", "not one of ours"),
+    ]
+
+    received = pod.request(target="/orders/1", headers=headers, token=shop.token()).received
+
+    assert received.values("x-note") == [b"one", b"two, three"]
+    assert received.values("x-bytes") == [b"caf\xe9 \xff"]
+    assert received.values("cookie") == [b"a=1; b=2"]
+    assert received.values("x-user") == [b"not one of ours"]
+
+
+def test_the_token_that_was_verified_is_the_one_that_is_forwarded(pod: Pod) -> None:
+    token = shop.token()
+
+    exchange = pod.request(target="/orders/1", token=token)
+
+    assert exchange.received.values("authorization") == [f"Bearer {token}".encode()]
+
+
+def test_set_cookie_of_the_application_is_untouched(pod: Pod, upstream: Upstream) -> None:
+    cookies = ["a=1; Path=/; HttpOnly", "b=2; Secure", "a=3"]
+    upstream.answers["/orders/cookies"] = respond(
+        headers=[("set-cookie", value) for value in cookies]
+    )
+
+    exchange = pod.request(target="/orders/cookies", token=shop.token())
+
+    assert exchange.response.values("set-cookie") == cookies
+
+
+def test_token_is_removed_where_the_service_does_not_want_it(
+    start_sidecar: StartSidecar, start_pod: StartPod
+) -> None:
+    sidecar = start_sidecar(identity={"headers": shop.IDENTITY, "forward_token": False})
+    pod = start_pod(sidecar)
+
+    exchange = pod.request(target="/orders/1", token=shop.token())
+
+    assert exchange.response.status == 200
+    assert identity_of(exchange) == {"x-user-id": [b"alice"]}
+    assert exchange.received.values("authorization") == []
+
+
+@pytest.fixture(scope="module")
+def every_algorithm(
+    start_sidecar: StartSidecar, start_pod: StartPod, tmp_path_factory: pytest.TempPathFactory
+) -> Pod:
+    """A pod whose gateway has a key of each algorithm."""
+    directory = tmp_path_factory.mktemp("keys")
+    (gateway, *_) = shop.configuration(directory)["trust"]
+    gateway["algorithms"] = list(ALGORITHMS)
+    shop.publish(directory, "gateway", *map(key_for, ALGORITHMS))
+    return start_pod(start_sidecar(trust=[gateway]))
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_tokens_of_every_algorithm_are_verified(every_algorithm: Pod, algorithm: str) -> None:
+    exchange = every_algorithm.request(target="/orders/1", token=shop.token(key_for(algorithm)))
+
+    assert exchange.response.status == 200
+    assert identity_of(exchange) == {"x-user-id": [b"alice"]}

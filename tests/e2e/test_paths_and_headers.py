@@ -1,0 +1,192 @@
+"""Odd requests: Envoy, the rules and the application read the same one, or nobody does."""
+
+import pytest
+
+from tests.e2e import shop
+from tests.e2e.conftest import StartPod
+from tests.support import envoy
+from tests.support.http1 import HOST, Connection, Field
+from tests.support.pod import Pod
+from tests.support.sidecar_process import SidecarProcess
+
+pytestmark = pytest.mark.every_envoy
+
+
+@pytest.mark.parametrize(
+    ("target", "path"),
+    [
+        ("/orders/1", "/orders/1"),
+        ("/orders/1?next=/../admin//x", "/orders/1"),
+        ("/orders/%31", "/orders/1"),
+        ("/orders/./1", "/orders/1"),
+        ("/admin/../orders/1", "/orders/1"),
+        ("/admin/%2e%2E/orders/1", "/orders/1"),
+        ("/orders/caf%C3%A9", "/orders/caf%C3%A9"),
+        ("/orders/a%20b", "/orders/a%20b"),
+        ("/orders\\1", "/orders/1"),
+        (f"http://{HOST}/orders/1", "/orders/1"),
+    ],
+)
+def test_application_sees_the_path_that_was_allowed(pod: Pod, target: str, path: str) -> None:
+    exchange = pod.request(target=target, token=shop.token())
+
+    assert exchange.response.status == 200
+    assert exchange.received.path == path
+
+
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [
+        ("/orders/../admin", 403),
+        ("/orders/%2e%2e/admin", 403),
+        ("/orders/.%2E/admin", 403),
+        ("/orders/..\\admin", 403),
+        ("/../../orders", 403),
+        ("/Orders/1", 403),
+        ("/orders/..%2Fadmin", 400),
+        ("/orders/..%5cadmin", 400),
+        ("/orders%2F1", 400),
+        ("/orders/%252e%252e/admin", 200),
+        ("//orders/1", 400),
+        ("/orders//1", 400),
+        ("/orders/1;v=2", 400),
+        ("/orders/%3Badmin", 400),
+        ("/orders/%00", 400),
+        ("/orders/%0d%0a", 400),
+        ("/orders/%FF", 400),
+        ("/orders/%zz", 400),
+        ("/orders/1#/../admin", 400),
+        (b"/orders/caf\xe9", 400),
+        ("*", 400),
+    ],
+)
+def test_path_that_can_be_read_in_two_ways_is_refused(
+    pod: Pod, target: str | bytes, status: int
+) -> None:
+    exchange = pod.request(target=target, token=shop.token())
+
+    assert exchange.response.status == status
+    assert exchange.reached_the_application == (status == 200)
+
+
+@pytest.mark.parametrize("path", ["/orders/1", "/healthz", "/catalogue"])
+def test_connect_is_refused_without_asking(pod: Pod, path: str) -> None:
+    exchange = pod.request("CONNECT", f"{HOST}:443{path}", token=shop.token())
+
+    assert exchange.response.status in {400, 403, 404}
+    assert not exchange.reached_the_application
+
+
+@pytest.mark.parametrize(
+    "value",
+    [b"Bearer \xff\xfe.\x80.\x81", b"\xffBearer a.b.c", b"Bearer\xc2\xa0a.b.c"],
+)
+def test_credential_that_is_no_text_is_refused(pod: Pod, value: bytes) -> None:
+    exchange = pod.request(target="/orders/1", headers=[("authorization", value)])
+
+    assert exchange.response.status == 401
+    assert exchange.access_log["reason"] == "malformed_token"
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["Bearer {token}", "Bearer {token}"],
+        ["Bearer {token}, Bearer {token}"],
+        ["Bearer {token},"],
+        ["Basic YTpi", "Bearer {token}"],
+    ],
+)
+def test_more_than_one_credential_is_refused(pod: Pod, lines: list[str]) -> None:
+    token = shop.token()
+    headers: list[Field] = [("authorization", line.format(token=token)) for line in lines]
+
+    exchange = pod.request(target="/orders/1", headers=headers)
+
+    assert exchange.response.status == 400
+    assert exchange.access_log["reason"] == "ambiguous_request"
+
+
+def test_empty_line_beside_the_credential_is_gone_when_it_is_forwarded(pod: Pod) -> None:
+    token = shop.token()
+
+    exchange = pod.request(target="/orders/1", headers=[("authorization", "")], token=token)
+
+    assert exchange.received.values("authorization") == [f"Bearer {token}".encode()]
+
+
+def test_large_headers_are_checked_like_small_ones(pod: Pod) -> None:
+    headers: list[Field] = [(f"x-large-{number}", "x" * 8000) for number in range(7)]
+
+    exchange = pod.request(target="/orders/1", headers=headers, token=shop.token())
+
+    assert exchange.response.status == 200
+    assert exchange.received.values("x-user-id") == [b"alice"]
+
+
+def test_headers_over_the_limit_are_refused_by_envoy(pod: Pod) -> None:
+    headers: list[Field] = [(f"x-large-{number}", "x" * 8000) for number in range(8)]
+
+    exchange = pod.request(target="/orders/1", headers=headers, token=shop.token())
+
+    assert exchange.response.status == 431
+    assert not exchange.reached_the_application
+
+
+def test_more_headers_than_the_limit_are_refused_by_envoy(pod: Pod) -> None:
+    headers: list[Field] = [(f"x-many-{number}", "x") for number in range(101)]
+
+    exchange = pod.request(target="/orders/1", headers=headers, token=shop.token())
+
+    assert exchange.response.status == 431
+    assert not exchange.reached_the_application
+
+
+def test_identity_that_does_not_fit_beside_the_other_headers_is_an_error(pod: Pod) -> None:
+    headers: list[Field] = [(f"x-large-{number}", "x" * 8700) for number in range(6)]
+    token = shop.token(groups=["g" * 50] * 80)
+
+    exchange = pod.request(target="/orders/1", headers=headers, token=token)
+    assert exchange.response.status == 500
+    assert exchange.access_log["response_details"] == "ext_authz_invalid"
+    assert not exchange.reached_the_application
+
+
+@pytest.mark.parametrize("request_id", ["x" * 300, "a b,c", '"><script>'])
+def test_odd_request_id_passes_and_breaks_nothing(pod: Pod, request_id: str) -> None:
+    with Connection(pod.envoy.address) as connection:
+        response = connection.request(target="/orders/1", headers=[("x-request-id", request_id)])
+
+    assert response.status == 401
+    assert len(response.json()["request_id"]) <= 128
+
+
+def test_route_named_by_envoy_decides_instead_of_the_path(
+    sidecar: SidecarProcess, start_pod: StartPod
+) -> None:
+    configuration = envoy.load(envoy.PLAIN)
+    (host,) = envoy.http_connection_manager(configuration)["route_config"]["virtual_hosts"]
+    host["routes"].insert(
+        0,
+        {
+            "match": {"prefix": "/legacy"},
+            "route": {"cluster": "application"},
+            "typed_per_filter_config": {
+                "envoy.filters.http.ext_authz": {
+                    "@type": (
+                        "type.googleapis.com/"
+                        "envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute"
+                    ),
+                    "check_settings": {"context_extensions": {"route": "support"}},
+                }
+            },
+        },
+    )
+    pod = start_pod(sidecar, configuration)
+
+    allowed = pod.request(target="/legacy/anything", token=shop.token(roles=["support"]))
+    denied = pod.request(target="/legacy/healthz", token=shop.token())
+
+    assert allowed.response.status == 200
+    assert allowed.access_log["route"] == "support"
+    assert denied.access_log["reason"] == "missing_role"

@@ -1,0 +1,30 @@
+"""The sidecar with a fault put in, for the reasons that no request can cause.
+
+Run as ``python -m tests.support.faulty_sidecar FAULT serve …``.
+"""
+
+import runpy
+import sys
+import time
+
+from sidecar.check.pipeline import Pipeline
+from sidecar.wire.authorization import Authorization
+
+
+def _break() -> None:
+    def check(*_: object) -> None:
+        raise RuntimeError("a bug")
+
+    Pipeline.check = check  # type: ignore[method-assign, assignment]  # the fault
+
+
+def _delay() -> None:
+    """Have every check looked at when its deadline has passed, by a clock that is ahead."""
+    defaults = Authorization.__init__.__kwdefaults__
+    assert defaults is not None
+    defaults["clock"] = lambda: time.time() + 10
+
+
+if __name__ == "__main__":
+    {"broken": _break, "late": _delay}[sys.argv.pop(1)]()
+    runpy.run_module("sidecar", run_name="__main__")
