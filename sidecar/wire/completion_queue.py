@@ -66,10 +66,7 @@ class Core:
 
         Raises OSError when the address cannot be had.
         """
-        try:
-            port: int = self._server.add_http2_port(address.encode())
-        except RuntimeError as error:
-            raise OSError(str(error)) from error
+        port: int = self._server.add_http2_port(address.encode())
         if port == 0:
             raise OSError("grpc could not bind it")
         return port

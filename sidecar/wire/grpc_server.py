@@ -49,7 +49,8 @@ class Call:
     """One unary call. Answer it once, with ``reply`` or ``fail``, from any thread.
 
     ``deadline`` is in Unix seconds, infinite where the client set none. An answer that comes second
-    or after the server has stopped is dropped; an answer to a client that has gone goes nowhere.
+    or after the server has stopped is dropped. One to a client that has gone goes nowhere, but is
+    owed all the same: until it comes, the call counts as pending.
     """
 
     __slots__ = ("_call", "_code", "_over", "_unanswered", "body", "deadline", "method")

@@ -12,7 +12,7 @@ import pytest
 
 from sidecar.errors import Fault
 from sidecar.wire import completion_queue
-from sidecar.wire.grpc_server import UNKNOWN_METHOD, Call, Limits
+from sidecar.wire.grpc_server import UNKNOWN_METHOD, Call, GrpcServer, Limits
 from sidecar.wire.sockets import Address, UnixAddress, parse_address
 from tests.support.served import ECHO, PARK, Served, served, status_of, unary
 
@@ -95,6 +95,23 @@ def test_a_handler_that_raises_fails_its_call_alone(
     [record] = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert "/test.Broken/Broken" in record.getMessage()
     assert record.exc_info is not None
+
+
+def test_a_report_that_raises_does_not_end_the_server(
+    address: Address, caplog: pytest.LogCaptureFixture
+) -> None:
+    def report(_method: str, _code: str) -> None:
+        raise LookupError("a bug")
+
+    server = GrpcServer(address, {ECHO: lambda call: call.reply(call.body)}, handled=report)
+    server.start()
+    try:
+        with grpc.insecure_channel(address.text) as channel:
+            assert unary(channel, ECHO)(b"first", timeout=5) == b"first"
+            assert unary(channel, ECHO)(b"second", timeout=5) == b"second"
+    finally:
+        server.stop(0)
+    assert "a gRPC event could not be handled" in caplog.text
 
 
 def test_a_call_can_be_answered_later_from_another_thread(echo: Served) -> None:

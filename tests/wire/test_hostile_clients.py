@@ -139,6 +139,19 @@ def test_a_broken_message_ends_its_call(echo: Served, message: bytes) -> None:
         eventually(lambda: echo.handled)
 
 
+def test_a_client_that_does_not_hang_up_cannot_hold_up_the_stop(echo: Served) -> None:
+    address = echo.server.address
+    with (
+        served(UnixAddress(Path(address.text.removeprefix("unix:") + ".2"))) as stopping,
+        connected(stopping, frame(HEADERS, END_HEADERS, 1, headers(ECHO))) as client,
+    ):
+        eventually(lambda: stopping.server.connections() == 1)
+        stopping.server.stop(0)
+        client.settimeout(5)
+        while client.recv(4096):
+            pass
+
+
 @pytest.mark.parametrize(
     "noise",
     [

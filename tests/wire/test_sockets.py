@@ -128,6 +128,23 @@ def test_a_missing_directory_is_named(path: Path) -> None:
         pass
 
 
+def test_a_file_in_the_place_of_the_directory_is_named(path: Path) -> None:
+    path.touch()
+    with (
+        pytest.raises(ListenFault, match="Not a directory"),
+        served(UnixAddress(path / "authz.sock")),
+    ):
+        pass
+
+
+def test_a_socket_of_another_kind_is_left_alone(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as datagrams:
+        datagrams.bind(str(path))
+        with pytest.raises(ListenFault, match="cannot tell who"), served(UnixAddress(path)):
+            pass
+    assert path.is_socket()
+
+
 def test_a_socket_put_in_its_place_survives_the_stop(path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as successor:
         with served(UnixAddress(path)):
