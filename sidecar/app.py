@@ -8,8 +8,8 @@ import asyncio
 import gc
 import logging
 import signal
-import sys
 import time
+from contextlib import AsyncExitStack
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
@@ -19,8 +19,7 @@ from typing import Final
 
 from sidecar.check.pipeline import Pipeline
 from sidecar.clients import files
-from sidecar.config.build import Configuration
-from sidecar.config.loader import load
+from sidecar.config import MAXIMUM_BYTES, Configuration, load
 from sidecar.errors import ConfigurationFault, Fault
 from sidecar.keys.keeper import KeyKeeper
 from sidecar.telemetry.decisions import DecisionLog
@@ -37,17 +36,15 @@ from sidecar.wire.sockets import parse_address
 _log = logging.getLogger("sidecar")
 
 _WATCH_INTERVAL: Final = 1.0
-_LARGEST_CONFIGURATION: Final = 1024 * 1024
 
 
 def serve(path: Path) -> int:
-    """Run until SIGTERM or SIGINT. Returns the exit code: 2 for what cannot be started."""
-    try:
-        configuration = load(path)
-        return asyncio.run(_Sidecar(configuration).run())
-    except Fault as fault:
-        sys.stderr.write(f"{fault}\n")
-        return 2
+    """Run until SIGTERM or SIGINT; returns the exit code.
+
+    Raises:
+        Fault: it cannot be started; nothing is left running.
+    """
+    return asyncio.run(_Sidecar(load(path)).run())
 
 
 class _Sidecar:
@@ -60,8 +57,9 @@ class _Sidecar:
         self._reload_error: str | None = None
         self._ready = False
 
-        self._metrics = Metrics()
         log = configuration.log
+        self._logs = Logs(log.format, log.level)
+        self._metrics = Metrics()
         self._decisions = DecisionLog(
             self._metrics, allows=log.allows, per_second=log.denials_per_second
         )
@@ -69,32 +67,25 @@ class _Sidecar:
 
     async def run(self) -> int:
         """Start everything, serve, reload when asked, drain, stop."""
-        configuration = self._configuration
-        logs = Logs(configuration.log.format, configuration.log.level)
         stop, reload = asyncio.Event(), asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         loop.add_signal_handler(signal.SIGHUP, reload.set)
 
-        checks = Authorization(await self._policy(configuration), self._decisions)
-        listen = configuration.listen
-        pages = metrics_pages(self._metrics.registry, self._is_ready)
-        listeners = [HttpListener(*listen.metrics, pages)]
-        if listen.admin is not None:
-            status = partial(self._status, checks)
-            listeners.append(HttpListener(*listen.admin, admin_pages(status, self._is_ready)))
-        server = GrpcServer(
-            parse_address(listen.authz),
-            {authorization.METHOD: checks.check, HEALTH_METHOD: health(self._is_ready)},
-            handled=self._metrics.handled,
-            limits=Limits(max_pending=configuration.pending_checks),
-        )
-        started = []
-        try:
-            for listener in listeners:
+        async with AsyncExitStack() as stack:
+            stack.callback(self._logs.close)
+            checks = Authorization(await self._policy(self._configuration), self._decisions)
+            stack.push_async_callback(_stop_fetching, checks)
+            for listener in self._listeners(checks):
                 await listener.start()
-                started.append(listener)
+                stack.push_async_callback(listener.stop)
+            server = GrpcServer(
+                parse_address(self._configuration.listen.authz),
+                {authorization.METHOD: checks.check, HEALTH_METHOD: health(self._is_ready)},
+                handled=self._metrics.handled,
+                limits=Limits(max_pending=self._configuration.pending_checks),
+            )
             server.start()
             self._settle()
             watcher = asyncio.create_task(self._reload_on_change(checks, reload))
@@ -102,13 +93,17 @@ class _Sidecar:
             watcher.cancel()
             self._ready = False
             _log.info("draining", extra={"connections": server.connections()})
-            await asyncio.to_thread(server.stop, configuration.drain)
-        finally:
-            for listener in started:
-                await listener.stop()
-            await checks.policy.keys.stop()
-            logs.close()
+            await asyncio.to_thread(server.stop, self._configuration.drain)
         return 0
+
+    def _listeners(self, checks: Authorization) -> list[HttpListener]:
+        listen = self._configuration.listen
+        pages = metrics_pages(self._metrics.registry, self._is_ready)
+        listeners = [HttpListener(*listen.metrics, pages)]
+        if listen.admin is not None:
+            status = partial(self._status, checks)
+            listeners.append(HttpListener(*listen.admin, admin_pages(status, self._is_ready)))
+        return listeners
 
     async def _policy(self, configuration: Configuration) -> Policy:
         """What checks are made with, its keys fetched once or ``start_timeout`` passed."""
@@ -162,7 +157,7 @@ class _Sidecar:
         """Replace what checks are made with; a bad configuration leaves everything as it is."""
         path = self._configuration.path
         try:
-            _, self._file_version = await files.read_settled(path, _LARGEST_CONFIGURATION)
+            _, self._file_version = await files.read_settled(path, MAXIMUM_BYTES)
             configuration = await asyncio.to_thread(load, path)
             _refuse_what_needs_a_restart(self._configuration, configuration)
         except Fault as fault:
@@ -173,6 +168,10 @@ class _Sidecar:
         before = checks.policy
         checks.policy = await self._policy(configuration)
         await before.keys.stop()
+        self._logs.set_level(configuration.log.level)
+        self._decisions.configure(
+            allows=configuration.log.allows, per_second=configuration.log.denials_per_second
+        )
         self._configuration, self._loaded_at = configuration, time.time()
         self._reload_error = None
         self._metrics.reloaded(success=True)
@@ -222,6 +221,19 @@ def _date(seconds: float | None) -> str | None:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
+async def _stop_fetching(checks: Authorization) -> None:
+    """Stop the keys that are in use by now; a reload may have replaced the first."""
+    await checks.policy.keys.stop()
+
+
 def _refuse_what_needs_a_restart(old: Configuration, new: Configuration) -> None:
-    if old.listen != new.listen:
-        raise ConfigurationFault(f"{new.path}: listen has changed; restart the sidecar to use it")
+    fixed = {
+        "listen": old.listen == new.listen,
+        "limits.pending_checks": old.pending_checks == new.pending_checks,
+        "log.format": old.log.format == new.log.format,
+    }
+    changed = [name for name, same in fixed.items() if not same]
+    if changed:
+        raise ConfigurationFault(
+            f"{new.path}: {' and '.join(changed)} cannot change while the sidecar runs; restart it"
+        )

@@ -5,12 +5,12 @@ imports nothing, so that every layer can raise what it defines.
 """
 
 
-class Fault(Exception):
+class Fault(Exception):  # noqa: N818 - faults, as opposed to verdicts; every subclass says so
     """The root of everything this program raises on purpose. Its text is for a person."""
 
 
 class ConfigurationFault(Fault):
-    """The configuration cannot be used. The text names the file, the line and what would be right."""
+    """The configuration cannot be used. The text has file, line and what would be right."""
 
 
 class SourceFault(Fault):

@@ -48,11 +48,15 @@ class DecisionLog:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._metrics = metrics
-        self._allows = allows
         self._clock = clock
-        self._limit = LineLimit(per_second, time.monotonic)
+        self.configure(allows=allows, per_second=per_second)
         self._denials: Counter[str] = Counter()
         self._recent: deque[RecentDenial] = deque(maxlen=RECENT)
+
+    def configure(self, *, allows: float, per_second: float) -> None:
+        """Change what is logged, from the next decision on."""
+        self._allows = allows
+        self._limit = LineLimit(per_second, time.monotonic)
 
     def decided(self, envelope: Envelope, decision: Decision, duration: float) -> None:
         """Count the decision, and write it down where it is a denial or is sampled."""

@@ -36,10 +36,13 @@ class Logs:
         self._lines: queue.Queue[logging.LogRecord | None] = queue.Queue(QUEUED_LINES)
         self._handler = _DroppingHandler(self._lines)
         self._writer = threading.Thread(target=self._write, args=(output,), daemon=True)
-        root = logging.getLogger()
-        root.handlers[:] = [self._handler]
-        root.setLevel(level.upper())
+        logging.getLogger().handlers[:] = [self._handler]
+        self.set_level(level)
         self._writer.start()
+
+    def set_level(self, level: str) -> None:
+        """Write records of this level (``debug``, ``info`` and so on) and above."""
+        logging.getLogger().setLevel(level.upper())
 
     def close(self, patience: float = 1.0) -> None:
         """Write what is queued, for at most ``patience`` seconds, and stop."""
