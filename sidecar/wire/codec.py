@@ -137,12 +137,11 @@ def _allow(response: CheckResponse, allow: Allow) -> None:
 def _deny(response: CheckResponse, deny: Deny, realm: str, request_id: str, grpc: bool) -> None:
     status = deny.reason.status if deny.reason.status in _CODES else 500
     code = _CODES[status]
-    detail = deny.detail or deny.reason.sentence
     if grpc:
         # Envoy answers with HTTP status 200, the body as grpc-message and a grpc-status made from
         # the HTTP status, which it gets wrong for 400 and 500.
         headers = [("grpc-status", str(code))]
-        body = detail
+        body = deny.reason.sentence
     else:
         headers = [
             ("content-type", "application/problem+json"),
@@ -155,7 +154,8 @@ def _deny(response: CheckResponse, deny: Deny, realm: str, request_id: str, grpc
             "type": "about:blank",
             "title": HTTPStatus(status).phrase,
             "status": status,
-            "detail": detail,
+            # What exactly was missing is for the log: to a client it says how to get in.
+            "detail": deny.reason.sentence,
             "reason": deny.reason.label,
             "request_id": request_id,
         }

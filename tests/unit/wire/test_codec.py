@@ -181,7 +181,7 @@ def test_identity_headers_overwrite_on_every_envoy() -> None:
 
 @pytest.mark.parametrize("reason", [r for r in Reason if r.status >= 400], ids=lambda r: r.label)
 def test_a_denial_is_a_problem_document(reason: Reason) -> None:
-    denied = response(Deny(reason, "read-order", detail="What exactly."))
+    denied = response(Deny(reason, "read-order", detail="role admin"))
     assert denied.denied_response.status.code == reason.status
     assert json.loads(denied.denied_response.body) == {
         "type": "about:blank",
@@ -193,7 +193,7 @@ def test_a_denial_is_a_problem_document(reason: Reason) -> None:
             503: "Service Unavailable",
         }[reason.status],
         "status": reason.status,
-        "detail": "What exactly.",
+        "detail": reason.sentence,
         "reason": reason.label,
         "request_id": "request-7",
     }
