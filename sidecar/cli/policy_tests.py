@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, PlainValidator
+from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema
 
 from sidecar.cli.texts import moment
 from sidecar.config.models import Section
@@ -29,6 +29,11 @@ def _header_name(value: str) -> str:
     return value
 
 
+HeaderLines = Annotated[
+    tuple[str, ...],
+    PlainValidator(_lines),
+    WithJsonSchema({"type": ["string", "array"], "x-kind": "text or list of text"}),
+]
 HeaderName = Annotated[Text, AfterValidator(_header_name)]
 
 
@@ -40,13 +45,25 @@ def _reason(value: object) -> Reason:
     raise ValueError(f"{shown(value)} is not a reason; accepted: {accepted}")
 
 
+ReasonLabel = Annotated[
+    Reason | None,
+    PlainValidator(_reason),
+    WithJsonSchema({"enum": [reason.label for reason in Reason], "x-kind": "reason"}),
+]
+Moment = Annotated[
+    float | None,
+    PlainValidator(_moment),
+    WithJsonSchema({"type": ["string", "number"], "x-kind": "time"}),
+]
+
+
 class Request(Section):
     """A request as Envoy would describe it."""
 
     method: Text = Field(default="GET", description="The method.")
     path: Text = Field(description="The path, with its query.")
     host: Text = Field(default="", description="The host.")
-    headers: dict[HeaderName, Annotated[tuple[str, ...], PlainValidator(_lines)]] = Field(
+    headers: dict[HeaderName, HeaderLines] = Field(
         default={}, description="Headers, each with its value or the list of its values."
     )
     principal: Text = Field(default="", description="The caller's mTLS principal.")
@@ -75,9 +92,7 @@ class Expectation(Section):
     """What is expected. What is left out is not looked at."""
 
     decision: Literal["allow", "deny"] = Field(description="Whether the request goes through.")
-    reason: Annotated[Reason | None, PlainValidator(_reason)] = Field(
-        default=None, description="The reason's label."
-    )
+    reason: ReasonLabel = Field(default=None, description="The reason's label.")
     route: Text = Field(default="", description="The name of the route that decides.")
     headers: dict[HeaderName, Text | None] = Field(
         default={}, description="Headers that are set to a value or, with null, removed."
@@ -98,7 +113,7 @@ class Case(Section):
 class PolicyTests(Section):
     """A whole file."""
 
-    now: Annotated[float | None, PlainValidator(_moment)] = Field(
+    now: Moment = Field(
         default=None, description="The time of all tests, RFC 3339 or Unix seconds."
     )
     tests: tuple[Case, ...] = Field(min_length=1, description="The tests.")

@@ -2,6 +2,7 @@
 
 import sys
 from datetime import UTC, datetime
+from math import isfinite
 
 PROMPT = "Paste the token, then press Enter and Ctrl-D: "
 
@@ -17,9 +18,13 @@ def printable(value: object) -> str:
 def moment(text: str) -> float:
     """Unix seconds from an RFC 3339 date or a number. Raises ValueError for anything else."""
     try:
-        return float(text)
+        number = float(text)
     except ValueError:
         date = datetime.fromisoformat(text)
+    else:
+        if not isfinite(number):
+            raise ValueError(f"{text} is not a time")
+        return number
     if date.tzinfo is None:
         raise ValueError(f"{text} has no time zone; end it with Z or an offset")
     return date.timestamp()

@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -235,8 +236,8 @@ def _core(text: str) -> object:
         return int(text)
     if _OTHER_BASE.fullmatch(text):
         return int(text, 0)
-    if _FLOAT.fullmatch(text):
-        return float(text)
+    if _FLOAT.fullmatch(text) and isfinite(number := float(text)):
+        return number
     return text
 
 

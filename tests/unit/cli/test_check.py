@@ -1,0 +1,167 @@
+"""``sidecar check``."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from sidecar.model import Step
+from tests.support.tokens import Json, claims, key_for, new_key, sign
+from tests.unit.cli.conftest import Run
+
+
+def _token(**changes: object) -> str:
+    details: Json = {"issuer": "https://gateway.example", "audience": "orders", "subject": "alice"}
+    return sign(claims(**{**details, "scope": "orders:read", **changes}), key_for("ES256"))
+
+
+def _outcomes(output: str) -> dict[str, str]:
+    return {step["step"]: step["outcome"] for step in json.loads(output)["steps"]}
+
+
+def test_an_allowed_request_passes_every_step(run: Run, configuration: Path) -> None:
+    token = _token()
+    status, output, _ = run("check", "-c", configuration, "GET", "/orders/17", stdin=token)
+
+    assert status == 0
+    assert [line[0] for line in output.splitlines()[:60] if line[:1] in {"✓", "✗", "-"}] == [
+        "✓" for _ in Step
+    ]
+    assert "orders: GET /orders/{id} on any host" in output
+    assert "in the header authorization, behind Bearer" in output
+    assert "decision: allow" in output
+    assert "set x-user-id: alice" in output
+    assert token not in output
+    assert token.rpartition(".")[2] not in output
+
+
+@pytest.mark.parametrize(
+    ("path", "changes", "end"),
+    [
+        ("/orders//17", {}, ("unsafe_path", "path")),
+        ("/nowhere", {}, ("no_route", "route")),
+        ("/orders/17", {"issuer": "https://other.example"}, ("untrusted_issuer", "trust")),
+        ("/orders/17", {"lifetime": -60}, ("expired", "claims")),
+        ("/orders/17", {"audience": "stock"}, ("wrong_audience", "claims")),
+        ("/orders/17", {"exp": 1e300}, ("authorized", "identity")),
+        ("/orders/17", {"scope": "a"}, ("insufficient_scope", "policy")),
+    ],
+)
+def test_a_denial_ends_at_its_step(
+    run: Run, configuration: Path, path: str, changes: Json, end: tuple[str, str]
+) -> None:
+    _, output, _ = run("check", "-c", configuration, "GET", path, "--json", stdin=_token(**changes))
+
+    answer = json.loads(output)
+    outcomes = _outcomes(output)
+    before = list(outcomes).index(end[1])
+    last = "passed" if answer["decision"] == "allow" else "failed"
+    after = len(outcomes) - before - 1
+    assert answer["reason"] == end[0]
+    assert [*outcomes.values()] == [*["passed"] * before, last, *["not reached"] * after]
+
+
+def test_a_public_route_looks_at_no_token(run: Run, configuration: Path) -> None:
+    status, output, _ = run("check", "-c", configuration, "GET", "/healthz", "--no-token", "--json")
+
+    assert status == 0
+    assert _outcomes(output)["credential"] == "not reached"
+
+
+def test_an_optional_route_takes_no_step_for_a_token_that_is_not_there(
+    run: Run, configuration: Path
+) -> None:
+    status, output, _ = run(
+        "check", "-c", configuration, "GET", "/catalogue", "--no-token", "--json"
+    )
+
+    assert status == 0
+    outcomes = _outcomes(output)
+    assert (outcomes["credential"], outcomes["parse"], outcomes["policy"]) == (
+        "passed",
+        "not reached",
+        "passed",
+    )
+
+
+def test_a_token_that_cannot_be_parsed_is_named_by_its_fingerprint(
+    run: Run, configuration: Path
+) -> None:
+    status, output, _ = run("check", "-c", configuration, "GET", "/orders/1", stdin="secret-text")
+
+    assert status == 1
+    assert "malformed_token" in output
+    assert "secret-text" not in output
+
+
+def test_an_unknown_key_is_told_with_those_that_are_known(run: Run, configuration: Path) -> None:
+    stranger = sign({"iss": "https://gateway.example"}, new_key("ES256", "stranger"))
+    status, output, _ = run("check", "-c", configuration, "GET", "/orders/1", stdin=stranger)
+
+    assert status == 1
+    assert "reason: unknown_key" in output
+    assert "its keys: test-ES256" in output
+
+
+def test_a_bad_signature_names_the_key_it_was_held_against(run: Run, configuration: Path) -> None:
+    forged = sign({"iss": "https://gateway.example"}, new_key("ES256", "test-ES256"))
+    status, output, _ = run("check", "-c", configuration, "GET", "/orders/1", stdin=forged)
+
+    assert status == 1
+    assert "not signed by the key" in output
+
+
+def test_keys_that_are_not_there_are_told(run: Run, configuration: Path) -> None:
+    (configuration.parent / "gateway.json").unlink()
+    status, output, _ = run("check", "-c", configuration, "GET", "/orders/1", stdin=_token())
+
+    assert status == 1
+    assert "it has no keys" in output
+    assert "reason: keys_unavailable" in output
+
+
+def test_claims_cannot_move_the_cursor(run: Run, configuration: Path) -> None:
+    token = _token(subject="\x1b[2J\u202e")
+    _, output, _ = run("check", "-c", configuration, "GET", "/orders/1", stdin=token)
+
+    assert "sub \\x1b[2J\\u202e" in output
+    assert "\x1b" not in output
+
+
+def test_the_time_can_be_chosen(run: Run, configuration: Path) -> None:
+    arguments = ("check", "-c", configuration, "GET", "/orders/1", "--at")
+
+    assert "expired" in run(*arguments, "2100-01-01T00:00:00Z", stdin=_token()).output
+    assert "not_yet_valid" in run(*arguments, "0", stdin=_token()).output
+
+
+def test_shadow_mode_says_what_enforcing_would_do(run: Run, configuration: Path) -> None:
+    configuration.write_text(configuration.read_text() + "mode: shadow\n")
+    status, output, _ = run("check", "-c", configuration, "GET", "/orders/1", "--no-token")
+
+    assert status == 0
+    assert "enforced it would be deny" in output
+    assert "✗ the request carries at most one credential" in output
+
+
+def test_headers_and_route_can_be_given(run: Run, configuration: Path) -> None:
+    header = f"Authorization: Bearer {_token()}"
+    options = ("--no-token", "--header", header, "--header", "X-User-Id: mallory")
+    found = run("check", "-c", configuration, "GET", "/x", "--route", "orders", *options)
+    missing = run("check", "-c", configuration, "GET", "/x", "--route", "nowhere", "--no-token")
+    twice = run("check", "-c", configuration, "GET", "/orders/1", *options, *options[1:])
+
+    assert "orders, as named in the request" in found.output
+    assert "none is called nowhere" in missing.output
+    assert "reason: ambiguous_request" in twice.output
+
+
+@pytest.mark.parametrize(
+    "wrong", [["--at", "noon"], ["--at", "2026-01-31T12:00:00"], ["--header", "no colon"], []]
+)
+def test_wrong_use_is_2(run: Run, configuration: Path, wrong: list[str]) -> None:
+    status, output, errors = run("check", "-c", configuration, "GET", "/orders/1", *wrong)
+
+    assert status == 2
+    assert output == ""
+    assert errors

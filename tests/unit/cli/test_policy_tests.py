@@ -1,0 +1,147 @@
+"""``sidecar test``."""
+
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from tests.unit.cli.conftest import Run
+
+EXAMPLES = Path(__file__).parents[2] / "support" / "configurations"
+
+
+@pytest.fixture
+def tests(tmp_path: Path) -> Path:
+    return tmp_path / "policy.yaml"
+
+
+def test_the_example_holds(run: Run) -> None:
+    status, output, _ = run("test", "-c", EXAMPLES / "sidecar.yaml", EXAMPLES / "policy.yaml")
+
+    assert (status, output.splitlines()[-1]) == (0, "9 tests, 0 failed")
+
+
+def test_no_key_file_is_needed(run: Run, configuration: Path, tests: Path) -> None:
+    (configuration.parent / "gateway.json").unlink()
+    tests.write_text(
+        "tests: [{name: a, request: {path: /catalogue}, token: {trust: gateway},"
+        " expect: {decision: allow, reason: authorized}}]"
+    )
+
+    assert run("test", "-c", configuration, tests).status == 0
+
+
+def test_every_difference_is_told(run: Run, configuration: Path, tests: Path) -> None:
+    tests.write_text(
+        """
+tests:
+  - name: wrong in everything
+    request: {path: /orders/1}
+    expect: {decision: allow, reason: public, route: health, headers: {x-user-id: alice}}
+  - name: wrong headers
+    request: {path: /catalogue}
+    token: {trust: gateway, claims: {sub: alice}}
+    expect: {decision: allow, headers: {x-user-id: bob, x-other: null}}
+"""
+    )
+    status, output, _ = run("test", "-c", configuration, tests)
+
+    assert status == 1
+    assert output.splitlines() == [
+        "FAIL wrong in everything",
+        "       decision: expected allow, got deny (no_credential)",
+        "       reason: expected public, got no_credential",
+        "       route: expected health, got orders",
+        "       headers: expected changes, got none because the request is denied",
+        "FAIL wrong headers",
+        "       header x-user-id: expected bob, got alice",
+        "       header x-other: expected removed, got no change",
+        "2 tests, 2 failed",
+    ]
+
+
+def test_junit_has_a_case_per_test(run: Run, configuration: Path, tests: Path) -> None:
+    tests.write_text(
+        'tests:\n- {name: "good <&>", request: {path: /healthz}, expect: {decision: allow}}\n'
+        '- {name: "bad\\e", request: {path: /healthz}, expect: {decision: deny}}\n'
+    )
+    report = tests.with_suffix(".xml")
+    status, _, _ = run("test", "-c", configuration, tests, "--junit", report)
+
+    assert status == 1
+    suite = ElementTree.parse(report).getroot()[0]  # noqa: S314 - written by this test
+    assert (suite.get("name"), suite.get("tests"), suite.get("failures")) == ("policy", "2", "1")
+    good, bad = suite
+    assert (good.get("name"), len(good)) == ("good <&>", 0)
+    assert (bad.get("name"), bad[0].get("message")) == (
+        "bad\\x1b",
+        "decision: expected deny, got allow (public)",
+    )
+
+
+def test_a_report_that_cannot_be_written_is_a_fault(
+    run: Run, configuration: Path, tests: Path
+) -> None:
+    tests.write_text("tests: [{name: a, request: {path: /healthz}, expect: {decision: allow}}]")
+    outcome = run("test", "-c", configuration, tests, "--junit", tests.parent / "no" / "x.xml")
+
+    assert outcome.status == 2
+    assert "cannot be written" in outcome.errors
+
+
+def test_mistakes_in_the_file_are_told_with_their_places(
+    run: Run, configuration: Path, tests: Path
+) -> None:
+    tests.write_text(
+        "now: noon\ntests:\n"
+        "- {name: a, request: {path: /a, headers: {X-A: b}}, expect: {decision: alow}}\n"
+        "- {name: b, request: {path: /a}, expect: {decision: deny, reason: because}}\n"
+    )
+    status, _, errors = run("test", "-c", configuration, tests)
+
+    assert status == 2
+    places = [line.removeprefix(str(tests)).split(": ")[0] for line in errors.splitlines()]
+    assert places == [":1:6", ":3:43", ":3:72", ":4:67"]
+
+
+def test_a_token_of_nobody_is_a_mistake(run: Run, configuration: Path, tests: Path) -> None:
+    tests.write_text(
+        "tests: [{name: a, request: {path: /a}, token: {trust: x}, expect: {decision: deny}}]"
+    )
+    status, _, errors = run("test", "-c", configuration, tests)
+
+    assert (status, errors) == (
+        2,
+        f'{tests}:1:55: no trust entry is called "x"; accepted: gateway\n',
+    )
+
+
+@pytest.mark.parametrize("algorithm", ["ES384", "ES512", "EdDSA", "Ed25519", "PS256", "RS512"])
+def test_any_algorithm_can_be_stood_in_for(
+    run: Run, configuration: Path, tests: Path, algorithm: str
+) -> None:
+    configuration.write_text(configuration.read_text().replace("ES256", algorithm))
+    tests.write_text(
+        "tests: [{name: a, request: {path: /catalogue}, token: {trust: gateway},"
+        " expect: {decision: allow, reason: authorized}}]"
+    )
+
+    assert run("test", "-c", configuration, tests).status == 0
+
+
+def test_a_cookie_carries_the_token_where_it_is_expected(
+    run: Run, configuration: Path, tests: Path
+) -> None:
+    text = "token_sources: [{cookie: token}]\n"
+    configuration.write_text(
+        configuration.read_text().replace(
+            "    algorithms", "    audience_claim: [a, b]\n    algorithms"
+        )
+        + text
+    )
+    tests.write_text(
+        "tests: [{name: a, request: {path: /catalogue}, token: {trust: gateway},"
+        " expect: {decision: allow, reason: authorized}}]"
+    )
+
+    assert run("test", "-c", configuration, tests).status == 0

@@ -1,0 +1,136 @@
+"""From a file to the settings of the other layers."""
+
+from pathlib import Path
+
+import pytest
+
+from sidecar.check.extract import CookieSource, HeaderSource
+from sidecar.check.identity import IdentitySettings
+from sidecar.config import Configuration, KeyFiles, load
+from sidecar.config.values import Endpoint
+from sidecar.errors import ConfigurationFault
+from sidecar.model import TokenKind
+
+EXAMPLES = Path(__file__).parents[2] / "support" / "configurations"
+SMALLEST = """
+role: sidecar
+trust:
+  - name: gateway
+    kind: request
+    issuer: https://gateway.example
+    audiences: [orders]
+    algorithms: [ES256]
+    keys: {file: {path: keys/gateway.json}}
+routes:
+  - {name: all, match: {path: "/**"}, allow: {authenticated: true}}
+"""
+
+
+@pytest.fixture(scope="module")
+def example() -> Configuration:
+    return load(EXAMPLES / "sidecar.yaml", KeyFiles.REQUIRED)
+
+
+def _load(directory: Path, text: str, expectation: KeyFiles = KeyFiles.IGNORED) -> Configuration:
+    file = directory / "sidecar.yaml"
+    file.write_text(text)
+    return load(file, expectation)
+
+
+def test_settings_are_what_the_file_says(example: Configuration) -> None:
+    gateway, cluster = example.check.trust
+    assert gateway.types == {"at+jwt"}
+    assert gateway.leeway == 5.0
+    assert gateway.roles_claim == ("realm_access", "roles")
+    assert cluster.types == {None}
+    assert cluster.subjects == ("system:serviceaccount:shop:*",)
+    assert example.check.sources == (
+        HeaderSource("authorization", "Bearer"),
+        CookieSource("token"),
+    )
+    assert example.check.identity == IdentitySettings(
+        headers=(("x-user-id", ("sub",)), ("x-user-roles", ("realm_access", "roles"))),
+        strip=("x-internal",),
+        forward_token=False,
+        maximum_bytes=4096,
+    )
+    assert example.check.literal_semicolons
+    assert not example.check.shadow
+    assert (example.check.maximum_token_bytes, example.check.remembered_tokens) == (4096, 10)
+    assert (example.pending_checks, example.key_wait) == (8, 0.05)
+    assert (example.drain, example.start_timeout, example.realm) == (60.0, 2.0, "orders")
+    assert example.listen.authz == "unix:/run/orders/authz.sock"
+    assert example.listen.metrics == Endpoint("127.0.0.1", 9465)
+    assert example.listen.admin is None
+    assert example.warnings == ()
+
+
+def test_routes_are_compiled(example: Configuration) -> None:
+    routes = {route.name: route for route in example.check.routes}
+    read_order = routes["read-order"].match
+    assert read_order is not None
+    assert (read_order.methods, read_order.hosts) == (
+        frozenset({"GET"}),
+        frozenset({"orders.example"}),
+    )
+    assert routes["read-order"].requirement.tokens == {TokenKind.REQUEST}
+    assert routes["stock"].requirement.tokens == {TokenKind.WORKLOAD}
+    assert routes["own-orders"].requirement.when is not None
+    assert routes["by-name-only"].match is None
+
+
+def test_key_files_are_found_beside_the_configuration(example: Configuration) -> None:
+    gateway, cluster = example.keys
+    assert gateway.source.path == EXAMPLES / "keys" / "gateway.json"
+    assert (gateway.refresh, gateway.cooldown, gateway.max_stale) == (2.0, 0.5, 3600.0)
+    assert (cluster.refresh, cluster.maximum_waiters) == (5.0, 4)
+    assert set(example.found_keys) == {"gateway", "cluster"}
+
+
+def test_a_small_file_gets_the_defaults(tmp_path: Path) -> None:
+    configuration = _load(tmp_path, SMALLEST)
+
+    assert configuration.listen.authz == "unix:/run/sidecar/authz.sock"
+    assert str(configuration.listen.metrics) == "[::]:9465"
+    assert str(configuration.listen.admin) == "127.0.0.1:9466"
+    assert configuration.check.sources == (HeaderSource("authorization", "Bearer"),)
+    assert configuration.check.trust[0].leeway == 10.0
+    assert configuration.check.trust[0].required_claims == (("sub",),)
+    assert configuration.key_wait == 0.1
+    assert configuration.drain == 25.0
+
+
+def test_a_key_file_may_be_delivered_later_unless_it_is_required(tmp_path: Path) -> None:
+    configuration = _load(tmp_path, SMALLEST, KeyFiles.GOOD_IF_THERE)
+    assert [warning.text.partition(";")[0] for warning in configuration.warnings] == [
+        f"{tmp_path}/keys/gateway.json is not there yet"
+    ]
+
+    with pytest.raises(ConfigurationFault, match="cannot be read: No such file"):
+        _load(tmp_path, SMALLEST, KeyFiles.REQUIRED)
+
+
+def test_an_algorithm_without_a_key_is_a_warning_while_another_has_one(
+    tmp_path: Path,
+) -> None:
+    text = SMALLEST.replace("[ES256]", "[ES256, ES384]").replace(
+        "keys/gateway.json", str(EXAMPLES / "keys" / "gateway.json")
+    )
+    configuration = _load(tmp_path, text, KeyFiles.REQUIRED)
+
+    assert [warning.text for warning in configuration.warnings] == [
+        "no key of the file is for ES384; its keys are for: ES256"
+    ]
+
+
+def test_shadow_mode_is_a_warning(tmp_path: Path) -> None:
+    configuration = _load(tmp_path, SMALLEST + "mode: shadow\n")
+
+    assert configuration.check.shadow
+    assert "every request is let through" in configuration.warnings[0].text
+
+
+def test_every_route_public_needs_no_trust(tmp_path: Path) -> None:
+    text = "role: sidecar\nroutes: [{name: a, match: {path: /a}, allow: {public: true}}]\n"
+
+    assert _load(tmp_path, text).check.trust == ()

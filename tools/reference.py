@@ -1,0 +1,167 @@
+"""Write ``docs/reference`` from the code; with ``--check``, say whether it is up to date."""
+
+import argparse
+import contextlib
+import io
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from sidecar.cli import COMMANDS, parser
+from sidecar.cli.policy_tests import PolicyTests
+from sidecar.config.models import Section, Sidecar
+from sidecar.model import Reason
+
+ROOT = Path(__file__).parents[1]
+TARGET = ROOT / "docs" / "reference"
+
+Json = dict[str, Any]
+
+
+def configuration() -> str:
+    """Every key of the configuration file and of the file of policy tests."""
+    return "\n".join(
+        [
+            "# Configuration",
+            "",
+            "One YAML file. Unknown keys, keys that stand twice, anchors, aliases and tags are",
+            "errors. `${NAME}` as a whole value is the environment variable of that name.",
+            "Durations are written as `200ms`, `10s`, `5m` or `24h`. A claim is written as its",
+            "name, or for a nested claim as the list of names that lead to it.",
+            "`sidecar schema` prints the same as a JSON Schema.",
+            "",
+            *_sections(Sidecar),
+            "# Policy tests",
+            "",
+            "The file that `sidecar test` reads. Each test is decided as the configuration says,",
+            "with throw-away keys in place of the issuers'.",
+            "",
+            *_sections(PolicyTests),
+        ]
+    )
+
+
+def reasons() -> str:
+    """Every reason a request is let through or denied for."""
+    rows = [
+        f"| `{reason.label}` | {reason.step.value} | {reason.status} | "
+        f"{f'`{reason.error}`' if reason.error else ''} | {reason.sentence} |"
+        for reason in Reason
+    ]
+    return "\n".join(
+        [
+            "# Reasons",
+            "",
+            "The reason of a decision is its label in metrics, logs, dynamic metadata, problem",
+            "bodies and `sidecar check`. A denial ends the check at the step it names.",
+            "",
+            "| reason | step | status | OAuth error | meaning |",
+            "|---|---|---|---|---|",
+            *rows,
+            "",
+        ]
+    )
+
+
+def command_line() -> str:
+    """The help of every command."""
+    lines = ["# Command line", ""]
+    lines += ["Exit codes: 0 good, 1 the answer is no, 2 wrong use or a bad configuration.", ""]
+    # argparse wraps at the terminal's width and, from Python 3.14 on, may colour.
+    os.environ.update(COLUMNS="80", NO_COLOR="1")
+    lines += ["```text", parser(()).format_help().rstrip(), "```", ""]
+    for name in COMMANDS:
+        output = io.StringIO()
+        with contextlib.redirect_stdout(output), contextlib.suppress(SystemExit):
+            parser([name]).parse_args([name, "--help"])
+        lines += [f"## sidecar {name}", "", "```text", output.getvalue().rstrip(), "```", ""]
+    return "\n".join(lines)
+
+
+# Every page of the reference and what writes it.
+PAGES: list[tuple[str, Callable[[], str]]] = [
+    ("configuration.md", configuration),
+    ("reasons.md", reasons),
+    ("cli.md", command_line),
+]
+
+
+def _sections(model: type[Section]) -> Iterator[str]:
+    schema = model.model_json_schema()
+    definitions: Json = schema.get("$defs", {})
+    pending: list[tuple[str, Json]] = [("", schema)]
+    while pending:
+        path, section = pending.pop(0)
+        yield from (f"## {path or 'Top level'}", "", section["description"], "")
+        yield from ("| key | value | default | meaning |", "|---|---|---|---|")
+        nested = []
+        for name, property_ in section["properties"].items():
+            kind, inner = _kind(property_, definitions)
+            default = _default(name, property_, section, inner)
+            description = property_.get("description") or (inner or {}).get("description", "")
+            yield f"| `{name}` | {kind} | {default} | {description} |"
+            if inner is not None:  # a section gets a table of its own
+                suffix = "[]" if property_.get("type") == "array" else ""
+                nested.append((f"{path}.{name}{suffix}".lstrip("."), inner))
+        yield ""
+        pending[:0] = nested
+
+
+def _kind(schema: Json, definitions: Json) -> tuple[str, Json | None]:
+    """What kind of value a schema stands for, and the section it holds."""
+    if "$ref" in schema:
+        target: Json = definitions[schema["$ref"].rpartition("/")[2]]
+        return _kind(target, definitions) if "enum" in target else ("section", target)
+    if "x-kind" in schema:
+        return schema["x-kind"], None
+    if "enum" in schema or "const" in schema:
+        accepted = schema.get("enum", [schema.get("const")])
+        return " or ".join(f"`{value}`" for value in accepted), None
+    if "anyOf" in schema:
+        kinds = [_kind(each, definitions) for each in schema["anyOf"]]
+        words = [kind for kind, _ in kinds if kind != "null"]
+        nullable = ["`null`"] if "null" in [k for k, _ in kinds] and words != ["section"] else []
+        return " or ".join(words + nullable), next((inner for _, inner in kinds if inner), None)
+    if schema["type"] == "array":
+        kind, inner = _kind(schema["items"], definitions)
+        return f"list of {'sections' if inner else kind}", inner
+    if schema["type"] == "object":
+        return "mapping", None
+    if schema["type"] in {"integer", "number"}:
+        what = "whole number" if schema["type"] == "integer" else "number"
+        return f"{what} from {schema['minimum']} to {schema['maximum']}", None
+    return "`true` or `false`" if schema["type"] == "boolean" else str(schema["type"]), None
+
+
+def _default(name: str, property_: Json, section: Json, inner: Json | None) -> str:
+    if name in section.get("required", ()):
+        return "required"
+    default = property_.get("default")
+    if default in (None, "", [], {}) or (inner is not None and not isinstance(default, list)):
+        return ""
+    return f"`{default if isinstance(default, str) else json.dumps(default)}`"
+
+
+def main() -> int:
+    """Write or compare the pages."""
+    options = argparse.ArgumentParser(description=__doc__, prog="python -m tools.reference")
+    options.add_argument("--check", action="store_true", help="write nothing, exit 1 if outdated")
+    check = options.parse_args().check
+    outdated = []
+    TARGET.mkdir(parents=True, exist_ok=True)
+    for name, text in ((name, write()) for name, write in PAGES):
+        file = TARGET / name
+        if check and (not file.is_file() or file.read_text(encoding="utf-8") != text):
+            outdated.append(str(file.relative_to(ROOT)))
+        elif not check:
+            file.write_text(text, encoding="utf-8")
+    if outdated:
+        print("not what the code says, run `make reference`:", *outdated, sep="\n  ")
+    return 1 if outdated else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
