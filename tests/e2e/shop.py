@@ -32,6 +32,11 @@ ROUTES: list[Json] = [
         "match": {"methods": ["POST"], "path": "/orders"},
         "allow": {"scopes": ["orders:write", "orders:read"]},
     },
+    {
+        "name": "host",
+        "match": {"path": "/by-host", "hosts": ["orders.shop.internal"]},
+        "allow": {"public": True},
+    },
     {"name": "support", "match": {"path": "/support"}, "allow": {"any_role": ["support"]}},
     {"name": "staff", "match": {"path": "/staff"}, "allow": {"any_group": ["staff"]}},
     {
@@ -95,6 +100,7 @@ def configuration(directory: Path, **changes: object) -> Json:
         "identity": {"headers": IDENTITY, "forward_token": True},
         # Longer than the cooldown, so that each unknown key is looked for before it is refused.
         "limits": {"key_wait": "400ms"},
+        "log": {"denials_per_second": 10_000},
         "routes": ROUTES,
         **changes,
     }

@@ -14,6 +14,7 @@ from tests.e2e.conftest import StartPod, StartSidecar
 from tests.support.grpc_application import ECHO, call
 from tests.support.http1 import Field
 from tests.support.pod import Exchange, Pod
+from tests.support.processes import eventually
 from tests.support.sidecar_process import FAULTY_SIDECAR, SidecarProcess
 from tests.support.tokens import SigningKey, key_for, new_key
 
@@ -183,6 +184,31 @@ def test_access_log_names_route_subject_and_token_by_its_fingerprint(pod: Pod) -
     assert entry["iss"] == shop.GATEWAY
     assert len(entry["token"]) == 16
     assert entry["path"] == "/orders/1"
+
+
+def test_denial_is_one_line_in_the_log_of_the_sidecar(pod: Pod, sidecar: SidecarProcess) -> None:
+    exchange = SCENARIOS[Reason.EXPIRED].play(pod)
+
+    (line,) = eventually(
+        lambda: [line for line in sidecar.log() if line.get("request_id") == exchange.request_id]
+    )
+
+    assert line["reason"] == "expired"
+    assert line["route"] == "orders"
+    assert line["token"] == exchange.access_log["token"]
+
+
+@pytest.mark.parametrize(
+    "reason", [Reason.AUTHORIZED, Reason.EXPIRED], ids=lambda reason: reason.label
+)
+def test_decision_is_counted(pod: Pod, sidecar: SidecarProcess, reason: Reason) -> None:
+    def counted() -> float:
+        return sidecar.metric("sidecar_checks_total", route="orders", reason=reason.label)
+
+    before = counted()
+    SCENARIOS[reason].play(pod)
+
+    eventually(lambda: counted() == before + 1)
 
 
 @pytest.mark.parametrize("changes", [{}, {"exp": 1}], ids=["allowed", "denied"])

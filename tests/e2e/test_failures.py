@@ -68,6 +68,15 @@ def test_sidecar_that_is_not_there(pod: Pod) -> None:
     assert_refused_as_unavailable(pod.request())
 
 
+def test_a_failure_is_counted_as_such_and_not_as_a_denial(pod: Pod) -> None:
+    pod.request()
+
+    stats = pod.envoy.stats()
+
+    assert stats["cluster.application.ext_authz.sidecar.error"] > 0
+    assert stats.get("cluster.application.ext_authz.sidecar.denied", 0) == 0
+
+
 def test_sidecar_that_does_not_answer_in_time(pod: Pod, socket: Path) -> None:
     with grpc_server(socket, never):
         assert_refused_as_unavailable(pod.request())

@@ -180,6 +180,26 @@ def test_token_is_removed_where_the_service_does_not_want_it(
     assert exchange.received.values("authorization") == []
 
 
+def test_cookie_that_carried_the_token_is_taken_out_of_the_others(
+    start_sidecar: StartSidecar, start_pod: StartPod
+) -> None:
+    sidecar = start_sidecar(
+        token_sources=[{"cookie": "token"}],
+        identity={"headers": shop.IDENTITY, "forward_token": False},
+    )
+    pod = start_pod(sidecar)
+
+    among_others = pod.request(
+        target="/orders/1", headers=[("cookie", f"a=1; token={shop.token()}; b=2")]
+    )
+    alone = pod.request(target="/orders/1", headers=[("cookie", f"token={shop.token()}")])
+
+    assert identity_of(among_others) == {"x-user-id": [b"alice"]}
+    assert among_others.received.values("cookie") == [b"a=1; b=2"]
+    assert identity_of(alone) == {"x-user-id": [b"alice"]}
+    assert alone.received.values("cookie") == []
+
+
 @pytest.fixture(scope="module")
 def every_algorithm(
     start_sidecar: StartSidecar, start_pod: StartPod, tmp_path_factory: pytest.TempPathFactory

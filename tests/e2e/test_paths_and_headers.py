@@ -69,12 +69,42 @@ def test_path_that_can_be_read_in_two_ways_is_refused(
     assert exchange.reached_the_application == (status == 200)
 
 
-@pytest.mark.parametrize("path", ["/orders/1", "/healthz", "/catalogue"])
-def test_connect_is_refused_without_asking(pod: Pod, path: str) -> None:
-    exchange = pod.request("CONNECT", f"{HOST}:443{path}", token=shop.token())
+@pytest.mark.parametrize("host", [HOST, HOST.upper(), f"{HOST}:8080", f"{HOST}.", f"{HOST}.:80"])
+def test_rule_for_a_host_holds_in_every_spelling_of_it(pod: Pod, host: str) -> None:
+    exchange = pod.request(target="/by-host", headers=[("host", host)])
 
-    assert exchange.response.status in {400, 403, 404}
+    assert exchange.response.status == 200
+
+
+@pytest.mark.parametrize("host", ["", "evil.example", f"{HOST}.evil.example", f"evil@{HOST}"])
+def test_rule_for_a_host_does_not_hold_for_another(pod: Pod, host: str) -> None:
+    exchange = pod.request(target="/by-host", headers=[("host", host)])
+
+    assert exchange.response.status in {400, 403}
     assert not exchange.reached_the_application
+
+
+@pytest.mark.parametrize("hosts", [[HOST, "evil.example"], ["evil.example", HOST], [HOST, HOST]])
+def test_two_hosts_are_the_host_of_no_rule(pod: Pod, hosts: list[str]) -> None:
+    exchange = pod.request(target="/by-host", headers=[("host", host) for host in hosts])
+
+    assert exchange.response.status == 403
+    assert not exchange.reached_the_application
+
+
+def test_client_cannot_steer_envoy(pod: Pod) -> None:
+    steering = {
+        "x-envoy-retry-on",
+        "x-envoy-max-retries",
+        "x-envoy-upstream-rq-timeout-ms",
+        "x-envoy-internal",
+        "x-envoy-force-trace",
+    }
+
+    exchange = pod.request(target="/healthz", headers=[(name, "1") for name in steering])
+
+    assert exchange.response.status == 200
+    assert exchange.received.names.isdisjoint(steering)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,9 @@
 """A real Envoy that runs a configuration we ship, moved to addresses of the test's own."""
 
 import json
+import ssl
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Self
 
@@ -139,10 +141,13 @@ class Envoy:
         self,
         method: str = "GET",
         target: str | bytes = "/",
-        headers: tuple[Field, ...] = (),
+        headers: Iterable[Field] = (),
         body: bytes = b"",
+        *,
+        tls: ssl.SSLContext | None = None,
     ) -> Response:
-        return http1.request(self.address, method, target, headers, body)
+        """Send one request through the listener, on a connection of its own."""
+        return http1.request(self.address, method, target, headers, body, tls=tls)
 
     def admin(self, target: str, method: str = "GET") -> Response:
         host, _, port = self._admin_file.read_text().rpartition(":")

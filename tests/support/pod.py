@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.support import envoy, http1
+from tests.support import envoy
 from tests.support.envoy import PLAIN, Envoy, Json
-from tests.support.http1 import Field, Response
+from tests.support.http1 import Address, Field, Response
 from tests.support.upstream import Received, Upstream
 
 
@@ -58,7 +58,7 @@ class Pod:
         fields: list[Field] = [("x-request-id", request_id), *headers]
         if token is not None:
             fields.append(("authorization", f"Bearer {token}"))
-        response = http1.request(self.envoy.address, method, target, fields, body, tls=tls)
+        response = self.envoy.request(method, target, fields, body, tls=tls)
         return Exchange(self, request_id, response)
 
 
@@ -71,7 +71,7 @@ def running_pod(
     upstream: Upstream,
     configuration: Json | None = None,
     certificates: Path | None = None,
-    application_grpc: http1.Address | None = None,
+    application_grpc: Address | None = None,
     concurrency: int = 1,
 ) -> Iterator[Pod]:
     """Start Envoy with ``configuration``, or as shipped, in front of ``upstream``."""
