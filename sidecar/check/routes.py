@@ -56,17 +56,16 @@ class Route:
 
 def ties(routes: Iterable[Route]) -> list[tuple[Route, Route]]:
     """Pairs of routes of which neither is more specific for some request."""
-    groups: dict[tuple[str | None, tuple[Segment, ...]], list[Route]] = {}
+    groups: dict[tuple[str | None, tuple[Segment, ...]], list[tuple[Route, frozenset[str]]]] = {}
     for route in routes:
-        if route.match is not None:
-            for host in route.match.hosts or {None}:
-                groups.setdefault((host, route.match.template.segments), []).append(route)
+        match = route.match
+        if match is not None:
+            for host in match.hosts or {None}:
+                group = groups.setdefault((host, match.template.segments), [])
+                group.append((route, match.methods))
     found = []
     for group in groups.values():
-        for one, other in combinations(group, 2):
-            if one.match is None or other.match is None:
-                continue
-            methods, others = one.match.methods, other.match.methods
+        for (one, methods), (other, others) in combinations(group, 2):
             if (not methods and not others) or methods & others:
                 found.append((one, other))
     return list(dict.fromkeys(found))
