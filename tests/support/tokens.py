@@ -53,7 +53,7 @@ class SigningKey:
         return get_algorithm_by_name("EdDSA" if self.algorithm == "Ed25519" else self.algorithm)
 
 
-def new_key(algorithm: str, kid: str) -> SigningKey:
+def new_key(algorithm: str, kid: str, *, rsa_bits: int = 2048) -> SigningKey:
     """A fresh key."""
     private: PrivateKey
     if algorithm in _CURVES:
@@ -61,7 +61,7 @@ def new_key(algorithm: str, kid: str) -> SigningKey:
     elif algorithm in {"EdDSA", "Ed25519"}:
         private = ed25519.Ed25519PrivateKey.generate()
     else:
-        private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        private = rsa.generate_private_key(public_exponent=65537, key_size=rsa_bits)
     return SigningKey(kid, algorithm, private)
 
 
@@ -76,16 +76,22 @@ def jwks(*keys: SigningKey) -> Json:
 
 
 def claims(
-    *, issuer: str, audience: str | list[str], subject: str, lifetime: float = 60, **others: object
+    *,
+    issuer: str,
+    audience: str | list[str],
+    subject: str,
+    now: float | None = None,
+    lifetime: float = 60,
+    **others: object,
 ) -> Json:
-    """The claims of a valid token; one given as None is left out."""
-    now = int(time.time())
+    """The claims of a token that is valid from now on; one given as None is left out."""
+    issued = int(time.time() if now is None else now)
     document = {
         "iss": issuer,
         "aud": audience,
         "sub": subject,
-        "iat": now,
-        "exp": now + lifetime,
+        "iat": issued,
+        "exp": issued + lifetime,
         **others,
     }
     return {name: value for name, value in document.items() if value is not None}
@@ -95,8 +101,20 @@ def sign(payload: Mapping[str, object] | bytes, key: SigningKey, **header: objec
     """A compact JWS. ``header`` changes or, with None, leaves out members of the usual one."""
     members = {"alg": key.algorithm, "kid": key.kid, "typ": "at+jwt", **header}
     present = {name: value for name, value in members.items() if value is not None}
-    message = f"{segment(present)}.{segment(payload)}"
+    return compact(present, payload, key)
+
+
+def compact(
+    header: Mapping[str, object] | bytes, payload: Mapping[str, object] | bytes, key: SigningKey
+) -> str:
+    """A compact JWS of exactly this header and payload: bytes stay as they are."""
+    message = f"{segment(header)}.{segment(payload)}"
     return f"{message}.{segment(key.sign(message.encode()))}"
+
+
+def resigned(token: str, signature: bytes) -> str:
+    """The token with another signature."""
+    return f"{token.rpartition('.')[0]}.{segment(signature)}"
 
 
 def segment(content: Mapping[str, object] | bytes) -> str:

@@ -1,0 +1,328 @@
+"""Attacks with everything but the token: what surrounds it in the request."""
+
+import pytest
+
+from sidecar.check.extract import BEARER, CookieSource, HeaderSource
+from sidecar.check.policy import Requirement
+from sidecar.model import Reason, RequestView
+from tests.attacks.cases import refused_for
+from tests.support.checks import ROUTES, Service, request, route, token
+
+VALID = token()
+BEARER_VALID = b"Bearer " + VALID.encode()
+OTHER = token(subject="bob").encode()
+
+
+def credentials(*values: bytes) -> RequestView:
+    return request(headers=tuple(("authorization", value) for value in values))
+
+
+@pytest.mark.parametrize(
+    ("view", "reason"),
+    [
+        *refused_for(
+            Reason.AMBIGUOUS_REQUEST,
+            {
+                "two Authorization lines": credentials(BEARER_VALID, b"Bearer " + OTHER),
+                "the same line twice": credentials(BEARER_VALID, BEARER_VALID),
+                "a valid one behind an empty one": credentials(b"", BEARER_VALID),
+                "a valid one before another scheme": credentials(BEARER_VALID, b"Basic YTpi"),
+                "joined by a comma": credentials(BEARER_VALID + b",Bearer " + OTHER),
+                "joined by a comma and a space": credentials(BEARER_VALID + b", Bearer " + OTHER),
+                "a comma at the end": credentials(BEARER_VALID + b","),
+                "a comma in front": credentials(b"," + BEARER_VALID),
+            },
+        ),
+        *refused_for(
+            Reason.MALFORMED_TOKEN,
+            {
+                "a token without a scheme, cut by a semicolon": credentials(b"Bearer;" + OTHER),
+                "a tab behind the scheme": credentials(b"Bearer\t" + VALID.encode()),
+                "a space before the scheme": credentials(b" " + BEARER_VALID),
+                "the scheme alone": credentials(b"Bearer"),
+                "the scheme twice": credentials(b"Bearer " + BEARER_VALID),
+                "an empty header": credentials(b""),
+                "bytes that are not UTF-8": credentials(b"Bearer \xff\xfe\xfd"),
+                "a valid token and a bad byte": credentials(BEARER_VALID + b"\xff"),
+                "a valid token and NUL": credentials(BEARER_VALID + b"\0"),
+                "a valid token and CR LF": credentials(BEARER_VALID + b"\r\nx-user-id: root"),
+            },
+        ),
+        *refused_for(
+            Reason.UNSUPPORTED_SCHEME,
+            {
+                "the token as the scheme": credentials(VALID.replace("=", "").encode()),
+                "Basic": credentials(b"Basic " + VALID.encode()),
+                "DPoP": credentials(b"DPoP " + VALID.encode()),
+                "Bearers": credentials(b"Bearers " + VALID.encode()),
+            },
+        ),
+        *refused_for(
+            Reason.TOKEN_TOO_LARGE,
+            {"60 KiB of Authorization": credentials(b"Bearer " + b"a" * 61_440)},
+        ),
+        *refused_for(
+            Reason.NO_CREDENTIAL,
+            {
+                "nothing": request(),
+                "Proxy-Authorization": request(headers=(("proxy-authorization", BEARER_VALID),)),
+                "another spelling of the header": request(
+                    headers=(("authorization_", BEARER_VALID),)
+                ),
+                "a token in the query": request(path=f"/orders/7?access_token={VALID}"),
+                "a token in a cookie that is not looked at": request(
+                    headers=(("cookie", b"authorization=" + BEARER_VALID),)
+                ),
+                "identity headers instead of a token": request(headers=(("x-user-id", b"root"),)),
+            },
+        ),
+    ],
+)
+def test_a_credential_that_is_not_one_token_in_one_place_is_refused(
+    view: RequestView, reason: Reason
+) -> None:
+    assert Service().reason(view) is reason
+
+
+def test_60_kib_of_other_headers_change_nothing() -> None:
+    headers = tuple((f"x-{number}", b"v" * 600) for number in range(100))
+
+    assert Service().reason(request(VALID, headers=headers)) is Reason.AUTHORIZED
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        (("authorization", BEARER_VALID), ("cookie", b"token=" + OTHER)),
+        (("authorization", BEARER_VALID), ("x-token", VALID.encode())),
+        (("x-token", VALID.encode()), ("cookie", b"token=" + VALID.encode())),
+        (("x-token", VALID.encode()), ("x-token", OTHER)),
+        (("cookie", b"token=" + VALID.encode()), ("cookie", b"token=" + OTHER)),
+        (("cookie", b"token=" + VALID.encode() + b"; token =" + OTHER),),
+    ],
+    ids=[
+        "Authorization and cookie",
+        "Authorization and header",
+        "header and cookie",
+        "header twice",
+        "cookie on two lines",
+        "cookie with a space behind its name",
+    ],
+)
+def test_a_token_in_two_places_is_ambiguous(headers: tuple[tuple[str, bytes], ...]) -> None:
+    service = Service(sources=(BEARER, HeaderSource("x-token"), CookieSource("token")))
+
+    assert service.reason(request(headers=headers)) is Reason.AMBIGUOUS_REQUEST
+
+
+def test_another_spelling_of_the_tokens_header_does_not_reach_the_service() -> None:
+    service = Service(sources=(HeaderSource("x-token"),))
+    view = request(headers=(("x-token", VALID.encode()), ("x_token", OTHER)))
+
+    assert "x_token" in service.allow(view).headers.remove
+
+
+SPELLINGS = ["x-user-id", "x_user_id", "x-user_id", "x_user-id", "x-internal", "x_internal"]
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+@pytest.mark.parametrize(
+    ("path", "bearer"),
+    [("/orders/7", VALID), ("/healthz", None), ("/healthz", "garbage"), ("/catalogue/a", None)],
+    ids=["authorized", "public", "public with a bad token", "anonymous"],
+)
+def test_a_spoofed_identity_header_never_reaches_the_service(
+    spelling: str, path: str, bearer: str | None
+) -> None:
+    spoofed = ((spelling, b"root"), (spelling, b"admin"))
+    allow = Service().allow(request(bearer, path=path, headers=spoofed))
+
+    overwritten = dict(allow.headers.overwrite)
+    assert spelling in allow.headers.remove or overwritten[spelling] == "alice"
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_a_spoofed_identity_header_is_removed_in_shadow_mode(spelling: str) -> None:
+    allow = Service(shadow=True).allow(request(headers=((spelling, b"root"),)))
+
+    assert spelling in allow.headers.remove
+    assert allow.headers.overwrite == ()
+
+
+GUARDED = (
+    *ROUTES,
+    route("admin", "/admin/**", Requirement(any_role=frozenset({"admin"}))),
+    route("everything", "/**", Requirement(public=True)),
+)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param("/public/../admin/x", id="dot segments"),
+        pytest.param("/./admin/x", id="single dot"),
+        pytest.param("/public/%2e%2e/admin/x", id="encoded dots"),
+        pytest.param("/public/%2E./admin/x", id="one encoded dot"),
+        pytest.param("/public/..%2fadmin/x", id="encoded slash"),
+        pytest.param("/public%2F..%2Fadmin/x", id="encoded slashes"),
+        pytest.param("/public\\..\\admin\\x", id="backslashes"),
+        pytest.param("/public/..%5cadmin/x", id="encoded backslash"),
+        pytest.param("//admin/x", id="two slashes"),
+        pytest.param("/admin//x", id="two slashes inside"),
+        pytest.param("/admin;v=1/x", id="parameter"),
+        pytest.param("/admin%3bv=1/x", id="encoded parameter"),
+        pytest.param("/public/..;/admin/x", id="dots and a parameter"),
+        pytest.param("/admin%00/x", id="NUL"),
+        pytest.param("/admin\0/x", id="bare NUL"),
+        pytest.param("/admin%0a/x", id="newline"),
+        pytest.param("/admin/x#", id="fragment"),
+        pytest.param("/public#/../admin/x", id="fragment and dots"),
+        pytest.param("/adm%c1%a9n/x", id="overlong UTF-8"),
+        pytest.param("/%c0%ae%c0%ae/admin/x", id="overlong dots"),
+        pytest.param("/admin/%ff", id="not UTF-8"),
+        pytest.param("/admin/\xff", id="not ASCII"),
+        pytest.param("/admin/%u002e", id="percent u"),
+        pytest.param("/admin/%", id="bare percent"),
+        pytest.param("/admin /x", id="space"),
+        pytest.param("http://orders.shop.test/admin/x", id="absolute form"),
+        pytest.param("http://evil.test/admin/x", id="absolute form of another host"),
+        pytest.param("orders.shop.test:443", id="authority form"),
+        pytest.param("admin/x", id="no slash"),
+        pytest.param("*", id="asterisk form"),
+        pytest.param("", id="nothing"),
+        pytest.param("?/admin/x", id="query alone"),
+    ],
+)
+def test_a_path_that_another_parser_may_read_otherwise_is_refused(path: str) -> None:
+    service = Service(routes=GUARDED)
+
+    assert service.reason(request(VALID, path=path)) is Reason.UNSAFE_PATH
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/admin/x", "/%61dmin/x", "/%61%64%6D%69%6e/x", "/admin/x?/../..", "/admin/%2541", "/admin/"],
+)
+def test_every_other_spelling_leads_to_the_same_route(path: str) -> None:
+    deny = Service(routes=GUARDED).deny(request(VALID, path=path))
+
+    assert (deny.route, deny.reason) == ("admin", Reason.MISSING_ROLE)
+
+
+def test_a_double_encoded_path_is_decoded_once_and_no_more() -> None:
+    # "/%2561dmin" is the segment "%61dmin" to everyone who decodes once, as RFC 3986 §2.4 says.
+    allow = Service(routes=GUARDED).allow(request(path="/%2561dmin/x"))
+
+    assert allow.route == "everything"
+
+
+@pytest.mark.parametrize("method", ["CONNECT", "OPTIONS"])
+@pytest.mark.parametrize("path", ["", "*", "orders.shop.test:443"])
+def test_a_request_without_a_path_is_refused_even_where_envoy_names_the_route(
+    method: str, path: str
+) -> None:
+    view = request(VALID, method=method, path=path, route="health")
+
+    assert Service().reason(view) is Reason.UNSAFE_PATH
+
+
+WRITE_ONLY = (
+    route("read", "/a", Requirement(public=True), methods=("GET",)),
+    route("write", "/a", Requirement(scopes=("write",)), methods=("POST",)),
+)
+
+
+@pytest.mark.parametrize(
+    ("method", "reason"),
+    [
+        ("GET", Reason.PUBLIC),
+        ("HEAD", Reason.PUBLIC),
+        ("POST", Reason.INSUFFICIENT_SCOPE),
+        ("get", Reason.NO_ROUTE),
+        ("Get", Reason.NO_ROUTE),
+        ("head", Reason.NO_ROUTE),
+        ("post", Reason.NO_ROUTE),
+        ("GET ", Reason.NO_ROUTE),
+        ("OPTIONS", Reason.NO_ROUTE),
+        ("TRACE", Reason.NO_ROUTE),
+        ("", Reason.NO_ROUTE),
+        ("PRI", Reason.NO_ROUTE),
+    ],
+)
+def test_a_method_is_what_it_is_and_head_follows_get(method: str, reason: Reason) -> None:
+    view = request(VALID, path="/a", method=method, headers=(("x-http-method-override", b"GET"),))
+
+    assert Service(routes=WRITE_ONLY).reason(view) is reason
+
+
+BY_HOST = (
+    route("private", "/a", Requirement(scopes=("never",)), hosts=("orders.shop.test",)),
+    route("family", "/a", Requirement(scopes=("never",)), hosts=("*.shop.test",)),
+    route("public", "/b", Requirement(public=True), hosts=("public.test",)),
+)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "orders.shop.test",
+        "ORDERS.shop.TEST",
+        "orders.shop.test:443",
+        "orders.shop.test:65536",
+        "orders.shop.test:",
+        "orders.shop.test.",
+        "orders.shop.test.:443",
+    ],
+)
+def test_every_spelling_of_a_host_is_that_host(host: str) -> None:
+    assert Service(routes=BY_HOST).deny(request(VALID, path="/a", host=host)).route == "private"
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "",
+        "public.test.evil.test",
+        "evilpublic.test",
+        "public.test@evil.test",
+        "public.test/",
+        "public.test#",
+        "public.test,public.test",
+        "public.test\0",
+        " public.test",
+        "public.test:80:80",
+        "public.test:+80",
+        "public.test:\u0661",
+        "p\u0443blic.test",
+        "pub\u0130c.test",
+    ],
+)
+def test_a_host_that_is_not_that_host_reaches_none_of_its_routes(host: str) -> None:
+    view = request(VALID, path="/b", host=host)
+
+    assert Service(routes=BY_HOST).reason(view) is Reason.NO_ROUTE
+
+
+def test_a_wildcard_host_does_not_match_its_own_suffix() -> None:
+    assert Service(routes=BY_HOST).reason(request(VALID, path="/a", host="shop.test")) is (
+        Reason.NO_ROUTE
+    )
+
+
+def test_a_route_that_a_client_names_in_a_header_is_nothing() -> None:
+    view = request(path="/admin/x", headers=(("x-route", b"health"), ("route", b"health")))
+
+    assert Service().reason(view) is Reason.NO_ROUTE
+
+
+@pytest.mark.parametrize(
+    "principal", ["", "spiffe://shop/ns/orders/", "spiffe://shop/ns/orders/a/b"]
+)
+def test_a_caller_that_is_not_listed_is_refused(principal: str) -> None:
+    headers = (
+        ("x-forwarded-client-cert", b"URI=spiffe://shop/ns/orders/billing"),
+        ("x-envoy-downstream-service-cluster", b"billing"),
+    )
+    view = request(VALID, path="/mesh", principal=principal, headers=headers)
+
+    assert Service().reason(view) is Reason.CALLER_NOT_ALLOWED

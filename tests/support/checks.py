@@ -1,0 +1,183 @@
+"""A small service with its issuers, keys and routes: what the tests of the check start from.
+
+Time stands still at ``NOW``.
+"""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+from sidecar.check.conditions import Condition
+from sidecar.check.identity import IdentitySettings
+from sidecar.check.pipeline import CheckSettings, Pipeline
+from sidecar.check.policy import Requirement
+from sidecar.check.routes import Match, Route
+from sidecar.check.templates import PathTemplate
+from sidecar.check.trust import TrustEntry
+from sidecar.keys.documents import parse
+from sidecar.model import Allow, Decision, Deny, KeyNeeded, Reason, RequestView, TokenKind
+from sidecar.snapshots.keys import SUPPORTED_ALGORITHMS, KeySet, KeySnapshot, VerificationKey
+from tests.support import tokens
+from tests.support.tokens import Json, SigningKey, key_for
+
+NOW = 1_800_000_000.0
+HOST = "orders.shop.test"
+ISSUER = "https://gateway.shop.test"
+CLUSTER_ISSUER = "https://kubernetes.default.svc"
+
+GATEWAY = TrustEntry(
+    name="gateway",
+    kind=TokenKind.REQUEST,
+    issuer=ISSUER,
+    audiences=frozenset({"orders"}),
+    algorithms=SUPPORTED_ALGORITHMS,
+    types=frozenset({"at+jwt"}),
+    leeway=10.0,
+)
+CLUSTER = TrustEntry(
+    name="cluster",
+    kind=TokenKind.WORKLOAD,
+    issuer=CLUSTER_ISSUER,
+    audiences=frozenset({"orders"}),
+    algorithms=frozenset({"RS256"}),
+    types=frozenset({None}),
+    subjects=("system:serviceaccount:shop:*",),
+)
+IDENTITY = IdentitySettings(
+    headers=(
+        ("x-user-id", ("sub",)),
+        ("x-user-groups", ("groups",)),
+        ("x-user-scopes", ("scope",)),
+    ),
+    strip=("x-internal",),
+)
+
+
+def route(
+    name: str,
+    path: str | None = None,
+    requirement: Requirement | None = None,
+    *,
+    methods: tuple[str, ...] = (),
+    hosts: tuple[str, ...] = (),
+) -> Route:
+    """A route that asks for a request token and nothing else, unless told otherwise."""
+    match = (
+        None
+        if path is None
+        else Match(PathTemplate.parse(path), frozenset(methods), frozenset(hosts))
+    )
+    return Route(name, requirement or Requirement(), match)
+
+
+ROUTES = (
+    route("health", "/healthz", Requirement(public=True)),
+    route("read-order", "/orders/{id}", Requirement(scopes=("orders:read",)), methods=("GET",)),
+    route(
+        "own-orders",
+        "/customers/{customer}/orders",
+        Requirement(when=Condition("claims.sub == request.params.customer")),
+    ),
+    route("catalogue", "/catalogue/**", Requirement(optional=True)),
+    route("jobs", "/jobs", Requirement(tokens=frozenset({TokenKind.WORKLOAD}))),
+    route("mesh", "/mesh", Requirement(callers=("spiffe://shop/ns/orders/*",))),
+    route("staff", "/staff", Requirement(any_role=frozenset({"clerk", "manager"}))),
+    route("team", "/team", Requirement(any_group=frozenset({"sales"}))),
+)
+
+
+def claims(**changes: Any) -> Json:
+    """The claims of a token of the gateway; one given as None is left out."""
+    usual = {"issuer": ISSUER, "audience": "orders", "subject": "alice", "scope": "orders:read"}
+    return tokens.claims(**{**usual, "now": NOW, **changes})
+
+
+def token(key: SigningKey | None = None, **changes: Any) -> str:
+    """A token of the gateway with these claims changed."""
+    return tokens.sign(claims(**changes), key or key_for("ES256"))
+
+
+def workload_token(key: SigningKey | None = None, **changes: Any) -> str:
+    """A token of the cluster, which has no typ."""
+    subject = "system:serviceaccount:shop:billing"
+    document = claims(**{"issuer": CLUSTER_ISSUER, "subject": subject, "scope": None, **changes})
+    return tokens.sign(document, key or key_for("RS256"), typ=None)
+
+
+def verification_keys(*published: SigningKey | Json) -> tuple[VerificationKey, ...]:
+    """What a verifier makes of these keys, or JWKs, once they are published."""
+    jwks = [key.jwk() if isinstance(key, SigningKey) else key for key in published]
+    return parse(json.dumps({"keys": jwks}).encode())
+
+
+def key_set(*published: SigningKey | Json, usable_until: float = NOW + 3600) -> KeySet:
+    return KeySet.of(verification_keys(*published), usable_until)
+
+
+def snapshot(*gateway: SigningKey | Json) -> KeySnapshot:
+    """The gateway's keys (the shared ES256 key if none is given) and the cluster's."""
+    return KeySnapshot(
+        {
+            "gateway": key_set(*(gateway or (key_for("ES256"),))),
+            "cluster": key_set(key_for("RS256")),
+        }
+    )
+
+
+def request(
+    bearer: str | bytes | None = None,
+    *,
+    method: str = "GET",
+    path: str = "/orders/7",
+    host: str = HOST,
+    headers: tuple[tuple[str, bytes], ...] = (),
+    principal: str = "",
+    route: str | None = None,
+) -> RequestView:
+    """A request; ``bearer`` goes into its Authorization header."""
+    if bearer is not None:
+        text = bearer if isinstance(bearer, bytes) else bearer.encode()
+        headers = (*headers, ("authorization", b"Bearer " + text))
+    return RequestView(method, path, host, headers, principal, route)
+
+
+class Recorder:
+    """Keeps what the pipeline reports."""
+
+    def __init__(self) -> None:
+        self.verifications: list[tuple[str, str]] = []
+        self.lookups: list[bool] = []
+
+    def verified(self, trust: str, result: str) -> None:
+        self.verifications.append((trust, result))
+
+    def remembered(self, *, hit: bool) -> None:
+        self.lookups.append(hit)
+
+
+class Service:
+    """The small service's check. The keys it knows may be replaced between two requests."""
+
+    def __init__(self, keys: KeySnapshot | None = None, **settings: Any) -> None:
+        usual = CheckSettings(trust=(GATEWAY, CLUSTER), routes=ROUTES, identity=IDENTITY)
+        self.observer = Recorder()
+        self.keys = keys or snapshot()
+        self.pipeline = Pipeline(replace(usual, **settings), self.observer)
+
+    def check(self, view: RequestView, *, now: float = NOW) -> Decision | KeyNeeded:
+        return self.pipeline.check(view, self.keys, now)
+
+    def reason(self, view: RequestView, *, now: float = NOW) -> Reason:
+        """Why the request was let through or refused; a key that is needed is never found."""
+        result = self.check(view, now=now)
+        return result.unknown.reason if isinstance(result, KeyNeeded) else result.reason
+
+    def allow(self, view: RequestView) -> Allow:
+        result = self.check(view)
+        assert isinstance(result, Allow), result
+        return result
+
+    def deny(self, view: RequestView) -> Deny:
+        result = self.check(view)
+        assert isinstance(result, Deny), result
+        return result

@@ -1,0 +1,184 @@
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from sidecar.check.claims import SignedToken, find, verify
+from sidecar.check.refusal import Refusal
+from sidecar.model import Reason, VerifiedToken
+from tests.support.checks import CLUSTER, GATEWAY, NOW, claims
+
+
+def verified(changes: dict[str, Any], **entry: Any) -> VerifiedToken | Refusal:
+    """The verdict about the usual claims with these changed; None leaves one out."""
+    trust = replace(GATEWAY, **entry)
+    return verify(SignedToken(trust, claims() | changes, "0123456789abcdef"), NOW)
+
+
+def reason(changes: dict[str, Any], **entry: Any) -> Reason | None:
+    result = verified(changes, **entry)
+    return result.reason if isinstance(result, Refusal) else None
+
+
+def test_a_verified_token_carries_what_the_rules_ask_for() -> None:
+    token = verified({"scope": "a b", "roles": ["r"], "groups": ["g", "h"]})
+
+    assert isinstance(token, VerifiedToken)
+    assert (token.trust, token.kind, token.issuer) == ("gateway", GATEWAY.kind, GATEWAY.issuer)
+    assert (token.subject, token.fingerprint) == ("alice", "0123456789abcdef")
+    assert token.scopes == {"a", "b"}
+    assert token.roles == {"r"}
+    assert token.groups == {"g", "h"}
+
+
+@pytest.mark.parametrize(
+    ("expires", "expected"),
+    [
+        (NOW + 1, None),
+        (NOW - 9, None),
+        (NOW - 9.999, None),
+        (NOW - 10, Reason.EXPIRED),
+        (0, Reason.EXPIRED),
+        (-1, Reason.EXPIRED),
+    ],
+)
+def test_a_token_lives_until_its_leeway_is_over(expires: float, expected: Reason | None) -> None:
+    assert reason({"exp": expires}) is expected
+
+
+@pytest.mark.parametrize("name", ["nbf", "iat"])
+@pytest.mark.parametrize(
+    ("start", "expected"),
+    [(NOW, None), (NOW + 10, None), (NOW + 10.5, Reason.NOT_YET_VALID), (0, None)],
+)
+def test_a_token_begins_to_live_a_leeway_early(
+    name: str, start: float, expected: Reason | None
+) -> None:
+    assert reason({name: start}) is expected
+
+
+@pytest.mark.parametrize("name", ["exp", "nbf", "iat"])
+@pytest.mark.parametrize(
+    "value", ["1900000000", True, False, None, [], {}, 10**400, -(10**400), float("nan")]
+)
+def test_a_date_is_a_finite_number(name: str, value: object) -> None:
+    assert verified({name: value}) == Refusal(
+        Reason.INVALID_CLAIM, f"{name} is not a finite number"
+    )
+
+
+def test_a_token_must_expire() -> None:
+    trust, document = GATEWAY, claims(exp=None)
+
+    assert verify(SignedToken(trust, document, ""), NOW) == Refusal(
+        Reason.INVALID_CLAIM, "exp is missing"
+    )
+
+
+@pytest.mark.parametrize("audience", ["orders", ["orders"], ["billing", "orders", "orders"]])
+def test_one_audience_in_common_is_enough(audience: object) -> None:
+    assert reason({"aud": audience}) is None
+
+
+@pytest.mark.parametrize("audience", ["billing", "Orders", "orders/", "", [], ["billing"]])
+def test_a_token_for_others_is_refused(audience: object) -> None:
+    assert verified({"aud": audience}) == Refusal(Reason.WRONG_AUDIENCE, "gateway accepts: orders")
+
+
+@pytest.mark.parametrize("audience", [None, 7, ["orders", 7], ["orders", None], {"orders": 1}])
+def test_an_audience_is_a_string_or_a_list_of_strings(audience: object) -> None:
+    assert verified({"aud": audience}) == Refusal(
+        Reason.INVALID_CLAIM, "aud is not a string or a list of strings"
+    )
+
+
+def test_another_claim_may_say_whom_a_token_is_for() -> None:
+    entry = {"audience_claim": ("client", "id")}
+
+    assert reason({"aud": "billing", "client": {"id": "orders"}}, **entry) is None
+    assert reason({"client": {"id": "billing"}}, **entry) is Reason.WRONG_AUDIENCE
+    assert verified({"client": "orders"}, **entry) == Refusal(
+        Reason.INVALID_CLAIM, "client.id is not a string or a list of strings"
+    )
+
+
+@pytest.mark.parametrize("subject", [None, 7, ["alice"], {"id": "alice"}])
+def test_a_subject_is_a_string(subject: object) -> None:
+    assert verified({"sub": subject}) == Refusal(Reason.INVALID_CLAIM, "sub is not a string")
+
+
+def test_only_subjects_that_are_listed_are_accepted() -> None:
+    entry = {"subjects": CLUSTER.subjects}
+
+    assert reason({"sub": "system:serviceaccount:shop:billing"}, **entry) is None
+    assert verified({"sub": "system:serviceaccount:other:billing"}, **entry) == Refusal(
+        Reason.UNTRUSTED_SUBJECT, "subjects of gateway does not list it"
+    )
+
+
+def test_a_token_without_a_subject_is_nobody_that_is_listed() -> None:
+    document = claims(sub=None)
+
+    anyone = verify(SignedToken(GATEWAY, document, ""), NOW)
+    assert isinstance(anyone, VerifiedToken)
+    assert anyone.subject == ""
+    listed = verify(SignedToken(replace(GATEWAY, subjects=("*",)), document, ""), NOW)
+    assert listed == Refusal(Reason.UNTRUSTED_SUBJECT, "subjects of gateway does not list it")
+
+
+@pytest.mark.parametrize("tenant", [{}, {"tenant": None}, {"tenant": {"id": ""}}, {"tenant": "x"}])
+def test_a_required_claim_must_say_something(tenant: dict[str, object]) -> None:
+    assert verified(tenant, required_claims=(("tenant", "id"),)) == Refusal(
+        Reason.INVALID_CLAIM, "tenant.id is missing"
+    )
+
+
+def test_a_required_claim_may_be_anything_that_is_there() -> None:
+    required = (("tenant",), ("level",))
+
+    assert reason({"tenant": {"id": 1}, "level": 0}, required_claims=required) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("a b", {"a", "b"}),
+        ("  a  ", {"a"}),
+        ("", set()),
+        (["a", "b c", ""], {"a", "b c"}),
+        ([1, None, "a"], {"a"}),
+        (None, set()),
+        (7, set()),
+        ({"a": True}, set()),
+    ],
+)
+def test_scopes_are_words_or_a_list(value: object, words: set[str]) -> None:
+    token = verified({"scp": value}, scope_claim=("scp",))
+
+    assert isinstance(token, VerifiedToken)
+    assert token.scopes == words
+
+
+@pytest.mark.parametrize(
+    ("value", "names"),
+    [("a b", {"a b"}), ("", set()), (["a", 1, ""], {"a"}), (None, set()), ({"a": 1}, set())],
+)
+def test_roles_and_groups_are_names_that_may_hold_spaces(value: object, names: set[str]) -> None:
+    token = verified(
+        {"realm": {"roles": value, "groups": value}},
+        roles_claim=("realm", "roles"),
+        groups_claim=("realm", "groups"),
+    )
+
+    assert isinstance(token, VerifiedToken)
+    assert token.roles == names
+    assert token.groups == names
+
+
+def test_a_claim_is_found_by_its_path_and_names_may_hold_dots() -> None:
+    document = {"a": {"b": 1}, "https://shop.test/x.y": 2, "list": [1]}
+
+    assert find(document, ("a", "b")) == 1
+    assert find(document, ("https://shop.test/x.y",)) == 2
+    assert find(document, ("a", "b", "c")) is None
+    assert find(document, ("list", "0")) is None

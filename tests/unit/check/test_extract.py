@@ -1,0 +1,123 @@
+import pytest
+
+from sidecar.check.extract import (
+    BEARER,
+    CookieSource,
+    Credential,
+    HeaderSource,
+    TokenSource,
+    cookie_pairs,
+    extract,
+)
+from sidecar.check.refusal import Refusal
+from sidecar.model import Reason
+from tests.support.checks import request
+
+BARE = HeaderSource("x-token")
+COOKIE = CookieSource("__Host-token")
+
+
+def found(
+    *headers: tuple[str, bytes], sources: tuple[TokenSource, ...] = (BEARER,)
+) -> str | Reason | None:
+    """The text of the credential, why there is not exactly one, or None where there is none."""
+    result = extract(request(headers=headers), sources)
+    if isinstance(result, Refusal):
+        return result.reason
+    return result.text if result is not None else None
+
+
+@pytest.mark.parametrize(
+    "value",
+    [b"Bearer abc", b"bearer abc", b"BEARER abc", b"Bearer   abc"],
+)
+def test_the_scheme_is_compared_without_case(value: bytes) -> None:
+    assert found(("authorization", value)) == "abc"
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        pytest.param(b"Bearer", "", id="scheme alone"),
+        pytest.param(b"Bearer ", "", id="scheme and a space"),
+        pytest.param(b"Bearer a b", "a b", id="two words"),
+        pytest.param(b"Bearer \xff", "\xff", id="not ASCII"),
+        pytest.param(b"Bearer \x00", "\x00", id="NUL"),
+    ],
+)
+def test_what_follows_the_scheme_is_for_the_parser_to_judge(value: bytes, expected: str) -> None:
+    assert found(("authorization", value)) == expected
+
+
+@pytest.mark.parametrize("value", [b"", b" Bearer abc", b"Bearer\tabc", b"\xff abc", b"a;b"])
+def test_a_header_without_a_scheme_is_malformed(value: bytes) -> None:
+    assert found(("authorization", value)) is Reason.MALFORMED_TOKEN
+
+
+def test_another_scheme_is_not_supported() -> None:
+    assert found(("authorization", b"Basic YTpi")) is Reason.UNSUPPORTED_SCHEME
+
+
+def test_no_header_is_no_credential() -> None:
+    assert found(("x-other", b"Bearer abc")) is None
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        pytest.param([b"Bearer a", b"Bearer b"], id="two lines"),
+        pytest.param([b"Bearer a", b"Bearer a"], id="the same line twice"),
+        pytest.param([b"Bearer a,Bearer b"], id="joined by Envoy"),
+        pytest.param([b"Bearer a", b""], id="one of them empty"),
+        pytest.param([b"Basic x, Bearer b"], id="two schemes"),
+    ],
+)
+def test_more_than_one_authorization_is_ambiguous(headers: list[bytes]) -> None:
+    lines = [("authorization", value) for value in headers]
+
+    assert found(*lines) is Reason.AMBIGUOUS_REQUEST
+
+
+def test_a_header_may_carry_the_token_bare() -> None:
+    assert found(("x-token", b"abc"), sources=(BARE,)) == "abc"
+
+
+def test_a_cookie_may_carry_the_token() -> None:
+    assert found(("cookie", b"a=1; __Host-token=abc; b=2"), sources=(COOKIE,)) == "abc"
+    assert found(("cookie", b"a=1"), ("cookie", b"__Host-token=abc"), sources=(COOKIE,)) == "abc"
+    assert found(("cookie", b"__host-token=abc"), sources=(COOKIE,)) is None
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [b"__Host-token=a; __Host-token=b"],
+        [b"__Host-token=a", b"__Host-token=b"],
+        [b"__Host-token=a; __Host-token =b"],
+        [b"__Host-token=a;\t__Host-token=b"],
+    ],
+    ids=["one line", "two lines", "space before the equals sign", "tab"],
+)
+def test_a_cookie_that_is_there_twice_is_ambiguous(lines: list[bytes]) -> None:
+    cookies = [("cookie", line) for line in lines]
+
+    assert found(*cookies, sources=(COOKIE,)) is Reason.AMBIGUOUS_REQUEST
+
+
+def test_a_token_in_two_places_is_ambiguous() -> None:
+    both = (("authorization", b"Bearer a"), ("cookie", b"__Host-token=a"))
+
+    assert found(*both, sources=(BEARER, COOKIE)) is Reason.AMBIGUOUS_REQUEST
+    assert found(both[1], sources=(BEARER, COOKIE)) == "a"
+
+
+def test_a_credential_knows_where_it_came_from() -> None:
+    view = request(headers=(("x-token", b"abc"),))
+
+    assert extract(view, (BEARER, BARE)) == Credential(BARE, "abc")
+
+
+def test_cookies_keep_their_order_and_values() -> None:
+    lines = [b'a=1;b="2"; c', b"a==3 ; =4;"]
+
+    assert cookie_pairs(lines) == [(b"a", b"1"), (b"b", b'"2"'), (b"a", b"=3"), (b"", b"4")]

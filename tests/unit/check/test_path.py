@@ -1,0 +1,88 @@
+import pytest
+
+from sidecar.check.path import canonical, decoded
+from sidecar.check.refusal import Refusal
+from sidecar.model import Reason
+
+
+@pytest.mark.parametrize(
+    ("spelling", "form"),
+    [
+        ("/", "/"),
+        ("/orders/7", "/orders/7"),
+        ("/orders/", "/orders/"),
+        ("/orders/7?next=/../admin", "/orders/7"),
+        ("/orders?a?b", "/orders"),
+        ("/?", "/"),
+        ("/%6F%72ders", "/orders"),
+        ("/%7euser/a%2Db%5f", "/~user/a-b_"),
+        ("/caf%c3%a9", "/caf%C3%A9"),
+        ("/a%20b", "/a%20b"),
+        ("/a%2520b", "/a%2520b"),
+        ("/a%252fb", "/a%252fb"),
+        ("/a%40b", "/a%40b"),
+        ("/a@b:c!$&'()*+,=d", "/a@b:c!$&'()*+,=d"),
+        ("/.well-known/x", "/.well-known/x"),
+        ("/a../..b/...", "/a../..b/..."),
+    ],
+)
+def test_a_safe_path_has_one_form(spelling: str, form: str) -> None:
+    assert canonical(spelling) == form
+
+
+@pytest.mark.parametrize(
+    ("path", "problem"),
+    [
+        ("", "it is missing"),
+        ("?a=b", "it is missing"),
+        ("*", "it holds a character"),
+        ("orders", "it holds a character"),
+        ("http://orders.shop.test/orders", "it holds a character"),
+        ("/orders#fragment", "it holds a character"),
+        ("/a b", "it holds a character"),
+        ("/a\\b", "it holds a character"),
+        ("/a\x00", "it holds a character"),
+        ("/a\n", "it holds a character"),
+        ("/café", "it holds a character"),
+        ("/a%", "or a bare %"),
+        ("/a%2", "or a bare %"),
+        ("/a%zz", "or a bare %"),
+        ("/a%u002fb", "or a bare %"),
+        ("/a%2fb", "an encoded slash or backslash"),
+        ("/a%2Fb", "an encoded slash or backslash"),
+        ("/a%5cb", "an encoded slash or backslash"),
+        ("/a%00", "an encoded control character"),
+        ("/a%0d%0a", "an encoded control character"),
+        ("/a%1F", "an encoded control character"),
+        ("/a%7f", "an encoded control character"),
+        ("//a", "an empty segment"),
+        ("/a//b", "an empty segment"),
+        ("/a//", "an empty segment"),
+        ("/.", "a dot segment"),
+        ("/a/../b", "a dot segment"),
+        ("/a/.", "a dot segment"),
+        ("/a/%2e%2E/b", "a dot segment"),
+        ("/a/.%2e", "a dot segment"),
+        ("/a;v=1", "a semicolon"),
+        ("/a%3bv=1", "a semicolon"),
+        ("/a/..;/b", "a semicolon"),
+        ("/a%ff", "not UTF-8"),
+        ("/a%c0%af", "not UTF-8"),
+        ("/a%ed%a0%80", "not UTF-8"),
+    ],
+)
+def test_a_path_that_can_be_read_in_two_ways_is_refused(path: str, problem: str) -> None:
+    refusal = canonical(path)
+
+    assert isinstance(refusal, Refusal)
+    assert refusal.reason is Reason.UNSAFE_PATH
+    assert problem in refusal.detail
+
+
+def test_semicolons_are_ordinary_where_the_configuration_says_so() -> None:
+    assert canonical("/a;v=1/b%3b", literal_semicolons=True) == "/a;v=1/b%3B"
+
+
+def test_a_segment_stands_for_its_decoded_text() -> None:
+    assert decoded("a") == "a"
+    assert decoded("caf%C3%A9%20%25") == "café %"

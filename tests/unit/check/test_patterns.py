@@ -1,0 +1,29 @@
+import pytest
+
+from sidecar.check.patterns import matches_any
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "matches"),
+    [
+        ("alice", "alice", True),
+        ("alice", "alice2", False),
+        ("alice", "malice", False),
+        ("a.c", "abc", False),
+        ("spiffe://shop/ns/orders/*", "spiffe://shop/ns/orders/billing", True),
+        ("spiffe://shop/ns/orders/*", "spiffe://shop/ns/orders/billing/admin", False),
+        ("spiffe://shop/ns/orders/*", "spiffe://shop/ns/orders/", False),
+        ("system:serviceaccount:shop:*", "system:serviceaccount:shop:billing", True),
+        ("system:serviceaccount:shop:*", "system:serviceaccount:shop:billing:x", False),
+        ("system:serviceaccount:*:billing", "system:serviceaccount:shop:billing", True),
+        ("*", "", False),
+        ("job-*", "job-7", True),
+    ],
+)
+def test_a_star_stands_for_one_part(pattern: str, text: str, matches: bool) -> None:
+    assert matches_any((pattern,), text) is matches
+
+
+def test_one_pattern_of_several_is_enough() -> None:
+    assert matches_any(("alice", "bob-*"), "bob-1")
+    assert not matches_any(("alice", "bob-*"), "alicebob-1")

@@ -1,0 +1,392 @@
+from dataclasses import replace
+
+import pytest
+
+from sidecar.check.extract import CookieSource
+from sidecar.check.policy import Requirement
+from sidecar.model import Allow, Deny, HeaderChanges, KeyNeeded, Reason, RequestView
+from sidecar.snapshots.keys import KeySnapshot
+from tests.support.checks import (
+    CLUSTER,
+    GATEWAY,
+    HOST,
+    IDENTITY,
+    ISSUER,
+    NOW,
+    ROUTES,
+    Service,
+    key_set,
+    request,
+    route,
+    snapshot,
+    token,
+    workload_token,
+)
+from tests.support.tokens import key_for, new_key, resigned
+
+NOBODY = HeaderChanges(remove=("x-internal", "x-user-groups", "x-user-id", "x-user-scopes"))
+OTHER_KEY = new_key("ES256", "other")
+
+
+def test_a_valid_token_becomes_identity_headers() -> None:
+    allow = Service().allow(request(token(groups=["sales", "a,b"])))
+
+    assert (allow.reason, allow.route) == (Reason.AUTHORIZED, "read-order")
+    assert allow.headers == HeaderChanges(
+        overwrite=(
+            ("x-user-id", "alice"),
+            ("x-user-groups", "sales,a%2Cb"),
+            ("x-user-scopes", "orders:read"),
+        ),
+        remove=("x-internal",),
+    )
+    assert allow.token is not None
+    assert allow.token.subject == "alice"
+    assert allow.would_deny is None
+
+
+def test_a_public_route_looks_at_no_credential() -> None:
+    allow = Service().allow(request("not a token", path="/healthz"))
+
+    assert allow == Allow(Reason.PUBLIC, "health", NOBODY)
+
+
+def test_an_optional_route_lets_a_request_without_a_credential_through() -> None:
+    service = Service()
+
+    assert service.allow(request(path="/catalogue/a")) == Allow(
+        Reason.ANONYMOUS, "catalogue", NOBODY
+    )
+    assert service.reason(request(token(), path="/catalogue/a")) is Reason.AUTHORIZED
+    assert service.reason(request("bad", path="/catalogue/a")) is Reason.MALFORMED_TOKEN
+
+
+def test_an_optional_route_still_asks_for_its_callers() -> None:
+    requirement = Requirement(optional=True, callers=("spiffe://shop/a",))
+    service = Service(routes=(route("a", "/a", requirement),))
+
+    assert service.reason(request(path="/a")) is Reason.CALLER_NOT_ALLOWED
+    assert service.reason(request(path="/a", principal="spiffe://shop/a")) is Reason.ANONYMOUS
+
+
+SPIFFE = "spiffe://shop/ns/orders/billing"
+
+
+@pytest.mark.parametrize(
+    ("view", "reason"),
+    [
+        (request(path="/a//b"), Reason.UNSAFE_PATH),
+        (request(token(), path="/nowhere"), Reason.NO_ROUTE),
+        (request(token(), method="PATCH"), Reason.NO_ROUTE),
+        (request(token(), route="unknown"), Reason.NO_ROUTE),
+        (request(), Reason.NO_CREDENTIAL),
+        (request(headers=(("authorization", b"Basic x"),)), Reason.UNSUPPORTED_SCHEME),
+        (request("a", headers=(("authorization", b"b"),)), Reason.AMBIGUOUS_REQUEST),
+        (request("a" * 9000), Reason.TOKEN_TOO_LARGE),
+        (request("a.b"), Reason.MALFORMED_TOKEN),
+        (request(token(issuer="https://other.test")), Reason.UNTRUSTED_ISSUER),
+        (request(workload_token(issuer=ISSUER)), Reason.WRONG_TOKEN_TYPE),
+        (request(workload_token(key_for("PS256"))), Reason.ALGORITHM_NOT_ALLOWED),
+        (request(resigned(token(), b"\x01" * 64)), Reason.BAD_SIGNATURE),
+        (request(token(audience="billing")), Reason.WRONG_AUDIENCE),
+        (request(token(exp=NOW - 60)), Reason.EXPIRED),
+        (request(token(nbf=NOW + 60)), Reason.NOT_YET_VALID),
+        (request(token(exp="soon")), Reason.INVALID_CLAIM),
+        (request(workload_token(subject="system:node:a"), path="/jobs"), Reason.UNTRUSTED_SUBJECT),
+        (request(workload_token()), Reason.TOKEN_KIND_NOT_ACCEPTED),
+        (request(token(), path="/jobs"), Reason.TOKEN_KIND_NOT_ACCEPTED),
+        (request(workload_token(), path="/jobs"), Reason.AUTHORIZED),
+        (request(token(scope="orders:write")), Reason.INSUFFICIENT_SCOPE),
+        (request(token(), path="/customers/alice/orders"), Reason.AUTHORIZED),
+        (request(token(), path="/customers/%61lice/orders"), Reason.AUTHORIZED),
+        (request(token(), path="/customers/bob/orders"), Reason.CONDITION_NOT_MET),
+        (request(token(subject=None), path="/customers/bob/orders"), Reason.CONDITION_FAILED),
+        (request(token(), path="/mesh"), Reason.CALLER_NOT_ALLOWED),
+        (request(token(), path="/mesh", principal=SPIFFE), Reason.AUTHORIZED),
+        (request(token(), path="/staff"), Reason.MISSING_ROLE),
+        (request(token(roles=["clerk"]), path="/staff"), Reason.AUTHORIZED),
+        (request(token(), path="/team"), Reason.MISSING_GROUP),
+        (request(token(groups=["sales"]), path="/team"), Reason.AUTHORIZED),
+        (request(token(scope="orders:read " + "x" * 5000)), Reason.AUTHORIZED),
+    ],
+)
+def test_every_step_ends_with_its_own_reason(view: RequestView, reason: Reason) -> None:
+    assert Service().reason(view) is reason
+
+
+def test_an_identity_that_does_not_fit_is_refused() -> None:
+    service = Service(identity=replace(IDENTITY, maximum_bytes=20))
+
+    assert service.reason(request(token())) is Reason.IDENTITY_TOO_LARGE
+
+
+def test_a_denial_names_the_route_the_token_and_what_would_be_right() -> None:
+    deny = Service().deny(request(token(scope="other")))
+
+    assert (deny.route, deny.detail, deny.scopes) == (
+        "read-order",
+        "missing: orders:read",
+        ("orders:read",),
+    )
+    assert deny.token is not None
+    assert deny.fingerprint == deny.token.fingerprint
+    assert len(deny.fingerprint) == 16
+
+
+def test_a_token_that_was_not_verified_is_named_by_its_fingerprint_alone() -> None:
+    deny = Service().deny(request("not.a.token"))
+
+    assert deny.fingerprint
+    assert deny.token is None
+
+
+def test_envoy_may_name_the_route() -> None:
+    service = Service(routes=(*ROUTES, route("by-name")))
+
+    assert service.allow(request(token(), path="/anything", route="by-name")).route == "by-name"
+    assert service.reason(request(path="/anything", route="health")) is Reason.PUBLIC
+    assert service.reason(request(path="/../x", route="health")) is Reason.UNSAFE_PATH
+    assert "context_extensions" in service.deny(request(route="unknown")).detail
+
+
+def test_a_route_named_by_envoy_lends_no_parameters_to_another_path() -> None:
+    view = request(token(), path="/customers/alice/payments", route="own-orders")
+
+    assert Service().reason(view) is Reason.CONDITION_FAILED
+
+
+def test_a_condition_sees_the_request() -> None:
+    service = Service()
+
+    assert service.reason(request(token(), path="/customers/alice/orders")) is Reason.AUTHORIZED
+    assert (
+        service.reason(request(token(subject="bob"), path="/customers/alice/orders"))
+        is Reason.CONDITION_NOT_MET
+    )
+
+
+# Keys.
+
+
+def test_an_unknown_kid_asks_for_keys_with_both_verdicts_prepared() -> None:
+    result = Service().check(request(token(OTHER_KEY)))
+
+    assert isinstance(result, KeyNeeded)
+    assert (result.trust, result.kid) == ("gateway", "other")
+    assert result.unknown.reason is Reason.UNKNOWN_KEY
+    assert result.unavailable.reason is Reason.KEYS_UNAVAILABLE
+    assert result.unknown.route == result.unavailable.route == "read-order"
+    assert result.unknown.fingerprint == result.unavailable.fingerprint != ""
+
+
+def test_with_the_key_in_the_snapshot_the_same_token_passes() -> None:
+    service = Service()
+    view = request(token(OTHER_KEY))
+    assert isinstance(service.check(view), KeyNeeded)
+
+    service.keys = snapshot(key_for("ES256"), OTHER_KEY)
+    assert service.reason(view) is Reason.AUTHORIZED
+
+
+def test_a_token_without_a_kid_never_waits_for_a_key() -> None:
+    service = Service(snapshot(OTHER_KEY.jwk(kid=None)))
+    nameless = replace(OTHER_KEY, kid="")
+
+    assert service.reason(request(token(key_for("ES256")))) is Reason.UNKNOWN_KEY
+    assert isinstance(service.check(request(token(nameless))), Allow)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [KeySnapshot(), KeySnapshot({"gateway": key_set(key_for("ES256"), usable_until=NOW)})],
+    ids=["never read", "too old"],
+)
+def test_without_keys_no_token_of_the_issuer_is_decided(keys: KeySnapshot) -> None:
+    deny = Service(keys).deny(request(token()))
+
+    assert deny.reason is Reason.KEYS_UNAVAILABLE
+    assert deny.detail == "the keys of gateway were never read or are too old"
+
+
+def test_an_algorithm_that_no_key_of_this_id_is_for_is_refused() -> None:
+    key = key_for("ES256")
+    service = Service(snapshot({**key_for("RS256").jwk(), "kid": key.kid}))
+
+    deny = service.deny(request(token(key)))
+    assert (deny.reason, deny.detail) == (
+        Reason.ALGORITHM_NOT_ALLOWED,
+        "no key of gateway is for it",
+    )
+
+
+def test_an_algorithm_that_the_issuer_may_not_use_is_refused() -> None:
+    entry = replace(GATEWAY, algorithms=frozenset({"RS256", "EdDSA"}))
+
+    deny = Service(trust=(entry, CLUSTER)).deny(request(token()))
+    assert (deny.reason, deny.detail) == (
+        Reason.ALGORITHM_NOT_ALLOWED,
+        "gateway allows: EdDSA, RS256",
+    )
+
+
+# What is remembered.
+
+
+def test_a_token_seen_before_is_not_verified_again() -> None:
+    service = Service()
+    first = service.check(request(token_text := token()))
+    second = service.check(request(token_text))
+
+    assert first == second
+    assert service.observer.lookups == [False, True]
+    assert service.pipeline.remembered_tokens == 1
+
+
+def test_a_token_that_was_refused_for_its_signature_is_not_remembered() -> None:
+    service = Service()
+    service.check(request(resigned(token(), b"\x01" * 64)))
+
+    assert service.pipeline.remembered_tokens == 0
+
+
+def test_a_remembered_token_expires() -> None:
+    service = Service()
+    view = request(token())
+    assert service.reason(view) is Reason.AUTHORIZED
+
+    assert service.reason(view, now=NOW + 69.9) is Reason.AUTHORIZED
+    assert service.reason(view, now=NOW + 70) is Reason.EXPIRED
+
+
+def test_a_remembered_token_is_held_against_every_route_anew() -> None:
+    service = Service()
+    text = token()
+    assert service.reason(request(text)) is Reason.AUTHORIZED
+
+    assert service.reason(request(text, path="/staff")) is Reason.MISSING_ROLE
+    assert service.observer.lookups == [False, True]
+
+
+def test_a_remembered_token_dies_with_its_key() -> None:
+    service = Service()
+    view = request(token())
+    assert service.reason(view) is Reason.AUTHORIZED
+
+    service.keys = snapshot(OTHER_KEY)
+    assert isinstance(service.check(view), KeyNeeded)
+    assert service.pipeline.remembered_tokens == 0
+
+
+def test_a_remembered_token_needs_keys_that_are_fresh_enough() -> None:
+    service = Service()
+    view = request(token(lifetime=86400))
+    assert service.reason(view) is Reason.AUTHORIZED
+
+    assert service.reason(view, now=NOW + 3600) is Reason.KEYS_UNAVAILABLE
+
+
+def test_a_remembered_token_survives_a_snapshot_that_still_has_its_key() -> None:
+    service = Service()
+    view = request(token())
+    service.check(view)
+
+    service.keys = snapshot(OTHER_KEY, key_for("ES256"))
+    assert service.reason(view) is Reason.AUTHORIZED
+    assert service.observer.lookups == [False, True]
+
+
+# What the observer is told.
+
+
+@pytest.mark.parametrize(
+    ("text", "reported"),
+    [
+        (token(), [("gateway", "valid")]),
+        (token(exp=NOW - 60), [("gateway", "expired")]),
+        (resigned(token(), b"\x01" * 64), [("gateway", "bad_signature")]),
+        (workload_token(key_for("PS256")), [("cluster", "algorithm_not_allowed")]),
+        (token(issuer="https://other.test"), []),
+        (token(OTHER_KEY), []),
+        ("garbage", []),
+    ],
+    ids=[
+        "valid",
+        "expired",
+        "signature",
+        "algorithm",
+        "no issuer of ours",
+        "no key yet",
+        "garbage",
+    ],
+)
+def test_verifications_are_reported_under_a_configured_name_only(
+    text: str, reported: list[tuple[str, str]]
+) -> None:
+    service = Service()
+    service.check(request(text))
+
+    assert service.observer.verifications == reported
+
+
+# Shadow mode.
+
+
+@pytest.mark.parametrize(
+    ("view", "reason"),
+    [
+        (request(), Reason.NO_CREDENTIAL),
+        (request(token(), path="/staff"), Reason.MISSING_ROLE),
+        (request(path="//"), Reason.UNSAFE_PATH),
+    ],
+    ids=["no credential", "no role", "no path"],
+)
+def test_shadow_mode_decides_records_and_lets_through(view: RequestView, reason: Reason) -> None:
+    allow = Service(shadow=True).allow(view)
+
+    assert allow.reason is reason
+    assert allow.would_deny == Service().deny(view)
+    assert allow.headers == NOBODY
+
+
+def test_shadow_mode_changes_nothing_for_what_is_allowed() -> None:
+    text = token()
+
+    assert Service(shadow=True).allow(request(text)) == Service().allow(request(text))
+
+
+def test_shadow_mode_carries_out_the_verdict_about_a_key_that_was_needed() -> None:
+    service = Service(shadow=True)
+    view = request(token(OTHER_KEY))
+    result = service.check(view)
+    assert isinstance(result, KeyNeeded)
+
+    carried_out = service.pipeline.refuse(view, result.unknown)
+    assert carried_out == Allow(Reason.UNKNOWN_KEY, "read-order", NOBODY, would_deny=result.unknown)
+
+
+# Settings.
+
+
+def test_the_token_may_come_in_a_cookie() -> None:
+    service = Service(sources=(CookieSource("token"),))
+    cookie = f"token={token()}".encode()
+
+    assert service.reason(request(headers=(("cookie", cookie),))) is Reason.AUTHORIZED
+    assert service.reason(request(token())) is Reason.NO_CREDENTIAL
+
+
+def test_the_size_of_a_token_is_limited_by_configuration() -> None:
+    assert Service(maximum_token_bytes=100).reason(request(token())) is Reason.TOKEN_TOO_LARGE
+
+
+def test_semicolons_may_be_ordinary_characters() -> None:
+    view = request(token(), path="/orders/7;v=1")
+
+    assert Service(literal_semicolons=True).reason(view) is Reason.AUTHORIZED
+    assert Service().reason(view) is Reason.UNSAFE_PATH
+
+
+def test_a_denial_is_a_value() -> None:
+    view = RequestView("GET", "/orders/7", HOST, ())
+
+    assert Service().check(view) == Deny(Reason.NO_CREDENTIAL, "read-order")

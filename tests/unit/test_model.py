@@ -1,0 +1,52 @@
+import pytest
+
+from sidecar.model import INSUFFICIENT_SCOPE, INVALID_REQUEST, INVALID_TOKEN, Reason, RequestView
+
+# RFC 6750 §3: what error_description may hold.
+CHALLENGE_TEXT = {
+    chr(code) for code in (*range(0x20, 0x22), *range(0x23, 0x5C), *range(0x5D, 0x7F))
+}
+LET_THROUGH = {Reason.PUBLIC, Reason.ANONYMOUS, Reason.AUTHORIZED}
+REFUSALS = [reason for reason in Reason if reason not in LET_THROUGH]
+
+
+def test_no_two_reasons_are_one() -> None:
+    # Members of equal value would silently become aliases of each other.
+    assert len(Reason.__members__) == len(Reason)
+
+
+@pytest.mark.parametrize("reason", Reason, ids=lambda reason: reason.label)
+def test_the_sentence_of_a_reason_fits_into_a_challenge(reason: Reason) -> None:
+    assert set(reason.sentence) <= CHALLENGE_TEXT
+    assert reason.sentence.endswith(".")
+
+
+@pytest.mark.parametrize("reason", REFUSALS, ids=lambda reason: reason.label)
+def test_a_refusal_is_never_a_success(reason: Reason) -> None:
+    assert reason.status >= 400
+
+
+@pytest.mark.parametrize("reason", REFUSALS, ids=lambda reason: reason.label)
+def test_an_oauth_error_has_the_status_that_rfc_6750_gives_it(reason: Reason) -> None:
+    expected = {INVALID_REQUEST: 400, INVALID_TOKEN: 401, INSUFFICIENT_SCOPE: 403}
+    assert reason.error is None or reason.status == expected[reason.error]
+
+
+def test_a_challenge_without_a_credential_carries_no_error_code() -> None:
+    assert Reason.NO_CREDENTIAL.status == 401
+    assert Reason.NO_CREDENTIAL.error is None
+
+
+def test_the_label_is_the_name_in_lower_case() -> None:
+    assert Reason.NO_ROUTE.label == "no_route"
+
+
+def test_the_step_of_a_reason_says_what_did_not_hold() -> None:
+    assert Reason.EXPIRED.step.value == "the claims are valid here and now"
+
+
+def test_a_request_gives_one_value_for_each_line_of_a_header() -> None:
+    request = RequestView("GET", "/", "", (("a", b"1"), ("b", b"2"), ("a", b"3")))
+
+    assert request.values("a") == [b"1", b"3"]
+    assert request.values("c") == []
