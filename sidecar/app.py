@@ -111,6 +111,8 @@ class _Sidecar:
         self._metrics.expect(
             [entry.name for entry in check.trust], check.routes, shadow=check.shadow
         )
+        for doubt in configuration.warnings:
+            _log.warning("configuration", extra={"doubt": doubt.told(configuration.path)})
         keys = KeyKeeper(configuration.keys, self._refreshes)
         await keys.start(configuration.start_timeout)
         return Policy(

@@ -14,6 +14,7 @@ from sidecar.cli import COMMANDS, parser
 from sidecar.cli.policy_tests import PolicyTests
 from sidecar.config.models import Section, Sidecar
 from sidecar.model import Reason
+from sidecar.telemetry.metrics import Metrics
 
 ROOT = Path(__file__).parents[1]
 TARGET = ROOT / "docs" / "reference"
@@ -81,11 +82,34 @@ def command_line() -> str:
     return "\n".join(lines)
 
 
+def metrics() -> str:
+    """Every metric with its type, its labels and what it counts."""
+    rows = [
+        f"| `{name}` | {type_} | {', '.join(f'`{label}`' for label in labels)} | {text} |"
+        for name, type_, labels, text in Metrics().descriptions
+    ]
+    return "\n".join(
+        [
+            "# Metrics",
+            "",
+            "On `/metrics`, with 0 for every label set the configuration can lead to. Labels come",
+            "from the configuration and from closed lists, never from a request. There are also",
+            "the usual ones of the process and of Python's garbage collector.",
+            "",
+            "| metric | type | labels | meaning |",
+            "|---|---|---|---|",
+            *rows,
+            "",
+        ]
+    )
+
+
 # Every page of the reference and what writes it.
 PAGES: list[tuple[str, Callable[[], str]]] = [
     ("configuration.md", configuration),
     ("reasons.md", reasons),
     ("cli.md", command_line),
+    ("metrics.md", metrics),
 ]
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from sidecar.config import key_files, schema, semantics
 from sidecar.config.build import Configuration, build
 from sidecar.config.document import Document, read
+from sidecar.config.doubts import doubts
 from sidecar.config.key_files import KeyFiles
 from sidecar.config.models import Sidecar
 from sidecar.config.problems import Location, Problem, fault
@@ -33,7 +34,7 @@ def load(path: Path, key_files_are: KeyFiles = KeyFiles.GOOD_IF_THERE) -> Config
     problems += semantics.check(draft) + _problems(document, found.wrong)
     if problems or sidecar is None:
         raise fault(path, problems)
-    warnings = _problems(document, (*_warnings(sidecar), *found.doubtful))
+    warnings = _problems(document, (*doubts(sidecar), *found.doubtful))
     return build(sidecar, path, document.digest, found.keys, tuple(sorted(warnings)))
 
 
@@ -70,13 +71,6 @@ def _readable_parts(document: Document, bad: tuple[Location, ...]) -> Draft | No
         routes=tuple(zip(places["routes"], sidecar.routes, strict=True)),
         bad=frozenset(sections),
     )
-
-
-def _warnings(sidecar: Sidecar) -> list[Finding]:
-    if sidecar.mode == "shadow":
-        text = "mode is shadow: every request is let through, whatever is decided about it"
-        return [Finding(("mode",), text)]
-    return []
 
 
 def _problems(document: Document, findings: Iterable[Finding]) -> list[Problem]:

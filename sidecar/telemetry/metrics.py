@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from importlib.metadata import version
-from typing import Final
+from typing import Final, NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.gc_collector import GCCollector
@@ -29,21 +29,29 @@ _TOKEN_RESULTS: Final = tuple(
 )
 
 
+class Description(NamedTuple):
+    """A metric as the reference lists it."""
+
+    name: str
+    type: str
+    labels: tuple[str, ...]
+    text: str
+
+
 class Metrics:
     """Every metric of this program, and the observers the other layers report to."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self.descriptions: list[Description] = []
         self._checks = self._counter(
             "sidecar_checks",
             "Checks answered. decision: allow, deny, or would_deny in shadow mode.",
             ("route", "decision", "reason"),
         )
-        self._duration = Histogram(
+        self._duration = self._histogram(
             "sidecar_check_duration_seconds",
             "From a check's arrival to its answer, waiting for keys included.",
-            buckets=DURATION_BUCKETS,
-            registry=self.registry,
         )
         self._verifications = self._counter(
             "sidecar_verifications",
@@ -164,10 +172,16 @@ class Metrics:
         self._handled.labels(method, code).inc()
 
     def _counter(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Counter:
+        self.descriptions.append(Description(f"{name}_total", "counter", labels, text))
         return Counter(name, text, labels, registry=self.registry)
 
     def _gauge(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Gauge:
+        self.descriptions.append(Description(name, "gauge", labels, text))
         return Gauge(name, text, labels, registry=self.registry)
+
+    def _histogram(self, name: str, text: str) -> Histogram:
+        self.descriptions.append(Description(name, "histogram", (), text))
+        return Histogram(name, text, buckets=DURATION_BUCKETS, registry=self.registry)
 
 
 def outcome_of(decision: Decision) -> str:

@@ -134,3 +134,33 @@ def test_every_route_public_needs_no_trust(tmp_path: Path) -> None:
     text = "role: sidecar\nroutes: [{name: a, match: {path: /a}, allow: {public: true}}]\n"
 
     assert _load(tmp_path, text).check.trust == ()
+
+
+def test_methods_that_fall_through_to_a_public_route_are_a_warning(tmp_path: Path) -> None:
+    routes = """
+  - name: order
+    match: {methods: [GET, POST, PUT], hosts: ["*.shop.internal"], path: "/orders/{id}"}
+    allow: {authenticated: true}
+  - {name: deletion, match: {methods: [DELETE], path: "/orders/{id}"}, allow: {scopes: [write]}}
+  - {name: assets, match: {methods: [GET, PATCH], path: "/**"}, allow: {public: true}}
+"""
+    configuration = _load(tmp_path, SMALLEST.partition("  - {name: all")[0] + routes)
+    assert [(warning.position.line, warning.text) for warning in configuration.warnings] == [
+        (
+            13,
+            'PATCH on /orders/{id} can reach the public route "assets"; '
+            "leave methods out to cover them all, or give them a route of their own",
+        ),
+        (
+            15,
+            'GET, PATCH on /orders/{id} can reach the public route "assets"; '
+            "leave methods out to cover them all, or give them a route of their own",
+        ),
+    ]
+
+
+def test_methods_that_no_route_takes_need_no_warning(tmp_path: Path) -> None:
+    routes = (
+        '  - {name: order, match: {methods: [GET], path: "/orders/{id}"}, allow: {scopes: [a]}}\n'
+    )
+    assert _load(tmp_path, SMALLEST.partition("  - {name: all")[0] + routes).warnings == ()

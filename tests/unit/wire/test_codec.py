@@ -182,6 +182,7 @@ def test_identity_headers_overwrite_on_every_envoy() -> None:
 @pytest.mark.parametrize("reason", [r for r in Reason if r.status >= 400], ids=lambda r: r.label)
 def test_a_denial_is_a_problem_document(reason: Reason) -> None:
     denied = response(Deny(reason, "read-order", detail="role admin"))
+    assert "role admin" not in str(denied)
     assert denied.denied_response.status.code == reason.status
     assert json.loads(denied.denied_response.body) == {
         "type": "about:blank",
