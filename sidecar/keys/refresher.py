@@ -17,8 +17,8 @@ from typing import Final, Protocol
 from sidecar.errors import SourceFault
 from sidecar.keys.lookups import AbsentKids, Done, Outcome, Waiter
 from sidecar.keys.settings import KeySettings
-from sidecar.keys.sources import KeySource
-from sidecar.snapshots.keys import KeySet, VerificationKey
+from sidecar.keys.sources import Fetched, KeySource
+from sidecar.snapshots.keys import KeySet
 
 _log = logging.getLogger(__name__)
 
@@ -79,6 +79,7 @@ class Refresher:
         self._wake = asyncio.Event()
         self._tried = asyncio.Event()
         self._failures = 0
+        self._max_age: float | None = None
         self._last_success: float | None = None
         self._last_error: str | None = None
         self._next_refresh: float | None = None
@@ -103,6 +104,7 @@ class Refresher:
                 await self._pause()
         finally:
             self._release(lambda _: True, Outcome.UNAVAILABLE)
+            await self._source.close()
 
     def lookup(self, kid: str, timeout: float, done: Done) -> None:
         """Find out whether a fetch brings this kid, and call ``done`` once, from any thread.
@@ -158,8 +160,9 @@ class Refresher:
         """Sleep until the next regular fetch, or the end of the cooldown when a check needs one."""
         regular = self._settings.refresh
         if self._failures:
-            backoff = _FIRST_RETRY * 2 ** min(self._failures - 1, 10)
-            regular = min(regular, backoff)
+            regular = min(regular, _FIRST_RETRY * 2 ** min(self._failures - 1, 10))
+        elif self._max_age is not None:
+            regular = min(regular, max(self._settings.minimum_refresh, self._max_age))
         regular *= 1 + random.uniform(-_JITTER, _JITTER)  # noqa: S311 - spreads load, hides nothing
         self._next_refresh = self._clock() + regular
         with contextlib.suppress(TimeoutError):
@@ -176,7 +179,7 @@ class Refresher:
             self._fetch_begun = begun = self._clock()
         try:
             async with asyncio.timeout(self._settings.timeout):
-                keys = await self._source.fetch()
+                fetched = await self._source.fetch()
         except (SourceFault, TimeoutError) as fault:
             self._failed(str(fault) or f"no answer within {self._settings.timeout:g} s")
         except Exception:
@@ -184,14 +187,14 @@ class Refresher:
             _log.exception("fetching the keys of %s failed unexpectedly", self._settings.trust)
             self._failed("internal error; the log has its stack trace")
         else:
-            self._succeeded(keys, begun)
+            self._succeeded(fetched, begun)
         finally:
             with self._lock:
                 self._fetching = False
 
-    def _succeeded(self, keys: tuple[VerificationKey, ...], begun: float) -> None:
+    def _succeeded(self, fetched: Fetched, begun: float) -> None:
         now = self._clock()
-        key_set = KeySet.of(keys, usable_until=now + self._settings.max_stale)
+        key_set = KeySet.of(fetched.keys, usable_until=now + self._settings.max_stale)
         # Published before anybody is told: who asks again must find it.
         self._publish(self._settings.trust, key_set)
         with self._lock:
@@ -202,7 +205,8 @@ class Refresher:
                 if waiter.since <= begun and not key_set.knows(waiter.kid):
                     self._absent.add(waiter.kid)
         self._failures, self._last_error, self._last_success = 0, None, now
-        self._observer.refreshed(self._settings.trust, len(keys), now)
+        self._max_age = fetched.max_age
+        self._observer.refreshed(self._settings.trust, len(fetched.keys), now)
         self._release(lambda waiter: key_set.knows(waiter.kid), Outcome.FOUND)
         self._release(lambda waiter: waiter.since <= begun, Outcome.ABSENT)
 

@@ -6,7 +6,7 @@ from typing import Final
 from sidecar.clients.files import Version, read_settled, version
 from sidecar.errors import SourceFault
 from sidecar.keys.documents import parse
-from sidecar.snapshots.keys import VerificationKey
+from sidecar.keys.sources import Fetched
 
 MAXIMUM_BYTES: Final = 1024 * 1024
 
@@ -16,19 +16,22 @@ class FileSource:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._read: tuple[Version, tuple[VerificationKey, ...]] | None = None
+        self._read: tuple[Version, Fetched] | None = None
 
     def __str__(self) -> str:
         return f"file {self._path}"
 
-    async def fetch(self) -> tuple[VerificationKey, ...]:
+    async def fetch(self) -> Fetched:
         """The keys in the file (``KeySource.fetch``)."""
         if self._read is not None and self._read[0] == version(self._path):
             return self._read[1]
         data, state = await read_settled(self._path, MAXIMUM_BYTES)
         try:
-            keys = parse(data)
+            fetched = Fetched(parse(data))
         except SourceFault as fault:
             raise SourceFault(f"{self._path} {fault}") from fault
-        self._read = (state, keys)
-        return keys
+        self._read = (state, fetched)
+        return fetched
+
+    async def close(self) -> None:
+        """Nothing is held open."""

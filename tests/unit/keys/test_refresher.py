@@ -14,6 +14,7 @@ from sidecar.keys.documents import parse
 from sidecar.keys.lookups import Outcome
 from sidecar.keys.refresher import Refresher
 from sidecar.keys.settings import FileKeys, KeySettings
+from sidecar.keys.sources import Fetched
 from sidecar.snapshots.keys import KeySet, VerificationKey
 from tests.support.simulated_time import clock, run
 from tests.support.tokens import SigningKey, jwks, new_key
@@ -23,6 +24,7 @@ SETTINGS = KeySettings(
     trust="gateway",
     source=FileKeys(Path("unused")),
     refresh=300.0,
+    minimum_refresh=30.0,
     cooldown=10.0,
     max_stale=3600.0,
     timeout=5.0,
@@ -37,15 +39,20 @@ class Source:
     published: tuple[VerificationKey, ...] = ()
     problem: Exception | None = None
     takes: float = 0.0
+    max_age: float | None = None
+    closed: bool = False
     fetches: list[float] = field(default_factory=list)
 
-    async def fetch(self) -> tuple[VerificationKey, ...]:
+    async def fetch(self) -> Fetched:
         self.fetches.append(clock())
         published, problem = self.published, self.problem
         await asyncio.sleep(self.takes)
         if problem:
             raise problem
-        return published
+        return Fetched(published, self.max_age)
+
+    async def close(self) -> None:
+        self.closed = True
 
 
 @dataclass
@@ -114,6 +121,24 @@ def test_keys_are_fetched_at_once_and_then_regularly() -> None:
     assert len(gaps) >= 4
     assert all(270 <= gap <= 330 for gap in gaps)
     assert len(set(gaps)) > 1, "the times are spread, so that not all sidecars ask at once"
+
+
+@pytest.mark.parametrize(("max_age", "gap"), [(60.0, 60), (1.0, 30), (86400.0, 300), (None, 300)])
+def test_a_source_says_how_soon_to_ask_again_within_limits(
+    max_age: float | None, gap: float
+) -> None:
+    async def story(_: Scene) -> None:
+        await asyncio.sleep(340)
+
+    fetches = play(story, Source(keys(OLD), max_age=max_age)).source.fetches
+    assert fetches[1] - fetches[0] == pytest.approx(gap, rel=0.11)
+
+
+def test_a_refresher_that_stops_lets_go_of_its_source() -> None:
+    async def story(_: Scene) -> None:
+        pass
+
+    assert play(story).source.closed
 
 
 def test_a_published_key_set_is_usable_until_it_is_too_old() -> None:
