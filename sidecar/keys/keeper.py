@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from sidecar.keys.lookups import Done
 from sidecar.keys.refresher import Refresher, RefresherStatus, RefreshObserver
 from sidecar.keys.settings import KeySettings
-from sidecar.keys.sources.file import FileSource
+from sidecar.keys.sources.opened import open_source
 from sidecar.snapshots.keys import KeySet, KeySnapshot
 
 
@@ -25,7 +25,7 @@ class KeyKeeper:
         self._refreshers = {
             entry.trust: Refresher(
                 entry,
-                FileSource(entry.source.path),
+                open_source(entry.source),
                 self._publish,
                 observer,
             )

@@ -3,12 +3,66 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from sidecar.clients.http import HttpSettings
+from sidecar.clients.vault import VaultSettings
+
 
 @dataclass(frozen=True, slots=True)
 class FileKeys:
     """Keys in a file, JWKS or PEM."""
 
     path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class JwksKeys:
+    """Keys at a URL (RFC 7517 §5)."""
+
+    url: str
+    http: HttpSettings
+
+
+@dataclass(frozen=True, slots=True)
+class OidcKeys:
+    """Keys where the issuer's discovery document says (OpenID Connect Discovery, RFC 8414)."""
+
+    issuer: str
+    http: HttpSettings
+
+
+@dataclass(frozen=True, slots=True)
+class TransitKeys:
+    """The public halves of a transit key: every version that is live."""
+
+    vault: VaultSettings
+    key: str
+    mount: str = "transit"
+
+
+@dataclass(frozen=True, slots=True)
+class KvKeys:
+    """Key sets kept in KV version 2.
+
+    ``path`` is one secret, or with ``replicas`` a folder of them, one per replica that publishes
+    its own key there with an expiry.
+    """
+
+    vault: VaultSettings
+    path: str
+    mount: str = "secret"
+    replicas: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class KubernetesKeys:
+    """The keys of the cluster's service account issuer, from its API server."""
+
+    server: str = "https://kubernetes.default.svc"
+    ca_file: Path = Path("/var/run/secrets/kubernetes.io/serviceaccount/ca.crt")
+    token_file: Path = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
+
+
+SourceSettings = FileKeys | JwksKeys | OidcKeys | TransitKeys | KvKeys | KubernetesKeys
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +77,7 @@ class KeySettings:
     """
 
     trust: str
-    source: FileKeys
+    source: SourceSettings
     refresh: float = 5.0
     minimum_refresh: float = 5.0
     cooldown: float = 1.0
