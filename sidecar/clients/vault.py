@@ -1,6 +1,6 @@
 """HashiCorp Vault and OpenBao: login, and the few calls that keys need."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sidecar.clients.http import HttpSettings
@@ -41,4 +41,4 @@ class VaultSettings:
     address: str
     login: Login
     namespace: str = ""
-    http: HttpSettings = HttpSettings()
+    http: HttpSettings = field(default_factory=HttpSettings)
