@@ -1,7 +1,32 @@
-"""The one client for everything that is fetched over HTTP, with every limit in place."""
+"""The one client for everything that is fetched over HTTP, with every limit in place.
 
+A server may send anything: what does not fit the limits ends as a ``SourceFault`` whose text names
+the URL and the cause for whoever is on call, and never a secret.
+"""
+
+import asyncio
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+from yarl import URL
+
+from sidecar.clients.files import read
+from sidecar.clients.tls import ClientTls, TlsFiles
+from sidecar.errors import SourceFault
+
+_MAXIMUM_REDIRECTS: Final = 3
+_MAXIMUM_CONNECTIONS: Final = 4
+_MAXIMUM_HEADER_BYTES: Final = 16 * 1024
+_LONGEST_NAME: Final = 200
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})  # RFC 9110 §15.4
+_FIXED_HEADERS: Final = {
+    "User-Agent": "authz-sidecar",
+    # What is never unpacked cannot be a bomb (RFC 9110 §12.5.3).
+    "Accept-Encoding": "identity",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,3 +46,191 @@ class HttpSettings:
     allow_http: bool = False
     read_timeout: float = 5.0
     maximum_bytes: int = 1024 * 1024
+
+    @property
+    def tls_files(self) -> TlsFiles:
+        """The files that TLS needs."""
+        return TlsFiles(self.ca_file, self.certificate, self.private_key)
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A server's whole answer. Names in ``headers`` are compared without case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class HttpClient:
+    """Speaks HTTP/1.1 with servers that are reached alike, one connection per request.
+
+    Cookies, proxies and .netrc of the surroundings play no part. May be made anywhere; belongs to
+    the event loop of its first request.
+    """
+
+    def __init__(self, settings: HttpSettings) -> None:
+        self._settings = settings
+        self._tls = ClientTls(settings.tls_files)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def get(
+        self, url: str, headers: Iterable[tuple[str, str]] = (), *, follow: bool = False
+    ) -> Response:
+        """GET a URL. ``follow`` goes along up to 3 redirects to the same scheme, host and port.
+
+        Raises:
+            SourceFault: no whole answer within the limits, or a redirect that is not followed.
+        """
+        target = self._checked(url)
+        for _ in range(_MAXIMUM_REDIRECTS + 1):
+            response = await self._request("GET", target, headers)
+            if response.status not in _REDIRECTS:
+                return response
+            target = _redirected(target, response, follow=follow)
+        raise SourceFault(f"{named(url)} redirects more than {_MAXIMUM_REDIRECTS} times")
+
+    async def send(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Iterable[tuple[str, str]] = (),
+        json: object = None,
+        form: Mapping[str, str] | None = None,
+    ) -> Response:
+        """Send a request with a JSON document, a form or no body. Redirects are not followed.
+
+        Raises:
+            SourceFault: as ``get``.
+        """
+        target = self._checked(url)
+        response = await self._request(method, target, headers, json=json, data=form)
+        if response.status in _REDIRECTS:
+            _redirected(target, response, follow=False)
+        return response
+
+    async def close(self) -> None:
+        """Close what is open."""
+        if self._session is not None:
+            await self._session.close()
+
+    def _checked(self, text: str) -> URL:
+        """The URL, of a scheme that is spoken here."""
+        try:
+            url = URL(text)
+        except ValueError as fault:
+            raise SourceFault(f"{named(text)} is not a URL") from fault
+        if not url.host or url.scheme not in {"https", "http"}:
+            raise SourceFault(f"{named(text)} is not an https URL")
+        if url.scheme == "http" and not self._settings.allow_http:
+            raise SourceFault(f"{named(text)} is not https, and allow_http is not set")
+        return url
+
+    async def _request(
+        self, method: str, url: URL, headers: Iterable[tuple[str, str]], **body: Any
+    ) -> Response:
+        settings = self._settings
+        sent = [*headers, *(await asyncio.to_thread(_from_files, settings.headers))]
+        context = await asyncio.to_thread(self._tls.context) if url.scheme == "https" else True
+        try:
+            async with self._opened().request(
+                method, url, headers=sent, ssl=context, allow_redirects=False, **body
+            ) as answer:
+                return Response(answer.status, answer.headers, await self._body(answer))
+        except TimeoutError as fault:
+            silent = f"sent nothing for {settings.read_timeout:g} s"
+            connected = not isinstance(fault, aiohttp.ConnectionTimeoutError)
+            cause = silent if connected else f"took no connection in {settings.read_timeout:g} s"
+            raise SourceFault(f"{named(url)} {cause}") from fault
+        except (aiohttp.ClientError, OSError, ValueError) as fault:
+            raise SourceFault(f"{named(url)} {_cause(fault)}") from fault
+
+    async def _body(self, answer: aiohttp.ClientResponse) -> bytes:
+        """The body, read no further than the limit."""
+        coding = answer.headers.get("Content-Encoding", "identity").strip().lower()
+        if coding != "identity":
+            raise SourceFault(f"{named(answer.url)} sent its answer packed, unasked")
+        limit, body = self._settings.maximum_bytes, bytearray()
+        async for part in answer.content.iter_any():
+            body += part
+            if len(body) > limit:
+                raise SourceFault(f"{named(answer.url)} sent more than {limit} bytes")
+        return bytes(body)
+
+    def _opened(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            wait = self._settings.read_timeout
+            self._session = aiohttp.ClientSession(
+                # A connection kept open may be dead by the next request, minutes later; and a new
+                # one asks DNS anew and uses the certificates of its day.
+                connector=aiohttp.TCPConnector(
+                    force_close=True, limit=_MAXIMUM_CONNECTIONS, use_dns_cache=False
+                ),
+                timeout=aiohttp.ClientTimeout(total=None, connect=wait, sock_read=wait),
+                headers=_FIXED_HEADERS,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+                trust_env=False,
+            )
+        return self._session
+
+
+def named(url: str | URL) -> str:
+    """The URL as messages name it: what may be secret, user information and query, is left out."""
+    try:
+        name = str(URL(url).with_user(None).with_query(None).with_fragment(None))
+    except ValueError:
+        return "the configured address"
+    return name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}..."
+
+
+def _redirected(url: URL, response: Response, *, follow: bool) -> URL:
+    """Where a redirect leads, if it may be followed: a server cannot send us to its neighbours."""
+    try:
+        target = url.join(URL(response.headers.get("Location", "")))
+    except ValueError as fault:
+        raise SourceFault(f"{named(url)} redirects to something that is not a URL") from fault
+    if not follow:
+        raise SourceFault(f"{named(url)} redirects to {named(target)}, which is not followed")
+    if (target.scheme, target.host, target.port) != (url.scheme, url.host, url.port):
+        raise SourceFault(
+            f"{named(url)} redirects to {named(target)}; "
+            "redirects are followed to the same scheme, host and port alone"
+        )
+    return target
+
+
+def _from_files(headers: Iterable[tuple[str, Path]]) -> list[tuple[str, str]]:
+    """Headers whose values are secrets: read each time, as they are replaced while we run."""
+    found = []
+    for name, path in headers:
+        value = read(path, _MAXIMUM_HEADER_BYTES).strip()
+        if not value or not value.isascii() or not value.decode("ascii").isprintable():
+            raise SourceFault(f"{path} does not hold the one line that the header {name} needs")
+        found.append((name, value.decode("ascii")))
+    return found
+
+
+def _cause(fault: Exception) -> str:
+    """What went wrong, in words of our own: the library's may quote what was sent."""
+    match fault:
+        case aiohttp.ClientConnectorCertificateError():
+            why = getattr(fault.certificate_error, "verify_message", "it cannot be verified")
+            return f"shows a certificate that is not trusted: {why}"
+        case aiohttp.ClientConnectorSSLError():
+            return f"does not agree on TLS ({fault.os_error.strerror or 'no cause given'})"
+        case aiohttp.ClientConnectorDNSError():
+            return f"has a host name that cannot be resolved ({fault.os_error.strerror})"
+        case aiohttp.ClientConnectorError():
+            return f"cannot be reached: {fault.os_error.strerror or fault.os_error}"
+        case aiohttp.ServerDisconnectedError():
+            return "closed the connection without an answer"
+        case aiohttp.ClientPayloadError():
+            return "sent an answer that ends too early"
+        case aiohttp.ClientResponseError():
+            return "sent an answer that is not HTTP"
+        case OSError():
+            return f"broke off the connection: {fault.strerror or type(fault).__name__}"
+        case _:
+            return f"cannot be asked ({type(fault).__name__})"
