@@ -5,6 +5,7 @@ the URL and the cause for whoever is on call, and never a secret.
 """
 
 import asyncio
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -179,10 +180,13 @@ class HttpClient:
 def named(url: str | URL) -> str:
     """The URL as messages name it: what may be secret, user information and query, is left out."""
     try:
-        name = str(URL(url).with_user(None).with_query(None).with_fragment(None))
-    except ValueError:
-        return "the configured address"
-    return name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}..."
+        address = URL(url)
+        shown = address.with_user(None).with_query(None).with_fragment(None)
+    except ValueError:  # yarl leaves parts out only of a URL that names a host
+        scheme = str(url).partition(":")[0]
+        return f"a {scheme}: address" if scheme.isalpha() else "an address without a host"
+    text = str(shown)
+    return text if len(text) <= _LONGEST_NAME else f"{text[:_LONGEST_NAME]}..."
 
 
 def _redirected(url: URL, response: Response, *, follow: bool) -> URL:
@@ -223,7 +227,7 @@ def _cause(fault: Exception) -> str:
         case aiohttp.ClientConnectorDNSError():
             return f"has a host name that cannot be resolved ({fault.os_error.strerror})"
         case aiohttp.ClientConnectorError():
-            return f"cannot be reached: {fault.os_error.strerror or fault.os_error}"
+            return f"cannot be reached: {_system_error(fault.os_error)}"
         case aiohttp.ServerDisconnectedError():
             return "closed the connection without an answer"
         case aiohttp.ClientPayloadError():
@@ -231,6 +235,11 @@ def _cause(fault: Exception) -> str:
         case aiohttp.ClientResponseError():
             return "sent an answer that is not HTTP"
         case OSError():
-            return f"broke off the connection: {fault.strerror or type(fault).__name__}"
+            return f"broke off the connection: {_system_error(fault)}"
         case _:
             return f"cannot be asked ({type(fault).__name__})"
+
+
+def _system_error(fault: OSError) -> str:
+    """The system's own words; asyncio puts the address in their place."""
+    return os.strerror(fault.errno) if fault.errno else type(fault).__name__

@@ -1,0 +1,85 @@
+"""Public keys at a URL (RFC 7517 §5)."""
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from sidecar.clients.http import HttpClient, Response, named
+from sidecar.errors import SourceFault
+from sidecar.keys.documents import parse
+from sidecar.keys.settings import JwksKeys
+from sidecar.keys.sources import Fetched
+from sidecar.snapshots.keys import VerificationKey
+
+_SECONDS: Final = re.compile("[0-9]{1,10}")  # RFC 9111 §1.2.2
+
+
+class JwksSource:
+    """Fetches one key set, as its server lets it be reused."""
+
+    def __init__(self, settings: JwksKeys) -> None:
+        self._url = settings.url
+        self._client = HttpClient(settings.http)
+        self._reader = KeySetReader()
+
+    def __str__(self) -> str:
+        return f"jwks {named(self._url)}"
+
+    async def fetch(self) -> Fetched:
+        """The keys at the URL (``KeySource.fetch``)."""
+        return self._reader.read(self._url, await self._client.get(self._url, follow=True))
+
+    async def close(self) -> None:
+        """Let go of connections (``KeySource.close``)."""
+        await self._client.close()
+
+
+class KeySetReader:
+    """From a server's answer to keys. A document that has not changed is not parsed again.
+
+    Parsing a large set takes long enough for checks in flight to notice.
+    """
+
+    def __init__(self) -> None:
+        self._last: tuple[bytes, tuple[VerificationKey, ...]] | None = None
+
+    def read(self, url: str, answer: Response) -> Fetched:
+        """The keys in an answer. Its media type is not asked for: many servers get it wrong.
+
+        Raises:
+            SourceFault: it is not a usable key set.
+        """
+        refuse_other_than_document(url, answer)
+        if self._last is None or self._last[0] != answer.body:
+            try:
+                self._last = (answer.body, parse(answer.body))
+            except SourceFault as fault:
+                raise SourceFault(f"{named(url)} {fault}") from fault
+        return Fetched(self._last[1], fresh_for(answer.headers))
+
+
+def refuse_other_than_document(url: str, answer: Response) -> None:
+    """Raise SourceFault for an answer other than 200, and for a page made for people."""
+    if answer.status != 200:
+        raise SourceFault(f"{named(url)} answered with status {answer.status} instead of 200")
+    if answer.body.lstrip()[:1] == b"<":
+        raise SourceFault(
+            f"{named(url)} answered with a page for people (HTML) instead of JSON; "
+            "a login page or a proxy may stand before it"
+        )
+
+
+def fresh_for(headers: Mapping[str, str]) -> float | None:
+    """For how many more seconds an answer may be reused (RFC 9111 §4.2); None if it does not say.
+
+    Only ``Cache-Control`` counts, and what a cache on the way says in ``Age``.
+    """
+    parts = (part.strip().partition("=") for part in headers.get("Cache-Control", "").split(","))
+    directives = {name.lower(): value.strip('"') for name, _, value in parts}
+    if "no-store" in directives or "no-cache" in directives:
+        return 0.0
+    if not _SECONDS.fullmatch(directives.get("max-age", "")):
+        return None
+    age = headers.get("Age", "")
+    passed = int(age) if _SECONDS.fullmatch(age) else 0
+    return float(max(0, int(directives["max-age"]) - passed))

@@ -1,0 +1,105 @@
+"""Public keys where an issuer's discovery document says.
+
+The document and the keys are read together each time, so that an issuer may move its keys.
+"""
+
+from dataclasses import replace
+from typing import Final
+
+from yarl import URL
+
+from sidecar.check.strict_json import StrictJsonError, load_object
+from sidecar.clients.http import HttpClient, Response, named
+from sidecar.errors import SourceFault
+from sidecar.keys.settings import OidcKeys
+from sidecar.keys.sources import Fetched
+from sidecar.keys.sources.jwks import KeySetReader, refuse_other_than_document
+
+_OPENID: Final = "/.well-known/openid-configuration"
+_OAUTH: Final = "/.well-known/oauth-authorization-server"
+_NOT_THERE: Final = range(400, 500)
+
+
+class OidcSource:
+    """Fetches an issuer's discovery document, then the key set it names."""
+
+    def __init__(self, settings: OidcKeys) -> None:
+        self._issuer = settings.issuer
+        self._client = HttpClient(settings.http)
+        # What proves us to the issuer is a secret between the two.
+        self._elsewhere = HttpClient(replace(settings.http, headers=()))
+        self._reader = KeySetReader()
+
+    def __str__(self) -> str:
+        return f"oidc {named(self._issuer)}"
+
+    async def fetch(self) -> Fetched:
+        """The keys the issuer publishes (``KeySource.fetch``)."""
+        where, document = await self._discovered()
+        url = _jwks_uri(where, document, self._issuer)
+        at_issuer = URL(url).origin() == URL(self._issuer).origin()
+        client = self._client if at_issuer else self._elsewhere
+        return self._reader.read(url, await client.get(url, follow=at_issuer))
+
+    async def close(self) -> None:
+        """Let go of connections (``KeySource.close``)."""
+        await self._client.close()
+        await self._elsewhere.close()
+
+    async def _discovered(self) -> tuple[str, Response]:
+        """The discovery document: OpenID Connect's, or where there is none, OAuth's."""
+        openid, oauth = locations(self._issuer)
+        answer = await self._client.get(openid, follow=True)
+        if answer.status not in _NOT_THERE:
+            return openid, answer
+        other = await self._client.get(oauth, follow=True)
+        if other.status in _NOT_THERE:
+            raise SourceFault(
+                f"there is no discovery document: {named(openid)} answered with status "
+                f"{answer.status}, {named(oauth)} with {other.status}"
+            )
+        return oauth, other
+
+
+def locations(issuer: str) -> tuple[str, str]:
+    """Where a discovery document may be.
+
+    OpenID Connect Discovery 1.0 §4.1 appends to the issuer; RFC 8414 §3.1 inserts before its path.
+    """
+    base = issuer.removesuffix("/")
+    inserted = str(URL(base).origin()) + _OAUTH + URL(base).raw_path.removesuffix("/")
+    return base + _OPENID, inserted
+
+
+def _jwks_uri(where: str, answer: Response, issuer: str) -> str:
+    """The address of the keys, from a document that is this issuer's (RFC 8414 §3.3)."""
+    refuse_other_than_document(where, answer)
+    try:
+        document = load_object(answer.body)
+    except StrictJsonError as fault:
+        raise SourceFault(f"{named(where)} is not a discovery document: it {fault}") from fault
+    if document.get("issuer") != issuer:
+        raise SourceFault(
+            f"{named(where)} is the document of another issuer: it says "
+            f"{str(document.get('issuer'))[:200]!r}, and the configuration {issuer!r}; "
+            "they must be equal character by character"
+        )
+    url = document.get("jwks_uri")
+    if not isinstance(url, str) or not url:
+        raise SourceFault(f'{named(where)} has no "jwks_uri"')
+    _refuse_unsafe(where, url, issuer)
+    return url
+
+
+def _refuse_unsafe(where: str, url: str, issuer: str) -> None:
+    """The keys are at the issuer, or where a certificate proves who answers."""
+    try:
+        at_issuer = URL(url).origin() == URL(issuer).origin()
+        https = URL(url).scheme == "https"
+    except ValueError:
+        at_issuer = https = False
+    if not (https or at_issuer):
+        raise SourceFault(
+            f'{named(where)} names in "jwks_uri" {named(url)}; '
+            "keys are fetched from https URLs, or from the issuer's own host"
+        )
