@@ -1,4 +1,4 @@
-"""Reading files that other programs replace: never half of one, never more than a limit.
+"""Files that are replaced while we run: never half of one, never more than a limit.
 
 Kubernetes swaps a symbolic link, which is atomic; editors and scripts write in place, which is
 not. A file is therefore believed only once it has been left alone for a moment.
@@ -73,6 +73,22 @@ def _age(state: Version) -> float:
     """Seconds since the last write; a date in the future counts as long ago."""
     age = time.time() - state.modified_ns / 1e9
     return age if age >= 0 else SETTLED_AFTER
+
+
+def replace(path: Path, data: bytes) -> None:
+    """Put a file in place whole, readable and writable by us alone; its folder must be there.
+
+    Raises:
+        OSError: it cannot be written; what was there before still is.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    partial.unlink(missing_ok=True)  # of a run that ended in the middle
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with open(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(descriptor)
+    partial.replace(path)
 
 
 async def changed(path: Path, known: Version | None, interval: float) -> None:

@@ -1,9 +1,9 @@
-"""The RFC 7638 thumbprint of a public key, which serves as its kid."""
+"""A public key as a JWK (RFC 7517), and its RFC 7638 thumbprint, which serves as its kid."""
 
 import base64
 import json
 from hashlib import sha256
-from typing import Final
+from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
@@ -19,14 +19,18 @@ _MEMBERS: Final = {
 }
 
 
-def thumbprint(key: PublicKey) -> str:
-    """SHA-256 over the key's required members in their canonical order, in base64url."""
+def members(key: PublicKey) -> dict[str, Any]:
+    """The JWK members that make the key the key it is, and no others."""
     if isinstance(key, RSAPublicKey):
         jwk = RSAAlgorithm.to_jwk(key, as_dict=True)
     elif isinstance(key, EllipticCurvePublicKey):
         jwk = ECAlgorithm.to_jwk(key, as_dict=True)
     else:
         jwk = OKPAlgorithm.to_jwk(key, as_dict=True)
-    required = {name: jwk[name] for name in _MEMBERS[jwk["kty"]]}
-    canonical = json.dumps(required, separators=(",", ":"), sort_keys=True)
+    return {name: jwk[name] for name in _MEMBERS[jwk["kty"]]}
+
+
+def thumbprint(key: PublicKey) -> str:
+    """SHA-256 over the key's required members in their canonical order, in base64url."""
+    canonical = json.dumps(members(key), separators=(",", ":"), sort_keys=True)
     return base64.urlsafe_b64encode(sha256(canonical.encode()).digest()).rstrip(b"=").decode()
