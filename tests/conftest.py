@@ -3,10 +3,13 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from tests.support.envoy import binary
+from tests.support.openbao import BINARY as OPENBAO
+from tests.support.openbao import OpenBao
 from tests.support.ports import socket_directory as new_socket_directory
 
 # The release that tests use unless they are about every release.
@@ -43,11 +46,24 @@ def envoy_version(request: pytest.FixtureRequest) -> str:
     """A release of Envoy that is installed."""
     version: str = request.param
     if not binary(version).exists():
-        missing = f"Envoy {version} is missing: run `make .envoy/{version}`"
-        if os.environ.get("CI"):
-            pytest.fail(missing)
-        pytest.skip(missing)
+        _missing(f"Envoy {version} is missing: run `make .envoy/{version}`")
     return version
+
+
+@pytest.fixture(scope="session")
+def openbao(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenBao]:
+    """A server that is shared by all tests that leave it running."""
+    _require_openbao()
+    with OpenBao(tmp_path_factory.mktemp("openbao")) as server:
+        yield server
+
+
+@pytest.fixture
+def openbao_to_seal(tmp_path: Path) -> Iterator[OpenBao]:
+    """A server of one test's own."""
+    _require_openbao()
+    with OpenBao(tmp_path) as server:
+        yield server
 
 
 @pytest.fixture
@@ -55,3 +71,15 @@ def socket_directory() -> Iterator[Path]:
     """A directory whose name is short enough for Unix sockets."""
     with new_socket_directory() as directory:
         yield directory
+
+
+def _require_openbao() -> None:
+    if not OPENBAO.exists():
+        _missing("OpenBao is missing: run `make .openbao`")
+
+
+def _missing(what: str) -> NoReturn:
+    """Whoever works on one thing may lack a counterpart of another; CI has them all."""
+    if os.environ.get("CI"):
+        pytest.fail(what)
+    pytest.skip(what)

@@ -1,0 +1,92 @@
+"""One request to Vault or OpenBao, and what its answer means.
+
+A refusal ends as a ``SourceFault`` with the path, the status and the server's own words, which is
+what whoever is on call needs; words that repeat a secret are left out.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import quote
+
+from sidecar.check.strict_json import StrictJsonError, load_object
+from sidecar.clients.http import HttpClient, HttpSettings, Response, named
+from sidecar.errors import SourceFault
+
+_LONGEST_EXPLANATION: Final = 200
+_UNAVAILABLE: Final = "is not in service: the server is sealed or in maintenance"
+
+
+class VaultHttp:
+    """The API of one server below ``/v1``, in one namespace. Paths are given without ``/v1/``."""
+
+    def __init__(self, address: str, namespace: str, settings: HttpSettings) -> None:
+        self._address = address.rstrip("/")
+        self._namespace = namespace
+        self._http = HttpClient(settings)
+
+    async def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        token: str | None = None,
+        body: Mapping[str, object] | None = None,
+        query: str = "",
+    ) -> Response:
+        """The answer to one request, whatever its status.
+
+        Raises:
+            SourceFault: there is none (``HttpClient.send``).
+        """
+        # Agents and proxies may insist on the first one, which no browser can be made to send.
+        headers = [("X-Vault-Request", "true")]
+        if self._namespace:
+            headers.append(("X-Vault-Namespace", self._namespace))
+        if token is not None:
+            headers.append(("X-Vault-Token", token))
+        return await self._http.send(method, self._url(path) + query, headers=headers, json=body)
+
+    def document(self, path: str, response: Response, secret: str) -> dict[str, object]:
+        """The document of an answer that says yes; empty where there is nothing to say.
+
+        Raises:
+            SourceFault: it says no. ``secret`` is what the request proved itself with.
+        """
+        if response.status == 204:
+            return {}
+        if response.status == 200:
+            try:
+                return load_object(response.body)
+            except StrictJsonError as fault:
+                raise self.nonsense(path) from fault
+        words = explanation(response.body)
+        cause = f"{response.status}: {words}" if words and secret not in words else response.status
+        meaning = _UNAVAILABLE if response.status == 503 else "says no"
+        raise SourceFault(f"{self.named(path)} {meaning} ({cause})")
+
+    def named(self, path: str) -> str:
+        """The full address of a path, for people."""
+        return named(self._url(path))
+
+    def nonsense(self, path: str) -> SourceFault:
+        """The fault of an answer that has another shape than this API's."""
+        return SourceFault(f"{self.named(path)} gave an answer that Vault would not give")
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        await self._http.close()
+
+    def _url(self, path: str) -> str:
+        return f"{self._address}/v1/{quote(path)}"
+
+
+def explanation(body: bytes) -> str:
+    """The server's own words about a refusal, on one line and cut to length."""
+    try:
+        errors = load_object(body).get("errors")
+    except StrictJsonError:
+        return ""
+    if not isinstance(errors, list):
+        return ""
+    words = " ".join(" ".join(map(str, errors)).split())
+    return "".join(filter(str.isprintable, words))[:_LONGEST_EXPLANATION]

@@ -1,0 +1,131 @@
+"""The life of a Vault client token: one login for all calls, prolonged in time, replaced in need.
+
+Nothing ticks in the background. What is due is begun when a call asks for the token, and once for
+all that ask meanwhile. It outlives the call that began it: a login slower than a call's patience
+would otherwise be begun for ever and never done.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from sidecar.errors import SourceFault
+
+_log = logging.getLogger(__name__)
+
+RENEWED_AFTER: Final = 2 / 3  # of a token's life
+PAUSE: Final = 2.0
+_PATIENCE: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A client token as it was granted: its life in seconds, infinite where it does not expire."""
+
+    token: str = field(repr=False)
+    lifetime: float
+    renewable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    grant: Grant
+    since: float
+
+    @property
+    def renew_at(self) -> float:
+        return self.since + self.grant.lifetime * RENEWED_AFTER
+
+    @property
+    def expires_at(self) -> float:
+        return self.since + self.grant.lifetime
+
+
+class TokenSession:
+    """Holds the one token of a client.
+
+    ``log_in`` and ``renew`` ask the server and raise SourceFault when it refuses or cannot be
+    reached; ``clock`` gives seconds.
+    """
+
+    def __init__(
+        self,
+        log_in: Callable[[], Awaitable[Grant]],
+        renew: Callable[[str], Awaitable[Grant]],
+        clock: Callable[[], float],
+    ) -> None:
+        self._log_in = log_in
+        self._renew = renew
+        self._clock = clock
+        self._held: _Held | None = None
+        self._attempt: asyncio.Task[str | None] | None = None
+        self._paused_until = clock()
+
+    async def token(self) -> str:
+        """The token to call with. From two thirds of its life on, its successor is sought beside.
+
+        Raises:
+            SourceFault: there is none, and the login failed, now or less than 2 seconds ago.
+        """
+        while (held := self._held) is None or self._clock() >= held.expires_at:
+            problem = await asyncio.shield(self._shared_attempt())
+            if problem is not None:
+                raise SourceFault(problem)
+        if self._clock() >= held.renew_at:
+            self._shared_attempt()
+        return held.grant.token
+
+    def discard(self, token: str) -> bool:
+        """Forget a token that the server refused, and tell whether to try again with another.
+
+        A token less than 2 seconds old is believed to be good: what was refused is the call, and
+        a new login for each such call would be a flood of them.
+        """
+        held = self._held
+        if held is None or held.grant.token != token:
+            return True
+        if self._clock() < held.since + PAUSE:
+            return False
+        self._held = None
+        return True
+
+    def close(self) -> None:
+        """Give up a login that is under way."""
+        if self._attempt is not None:
+            self._attempt.cancel()
+
+    def _shared_attempt(self) -> "asyncio.Task[str | None]":
+        """The attempt that is under way, the one that failed a moment ago, or a new one."""
+        if self._attempt is None or (self._attempt.done() and self._clock() >= self._paused_until):
+            self._attempt = asyncio.create_task(self._obtain(), name="login to Vault")
+        return self._attempt
+
+    async def _obtain(self) -> str | None:
+        """Prolong or replace the token; the problem, where neither succeeds."""
+        # A life counts from before it was asked for: the answer may have taken its time.
+        began = self._clock()
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                grant = await self._prolonged(began) or await self._log_in()
+        except (SourceFault, TimeoutError) as fault:
+            self._paused_until = self._clock() + PAUSE
+            problem = str(fault) or f"no login to Vault within {_PATIENCE:g} s"
+            _log.warning("no new client token: %s", problem)
+            return problem
+        self._held = _Held(grant, began)
+        return None
+
+    async def _prolonged(self, now: float) -> Grant | None:
+        """The same token with a longer life; None where it cannot have one."""
+        held = self._held
+        if held is None or not held.grant.renewable or now >= held.expires_at:
+            return None
+        try:
+            grant = await self._renew(held.grant.token)
+        except SourceFault:
+            # Revoked, or not allowed to renew itself. Where the server is away, the login says so.
+            return None
+        # A token at its longest life is granted what is left of it, in whole seconds.
+        return grant if grant.lifetime > held.expires_at - now + 1 else None
