@@ -4,7 +4,6 @@ Both servers speak the API under ``/v1`` used here. Every refusal ends as a ``So
 sentence for whoever is on call, and never with a secret in it.
 """
 
-import asyncio
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -12,14 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from sidecar.clients.files import read
 from sidecar.clients.http import HttpSettings, Response
+from sidecar.clients.secrets import read_secret
 from sidecar.clients.vault_http import VaultHttp, explanation
 from sidecar.clients.vault_session import Grant, TokenSession
 from sidecar.clients.vault_transit import TransitKey, sign_request, signature
 from sidecar.errors import SourceFault
 
-_MAXIMUM_SECRET_BYTES: Final = 64 * 1024
 # How long a token from a file is used before the file is looked at again.
 _TOKEN_FILE_LIFETIME: Final = 60.0
 
@@ -174,12 +172,12 @@ class VaultClient:
     async def _log_in(self) -> Grant:
         match self._settings.login:
             case TokenFile(file):
-                return Grant(await _secret(file), _TOKEN_FILE_LIFETIME, renewable=False)
+                return Grant(await read_secret(file), _TOKEN_FILE_LIFETIME, renewable=False)
             case KubernetesLogin(role, file, mount):
-                jwt = await _secret(file)
+                jwt = await read_secret(file)
                 return await self._granted(mount, {"role": role, "jwt": jwt}, jwt)
             case AppRoleLogin(role_file, secret_file, mount):
-                role_id, secret_id = await _secret(role_file), await _secret(secret_file)
+                role_id, secret_id = await read_secret(role_file), await read_secret(secret_file)
                 body = {"role_id": role_id, "secret_id": secret_id}
                 return await self._granted(mount, body, secret_id)
 
@@ -203,11 +201,3 @@ class VaultClient:
                 # A lease of zero seconds is that of a token which does not expire.
                 return Grant(token, lifetime or math.inf, renewable)
         raise self._http.nonsense(path)
-
-
-async def _secret(path: Path) -> str:
-    """What a file of one line holds; read each time, since it is replaced while we run."""
-    text = (await asyncio.to_thread(read, path, _MAXIMUM_SECRET_BYTES)).strip()
-    if not text or not text.isascii() or not (line := text.decode("ascii")).isprintable():
-        raise SourceFault(f"{path} does not hold one line of text, as a secret does")
-    return line
