@@ -75,7 +75,7 @@ class _Sidecar:
 
         async with AsyncExitStack() as stack:
             stack.callback(self._logs.close)
-            checks = Authorization(await self._policy(self._configuration), self._decisions)
+            checks = Authorization(self._policy(self._configuration), self._decisions)
             stack.push_async_callback(_stop_fetching, checks)
             for listener in self._listeners(checks):
                 await listener.start()
@@ -87,6 +87,7 @@ class _Sidecar:
                 limits=Limits(max_pending=self._configuration.pending_checks),
             )
             server.start()
+            await checks.policy.keys.tried(self._configuration.start_timeout)
             self._settle()
             watcher = asyncio.create_task(self._reload_on_change(checks, reload))
             await stop.wait()
@@ -105,16 +106,21 @@ class _Sidecar:
             listeners.append(HttpListener(*listen.admin, admin_pages(status, self._is_ready)))
         return listeners
 
-    async def _policy(self, configuration: Configuration) -> Policy:
-        """What checks are made with, its keys fetched once or ``start_timeout`` passed."""
+    def _policy(self, configuration: Configuration, before: Policy | None = None) -> Policy:
+        """What checks are made with. Its keys begin to be fetched; those of ``before`` serve on."""
         check = configuration.check
         self._metrics.expect(
             [entry.name for entry in check.trust], check.routes, shadow=check.shadow
         )
         for doubt in configuration.warnings:
             _log.warning("configuration", extra={"doubt": doubt.told(configuration.path)})
-        keys = KeyKeeper(configuration.keys, self._refreshes)
-        await keys.start(configuration.start_timeout)
+        keys = KeyKeeper(
+            configuration.keys,
+            self._refreshes,
+            cache=configuration.key_cache,
+            before=before.keys if before else None,
+        )
+        keys.start()
         return Policy(
             pipeline=Pipeline(check, self._metrics),
             keys=keys,
@@ -168,7 +174,9 @@ class _Sidecar:
             _log.error("the new configuration is not used", extra={"problem": str(fault)})
             return
         before = checks.policy
-        checks.policy = await self._policy(configuration)
+        policy = self._policy(configuration, before)
+        await policy.keys.tried(configuration.start_timeout)
+        checks.policy = policy
         await before.keys.stop()
         self._logs.set_level(configuration.log.level)
         self._decisions.configure(
@@ -198,7 +206,9 @@ class _Sidecar:
             },
             "issuers": {
                 status.trust: {
-                    "source": status.source,
+                    "source": f"saved copy of {status.source}"
+                    if status.recalled
+                    else status.source,
                     "keys": len(status.kids),
                     "kids": list(status.kids),
                     "last_success": _date(status.last_success),

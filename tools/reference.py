@@ -12,7 +12,8 @@ from typing import Any
 
 from sidecar.cli import COMMANDS, parser
 from sidecar.cli.policy_tests import PolicyTests
-from sidecar.config.models import Section, Sidecar
+from sidecar.config.models import Sidecar
+from sidecar.config.section import Section
 from sidecar.model import Reason
 from sidecar.telemetry.metrics import Metrics
 

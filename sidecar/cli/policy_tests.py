@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema
 
 from sidecar.cli.texts import moment
-from sidecar.config.models import Section
+from sidecar.config.section import Section
 from sidecar.config.values import Duration, Text, TokenType, shown, text
 from sidecar.model import Reason
 

@@ -12,9 +12,10 @@ from sidecar.check.policy import REQUEST_TOKENS, Requirement
 from sidecar.check.routes import Match, Route
 from sidecar.check.trust import TrustEntry
 from sidecar.config import models
+from sidecar.config.build_keys import key_settings
 from sidecar.config.models import Listen, Log, Sidecar
 from sidecar.config.problems import Problem
-from sidecar.keys.settings import FileKeys, KeySettings
+from sidecar.keys.settings import KeySettings
 from sidecar.model import TokenKind
 from sidecar.snapshots.keys import VerificationKey
 
@@ -33,6 +34,7 @@ class Configuration:
     digest: str
     check: CheckSettings
     keys: tuple[KeySettings, ...]
+    key_cache: Path | None
     listen: Listen
     log: Log
     realm: str
@@ -70,7 +72,10 @@ def build(
             maximum_token_bytes=sidecar.limits.token_bytes,
             remembered_tokens=sidecar.limits.remembered_tokens,
         ),
-        keys=tuple(_key_settings(entry, path, sidecar) for entry in sidecar.trust),
+        keys=tuple(
+            key_settings(entry, path.parent, sidecar.limits.key_waiters) for entry in sidecar.trust
+        ),
+        key_cache=path.parent / sidecar.key_cache.directory if sidecar.key_cache else None,
         listen=sidecar.listen,
         log=sidecar.log,
         realm=sidecar.realm,
@@ -93,11 +98,6 @@ def accepted_types(trust: models.Trust) -> tuple[str, ...]:
 def accepted_kinds(allow: models.Allow) -> frozenset[TokenKind]:
     """The kinds of token a route accepts."""
     return frozenset(allow.tokens) if allow.tokens else REQUEST_TOKENS
-
-
-def key_file(trust: models.Trust, configuration: Path) -> Path:
-    """An entry's key file; a relative path begins beside the configuration file."""
-    return configuration.parent / trust.keys.file.path
 
 
 def trust_entry(trust: models.Trust) -> TrustEntry:
@@ -143,15 +143,3 @@ def _token_source(source: models.TokenSource) -> CheckTokenSource:
     if source.cookie is not None:
         return CookieSource(source.cookie)
     return HeaderSource(source.header or "", source.scheme)
-
-
-def _key_settings(trust: models.Trust, configuration: Path, sidecar: Sidecar) -> KeySettings:
-    source = trust.keys.file
-    return KeySettings(
-        trust=trust.name,
-        source=FileKeys(key_file(trust, configuration)),
-        refresh=source.refresh,
-        cooldown=source.cooldown,
-        max_stale=source.max_stale,
-        maximum_waiters=sidecar.limits.key_waiters,
-    )

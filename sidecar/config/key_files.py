@@ -1,12 +1,14 @@
-"""The key files a configuration names, looked at while somebody is there to read the answer."""
+"""The files that key sources name, looked at while somebody is there to read the answer."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
 
 from sidecar.clients.files import read
-from sidecar.config.build import key_file
+from sidecar.clients.tls import TlsFiles, client_context
+from sidecar.config.key_models import FileSource, Source
+from sidecar.config.key_rules import sources
 from sidecar.config.models import Trust
 from sidecar.config.problems import Location
 from sidecar.config.semantics import Draft, Finding
@@ -34,30 +36,54 @@ class Found:
 
 
 def examine(draft: Draft, expectation: KeyFiles) -> Found:
-    """Read the key file of every trust entry, and hold the keys against the entry."""
+    """Read the files that sources name: keys, and what TLS needs. No secret, and no server."""
     keys: dict[str, tuple[VerificationKey, ...]] = {}
     wrong: list[Finding] = []
     doubtful: list[Finding] = []
     owners: dict[str, Trust] = {}
     if expectation is KeyFiles.IGNORED:
         return Found(keys, (), ())
-    for location, trust in draft.trust:
-        here = (*location, "keys", "file", "path")
-        path = key_file(trust, draft.document.path)
-        if expectation is KeyFiles.GOOD_IF_THERE and not path.exists():
-            text = f"{path} is not there yet; until it is, tokens of {trust.name} get a 503"
-            doubtful.append(Finding(here, text))
+    beside = draft.document.path.parent
+    for here, trust, source in sources(draft):
+        files = list(_files(source, beside))
+        missing = [(name, path) for name, path in files if not path.exists()]
+        if missing and expectation is KeyFiles.GOOD_IF_THERE:
+            for name, path in missing:
+                text = f"{path} is not there yet; until it is, tokens of {trust.name} get a 503"
+                doubtful.append(Finding((*here, name), text))
             continue
+        if not isinstance(source, FileSource):
+            wrong += _unusable_for_tls(here, dict(files))
+            continue
+        path_here = (*here, "path")
         try:
-            found = _read(path)
+            found = _read(beside / source.path)
         except SourceFault as fault:
-            wrong.append(Finding(here, str(fault)))
+            wrong.append(Finding(path_here, str(fault)))
             continue
         keys[trust.name] = found
-        wrong += _foreign(here, trust, found, owners)
-        unusable = _unusable(location, trust, found)
+        wrong += _foreign(path_here, trust, found, owners)
+        unusable = _unusable(here[:-2], trust, found)
         (wrong if len(unusable) == len(trust.algorithms) else doubtful).extend(unusable)
     return Found(keys, tuple(wrong), tuple(doubtful))
+
+
+def _files(source: Source, beside: Path) -> Iterator[tuple[str, Path]]:
+    """The files to read, where the configuration writes them: a default is for inside a pod."""
+    for name in ("path", "ca_file", "certificate", "private_key"):
+        if name in source.model_fields_set and (file := getattr(source, name)) is not None:
+            yield name, beside / file
+
+
+def _unusable_for_tls(here: Location, files: Mapping[str, Path]) -> Iterator[Finding]:
+    """What is wrong with the certificates of a source."""
+    both = TlsFiles(certificate=files.get("certificate"), private_key=files.get("private_key"))
+    for name, used in (("ca_file", TlsFiles(ca=files.get("ca_file"))), ("certificate", both)):
+        try:
+            if name in files:
+                client_context(used)
+        except SourceFault as fault:
+            yield Finding((*here, name), str(fault))
 
 
 def _read(path: Path) -> tuple[VerificationKey, ...]:

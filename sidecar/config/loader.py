@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Final
 
-from sidecar.config import key_files, schema, semantics
+from sidecar.config import key_files, key_rules, schema, semantics
 from sidecar.config.build import Configuration, build
 from sidecar.config.document import Document, read
 from sidecar.config.doubts import doubts
@@ -11,6 +12,8 @@ from sidecar.config.key_files import KeyFiles
 from sidecar.config.models import Sidecar
 from sidecar.config.problems import Location, Problem, fault
 from sidecar.config.semantics import Draft, Finding
+
+_RULES: Final = (*semantics.RULES, *key_rules.RULES)
 
 
 def load(path: Path, key_files_are: KeyFiles = KeyFiles.GOOD_IF_THERE) -> Configuration:
@@ -31,7 +34,7 @@ def load(path: Path, key_files_are: KeyFiles = KeyFiles.GOOD_IF_THERE) -> Config
     if draft is None:
         raise fault(path, problems)
     found = key_files.examine(draft, key_files_are)
-    problems += semantics.check(draft) + _problems(document, found.wrong)
+    problems += semantics.check(draft, _RULES) + _problems(document, found.wrong)
     if problems or sidecar is None:
         raise fault(path, problems)
     warnings = _problems(document, (*doubts(sidecar), *found.doubtful))

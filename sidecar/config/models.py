@@ -6,16 +6,10 @@ that looks at one value is its reader (``values``); a rule between values is in 
 
 from typing import Annotated, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    StrictBool,
-    StrictFloat,
-    StrictInt,
-)
+from pydantic import BeforeValidator, Field, StrictBool, StrictFloat, StrictInt
 
+from sidecar.config.key_models import Keys
+from sidecar.config.section import Section
 from sidecar.config.values import (
     AlgorithmName,
     AuthzAddress,
@@ -36,14 +30,9 @@ from sidecar.config.values import (
     Token,
     TokenType,
     When,
+    distinct_headers,
 )
 from sidecar.model import TokenKind
-
-
-class Section(BaseModel):
-    """What every part of a configuration has in common: nothing unknown, nothing changes."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
 
 def _role(value: object) -> object:
@@ -56,15 +45,6 @@ def _not_nothing(value: object) -> object:
     """Refuses a key after which nothing is written: it would widen a rule without a word."""
     if value is None:
         raise ValueError("nothing is written after the key; fill it in or leave the key out")
-    return value
-
-
-def _distinct_headers(value: object) -> object:
-    """Refuses names that become one in lower case, before they do."""
-    names = [str(name).lower() for name in value] if isinstance(value, dict) else []
-    for name in names:
-        if names.count(name) > 1:
-            raise ValueError(f"{name} stands twice: case makes no difference; leave one out")
     return value
 
 
@@ -86,36 +66,6 @@ class Listen(Section):
         validate_default=True,
         description="The status page for people, on the loopback interface; null for none.",
     )
-
-
-class FileSource(Section):
-    """Public keys in a file."""
-
-    path: Text = Field(
-        description="A JWKS or PEM file of public keys; a relative path begins at the "
-        "configuration file's directory."
-    )
-    refresh: Annotated[float, Duration("1s", "1h")] = Field(
-        default="5s",
-        validate_default=True,
-        description="How often the file is looked at.",
-    )
-    cooldown: Annotated[float, Duration("100ms", "1h")] = Field(
-        default="1s",
-        validate_default=True,
-        description="The least time between two looks at the file for tokens with an unknown key.",
-    )
-    max_stale: Annotated[float, Duration("1m", "720h")] = Field(
-        default="24h",
-        validate_default=True,
-        description="How long the last good keys serve while the file cannot be used.",
-    )
-
-
-class Keys(Section):
-    """Where an issuer's public keys are found."""
-
-    file: FileSource = Field(description="In a file.")
 
 
 class Trust(Section):
@@ -172,6 +122,15 @@ class Trust(Section):
     keys: Keys = Field(description="Where its public keys are found.")
 
 
+class KeyCache(Section):
+    """Copies of the last good public keys, for a start while their server is down."""
+
+    directory: Text = Field(
+        description="A directory that is there, outlives the process and that nobody else can "
+        "write to. Keys in files are not copied."
+    )
+
+
 class TokenSource(Section):
     """A place where a request may carry its token: a header or a cookie."""
 
@@ -187,7 +146,7 @@ class TokenSource(Section):
 class Identity(Section):
     """How a verified identity is handed to the service."""
 
-    headers: Annotated[dict[IdentityHeader, Claim], BeforeValidator(_distinct_headers)] = Field(
+    headers: Annotated[dict[IdentityHeader, Claim], BeforeValidator(distinct_headers)] = Field(
         default={},
         description="The headers to set, each with the claim it carries. What a client sends under "
         "these names never reaches the service.",
@@ -337,6 +296,11 @@ class Sidecar(Section):
     trust: tuple[Trust, ...] = Field(
         default=(),
         description="Whose tokens are believed. May be left out only if every route is public.",
+    )
+    key_cache: KeyCache | None = Field(
+        default=None,
+        description="Where the last good public keys are kept, for a start while their server is "
+        "down. They serve until `max_stale` after they were fetched.",
     )
     token_sources: tuple[TokenSource, ...] = Field(
         default=({"header": "authorization", "scheme": "Bearer"},),

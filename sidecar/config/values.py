@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Final, NamedTuple
+from urllib.parse import urlsplit
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, PlainValidator, WithJsonSchema
 from pydantic_core import CoreSchema, core_schema
@@ -28,6 +29,8 @@ _METHOD: Final = re.compile(r"[A-Z][A-Z0-9_-]*")
 _MEDIA_TYPE: Final = re.compile(r"[a-z0-9!#$&^_.+-]+(?:/[a-z0-9!#$&^_.+-]+)?")  # RFC 6838 §4.2
 _HOST: Final = re.compile(r"(?:\*\.)?[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\]")
 _SCOPE: Final = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+")  # RFC 6749 §3.3
+_URL: Final = re.compile(r"[\x21-\x7E]+")  # RFC 3986 §2, roughly
+_PATH: Final = re.compile(r"[A-Za-z0-9_.@~-]+(?:/[A-Za-z0-9_.@~-]+)*")
 _QUOTABLE: Final = re.compile(r"[ !#-\[\]-~]+")  # RFC 9110 §5.6.4 without what needs a backslash
 # Those that belong to the connection or to Envoy: to set or remove one breaks the request.
 _NOT_OURS: Final = frozenset(
@@ -132,6 +135,9 @@ _name = _matching(
 _scope = _matching(_SCOPE, "a scope has no spaces, quotes or backslashes; write one item per scope")
 _token = _matching(_TOKEN, "it has letters, digits and !#$%&'*+-.^_`|~")
 _method = _matching(_METHOD, "a method is in capitals, as in GET")
+_vault_path = _matching(
+    _PATH, "write the names with / between them, and none at the beginning and the end"
+)
 _realm = _matching(_QUOTABLE, "a realm is printable ASCII without quotes and backslashes")
 
 
@@ -176,6 +182,45 @@ def source_header(value: object) -> str:
     if name == "cookie":
         raise ValueError("a cookie is named by its own name; write {cookie: NAME}")
     return name
+
+
+def request_header(value: object) -> str:
+    """The name of a header to send with a request of ours."""
+    name = header(value)
+    if name in {"accept-encoding", "content-type", "x-vault-token"}:
+        raise ValueError(f"{name} is set where it is needed; leave it out")
+    return name
+
+
+def distinct_headers(value: object) -> object:
+    """Refuses names that become one in lower case, before they do."""
+    names = [str(name).lower() for name in value] if isinstance(value, dict) else []
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"{name} stands twice: case makes no difference; leave one out")
+    return value
+
+
+def http_url(value: object) -> str:
+    """The URL of a server, https or http: whether http will do is said elsewhere."""
+    found = text(value)
+    try:
+        url = urlsplit(found)
+        port_is_good = url.port != 0
+    except ValueError:
+        url, port_is_good = urlsplit(""), False
+    if url.scheme not in {"https", "http"} or not url.hostname or not port_is_good:
+        raise ValueError(f"{shown(found)} is not a URL; write https:// and a host")
+    if url.username is not None or url.password is not None:
+        raise ValueError(
+            "a URL cannot hold a password here: it would be in every log; put it in a file and "
+            "name that in headers"
+        )
+    if url.fragment or not _URL.fullmatch(found):
+        raise ValueError(
+            f"{shown(found)} has a fragment, a space or another character that no request can have"
+        )
+    return found
 
 
 def algorithm(value: object) -> str:
@@ -298,6 +343,9 @@ Method = Annotated[str, PlainValidator(_method), _json("method", pattern=f"^{_ME
 Realm = Annotated[str, PlainValidator(_realm), _json("text", pattern=f"^{_QUOTABLE.pattern}$")]
 Claim = Annotated[ClaimPath, PlainValidator(claim), WithJsonSchema(_CLAIM_SCHEMA)]
 IdentityHeader = Annotated[str, PlainValidator(identity_header), _json("header")]
+RequestHeader = Annotated[str, PlainValidator(request_header), _json("header")]
+HttpUrl = Annotated[str, PlainValidator(http_url), _json("URL")]
+VaultPath = Annotated[str, PlainValidator(_vault_path), _json("path", pattern=f"^{_PATH.pattern}$")]
 SourceHeader = Annotated[str | None, PlainValidator(source_header), _json("header")]
 AlgorithmName = Annotated[
     str,

@@ -2,10 +2,13 @@
 
 import asyncio
 from collections.abc import Iterable
+from pathlib import Path
 
 from sidecar.keys.lookups import Done
-from sidecar.keys.refresher import Refresher, RefresherStatus, RefreshObserver
-from sidecar.keys.settings import KeySettings
+from sidecar.keys.refresher import Refresher
+from sidecar.keys.reports import RefresherStatus, RefreshObserver
+from sidecar.keys.saved import SavedCopy, SavedKeys
+from sidecar.keys.settings import FileKeys, KeySettings
 from sidecar.keys.sources.opened import open_source
 from sidecar.snapshots.keys import KeySet, KeySnapshot
 
@@ -13,6 +16,8 @@ from sidecar.snapshots.keys import KeySet, KeySnapshot
 class KeyKeeper:
     """Runs the refreshers and publishes what they bring.
 
+    ``cache`` is a directory for copies of the keys that outlive this process. ``before`` is the
+    keeper this one takes over from: its keys serve on for every entry whose source is the same.
     ``snapshot`` may be read from any thread; it is replaced whole.
     """
 
@@ -20,25 +25,34 @@ class KeyKeeper:
         self,
         settings: Iterable[KeySettings],
         observer: RefreshObserver,
+        *,
+        cache: Path | None = None,
+        before: "KeyKeeper | None" = None,
     ) -> None:
         self.snapshot = KeySnapshot()
-        self._refreshers = {
-            entry.trust: Refresher(
-                entry,
-                open_source(entry.source),
-                self._publish,
-                observer,
-            )
-            for entry in settings
-        }
+        self._settings = {entry.trust: entry for entry in settings}
+        self._refreshers: dict[str, Refresher] = {}
         self._tasks: list[asyncio.Task[None]] = []
+        for trust, entry in self._settings.items():
+            source = open_source(entry.source)
+            # A file needs no copy: it is one.
+            kept = cache if not isinstance(entry.source, FileKeys) else None
+            copy = SavedCopy(kept, trust, str(source)) if kept else None
+            refresher = Refresher(entry, source, self._publish, observer, copy=copy)
+            earlier = before._latest(entry) if before else None
+            if earlier is not None:
+                refresher.adopt(earlier)
+            self._refreshers[trust] = refresher
 
-    async def start(self, patience: float) -> None:
-        """Begin to fetch; return when each source was tried or ``patience`` seconds are over."""
+    def start(self) -> None:
+        """Begin to fetch."""
         self._tasks = [
             asyncio.create_task(refresher.run(), name=f"keys of {trust}")
             for trust, refresher in self._refreshers.items()
         ]
+
+    async def tried(self, patience: float) -> None:
+        """Return when each source was tried once or ``patience`` seconds are over."""
         first = [asyncio.ensure_future(each.first_fetch()) for each in self._refreshers.values()]
         if first:
             _, late = await asyncio.wait(first, timeout=patience)
@@ -58,6 +72,12 @@ class KeyKeeper:
     def statuses(self) -> tuple[RefresherStatus, ...]:
         """How each trust entry's keys are doing, in the configuration's order."""
         return tuple(refresher.status() for refresher in self._refreshers.values())
+
+    def _latest(self, entry: KeySettings) -> SavedKeys | None:
+        """The keys of a trust entry, if they come from the source it names now."""
+        mine = self._settings.get(entry.trust)
+        same = mine is not None and mine.source == entry.source
+        return self._refreshers[entry.trust].latest if same else None
 
     def _publish(self, trust: str, keys: KeySet) -> None:
         self.snapshot = KeySnapshot({**self.snapshot.sets, trust: keys})

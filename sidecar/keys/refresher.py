@@ -11,11 +11,12 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, Protocol
 
 from sidecar.errors import SourceFault
 from sidecar.keys.lookups import AbsentKids, Done, Outcome, Waiter
+from sidecar.keys.reports import RefresherStatus, RefreshObserver
+from sidecar.keys.saved import SavedKeys
 from sidecar.keys.settings import KeySettings
 from sidecar.keys.sources import Fetched, KeySource
 from sidecar.snapshots.keys import KeySet
@@ -26,61 +27,49 @@ _JITTER: Final = 0.1
 _FIRST_RETRY: Final = 1.0
 
 
-class RefreshObserver(Protocol):
-    """Told what happens to the keys of a trust entry."""
+class Copy(Protocol):
+    """Outlives this process. Whatever goes wrong with it is its own affair: it does not raise."""
 
-    def refreshed(self, trust: str, keys: int, now: float) -> None:
-        """A fetch brought this many keys, at ``now`` (Unix seconds)."""
+    async def read(self) -> SavedKeys | None:
+        """What an earlier run saved, if anything."""
         ...
 
-    def refresh_failed(self, trust: str, problem: str) -> None:
-        """A fetch failed; the keys known so far stay in use."""
+    async def write(self, saved: SavedKeys) -> None:
+        """Save for a later run."""
         ...
-
-    def looked_up(self, trust: str, result: str) -> None:
-        """A check waited for an unknown kid, and how that ended (an ``Outcome``)."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class RefresherStatus:
-    """How a trust entry's keys are doing, for people. Times are Unix seconds."""
-
-    trust: str
-    source: str
-    kids: tuple[str, ...]
-    last_success: float | None
-    last_error: str | None
-    next_refresh: float | None
 
 
 class Refresher:
     """Fetches one trust entry's keys regularly, and at once for an unknown kid.
 
-    ``publish`` gets each good key set. ``lookup`` may be called from any thread; everything else
+    ``publish`` gets each good key set. With a ``copy``, the keys an earlier run saved there serve
+    until the source has answered. ``lookup`` may be called from any thread; everything else
     belongs to the event loop.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it works with, all of it exchanged in tests
         self,
         settings: KeySettings,
         source: KeySource,
         publish: Callable[[str, KeySet], None],
         observer: RefreshObserver,
         *,
+        copy: Copy | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
         self._source = source
         self._publish = publish
         self._observer = observer
+        self._copy = copy
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
         self._tried = asyncio.Event()
         self._failures = 0
         self._max_age: float | None = None
-        self._last_success: float | None = None
+        self._latest: SavedKeys | None = None
+        self._recalled = False
         self._last_error: str | None = None
         self._next_refresh: float | None = None
         # Shared with the threads that look up.
@@ -91,6 +80,19 @@ class Refresher:
         self._fetch_begun = float("-inf")
         self._fetching = False
 
+    @property
+    def latest(self) -> SavedKeys | None:
+        """The keys in use, and when they were fetched."""
+        return self._latest
+
+    def adopt(self, saved: SavedKeys) -> bool:
+        """Begin with keys fetched earlier, before the first fetch; False if they are too old."""
+        if saved.fetched_at + self._settings.max_stale <= self._clock():
+            return False
+        self._use(saved)
+        self._recalled = True
+        return True
+
     async def first_fetch(self) -> None:
         """Return once the source has been tried, with whatever result."""
         await self._tried.wait()
@@ -98,9 +100,12 @@ class Refresher:
     async def run(self) -> None:
         """Fetch now and from then on, until cancelled."""
         try:
+            await self._recall()
             while True:
-                await self._fetch()
+                good = await self._fetch()
                 self._tried.set()
+                if good and self._copy is not None:
+                    await self._copy.write(good)
                 await self._pause()
         finally:
             self._release(lambda _: True, Outcome.UNAVAILABLE)
@@ -132,7 +137,8 @@ class Refresher:
             trust=self._settings.trust,
             source=str(self._source),
             kids=tuple(sorted(key.kid or f"(thumbprint) {key.thumbprint}" for key in keys)),
-            last_success=self._last_success,
+            recalled=self._recalled,
+            last_success=self._latest.fetched_at if self._latest else None,
             last_error=self._last_error,
             next_refresh=self._next_refresh,
         )
@@ -173,42 +179,63 @@ class Refresher:
                 cooldown = self._fetch_begun + self._settings.cooldown - self._clock()
                 await asyncio.sleep(max(0.0, cooldown))
 
-    async def _fetch(self) -> None:
+    async def _recall(self) -> None:
+        """Begin with what an earlier run saved, unless there are keys already."""
+        if self._copy is None or self._latest is not None:
+            return
+        saved = await self._copy.read()
+        if saved is not None and self.adopt(saved):
+            self._observer.recalled(self._settings.trust, len(saved.keys), saved.fetched_at)
+
+    async def _fetch(self) -> SavedKeys | None:
+        """Fetch once. What it brought, or None for a failure."""
         with self._lock:
             self._fetching = True
             self._fetch_begun = begun = self._clock()
         try:
             async with asyncio.timeout(self._settings.timeout):
                 fetched = await self._source.fetch()
-        except (SourceFault, TimeoutError) as fault:
-            self._failed(str(fault) or f"no answer within {self._settings.timeout:g} s")
+        except SourceFault as fault:
+            self._failed(str(fault))
+        except TimeoutError:
+            self._failed(f"{self._source} gave no answer within {self._settings.timeout:g} s")
         except Exception:
-            # A bug in a source must not end the refreshing: the last good keys go on serving.
+            # A source that breaks on an odd answer must not end its refresher: keys go on serving.
             _log.exception("fetching the keys of %s failed unexpectedly", self._settings.trust)
             self._failed("internal error; the log has its stack trace")
         else:
-            self._succeeded(fetched, begun)
+            return self._succeeded(fetched, begun)
         finally:
             with self._lock:
                 self._fetching = False
+        return None
 
-    def _succeeded(self, fetched: Fetched, begun: float) -> None:
-        now = self._clock()
-        key_set = KeySet.of(fetched.keys, usable_until=now + self._settings.max_stale)
-        # Published before anybody is told: who asks again must find it.
+    def _succeeded(self, fetched: Fetched, begun: float) -> SavedKeys:
+        latest = SavedKeys(fetched.keys, self._clock())
+        key_set = self._use(latest)
+        with self._lock:
+            for waiter in self._waiters:
+                if waiter.since <= begun and not key_set.knows(waiter.kid):
+                    self._absent.add(waiter.kid)
+        self._failures, self._last_error, self._recalled = 0, None, False
+        self._max_age = fetched.max_age
+        self._observer.refreshed(self._settings.trust, len(fetched.keys), latest.fetched_at)
+        self._release(lambda waiter: key_set.knows(waiter.kid), Outcome.FOUND)
+        self._release(lambda waiter: waiter.since <= begun, Outcome.ABSENT)
+        return latest
+
+    def _use(self, latest: SavedKeys) -> KeySet:
+        """Publish keys. That happens before anybody is told: who asks again must find them."""
+        # A date in the future, from a clock set back since, gives keys no longer life.
+        fetched_at = min(latest.fetched_at, self._clock())
+        key_set = KeySet.of(latest.keys, usable_until=fetched_at + self._settings.max_stale)
         self._publish(self._settings.trust, key_set)
         with self._lock:
             if self._keys is None or self._keys.keys != key_set.keys:
                 self._absent.clear()
             self._keys = key_set
-            for waiter in self._waiters:
-                if waiter.since <= begun and not key_set.knows(waiter.kid):
-                    self._absent.add(waiter.kid)
-        self._failures, self._last_error, self._last_success = 0, None, now
-        self._max_age = fetched.max_age
-        self._observer.refreshed(self._settings.trust, len(fetched.keys), now)
-        self._release(lambda waiter: key_set.knows(waiter.kid), Outcome.FOUND)
-        self._release(lambda waiter: waiter.since <= begun, Outcome.ABSENT)
+        self._latest = latest
+        return key_set
 
     def _failed(self, problem: str) -> None:
         self._failures += 1

@@ -147,8 +147,12 @@ class Metrics:
     def refreshed(self, trust: str, keys: int, now: float) -> None:
         """A fetch of keys succeeded (``RefreshObserver``)."""
         self._refreshes.labels(trust, "success").inc()
+        self.recalled(trust, keys, now)
+
+    def recalled(self, trust: str, keys: int, fetched_at: float) -> None:
+        """Keys fetched at that time are in use (``RefreshObserver``)."""
         self._keys.labels(trust).set(keys)
-        self._last_success.labels(trust).set(now)
+        self._last_success.labels(trust).set(fetched_at)
 
     def refresh_failed(self, trust: str, problem: str) -> None:
         """A fetch of keys failed (``RefreshObserver``)."""

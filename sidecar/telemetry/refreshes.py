@@ -1,6 +1,7 @@
 """What is written down about keys: failures when they begin and end, not once per attempt."""
 
 import logging
+from datetime import UTC, datetime
 
 from sidecar.telemetry.metrics import Metrics
 
@@ -29,6 +30,15 @@ class RefreshLog:
                 "keys cannot be fetched; the last good ones serve until they are too old",
                 extra={"issuer": trust, "problem": problem},
             )
+
+    def recalled(self, trust: str, keys: int, fetched_at: float) -> None:
+        """Keys of an earlier run serve until a fetch succeeds."""
+        self._metrics.recalled(trust, keys, fetched_at)
+        fetched = datetime.fromtimestamp(fetched_at, UTC).isoformat(timespec="seconds")
+        _log.info(
+            "saved keys serve until the source has answered",
+            extra={"issuer": trust, "keys": keys, "fetched": fetched},
+        )
 
     def looked_up(self, trust: str, result: str) -> None:
         """A check met an unknown kid."""

@@ -25,6 +25,9 @@ class Observer:
     def refresh_failed(self, trust: str, problem: str) -> None:
         self.problems.append(f"{trust}: {problem}")
 
+    def recalled(self, trust: str, keys: int, fetched_at: float) -> None:
+        pass
+
     def looked_up(self, trust: str, result: str) -> None:
         pass
 
@@ -47,7 +50,8 @@ def test_the_snapshot_has_the_keys_of_every_source_that_could_be_read(tmp_path: 
     async def start() -> KeyKeeper:
         entries = [settings(name, tmp_path / name) for name in ("good", "bad")]
         keeper = KeyKeeper(entries, observer)
-        await keeper.start(5.0)
+        keeper.start()
+        await keeper.tried(5.0)
         await keeper.stop()
         return keeper
 
@@ -65,7 +69,8 @@ def test_a_key_added_to_the_file_is_found_when_a_token_names_it(tmp_path: Path) 
 
     async def rotate() -> Outcome:
         keeper = KeyKeeper([settings("gateway", tmp_path / "keys")], Observer())
-        await keeper.start(5.0)
+        keeper.start()
+        await keeper.tried(5.0)
         publish(tmp_path / "keys", key_for("ES256"), new_key("ES256", "next"))
         answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         keeper.lookup("gateway", "next", 5.0, answer.set_result)
@@ -80,7 +85,8 @@ def test_a_key_added_to_the_file_is_found_when_a_token_names_it(tmp_path: Path) 
 def test_a_keeper_without_issuers_starts() -> None:
     async def start() -> None:
         keeper = KeyKeeper([], Observer())
-        await keeper.start(5.0)
+        keeper.start()
+        await keeper.tried(5.0)
         await keeper.stop()
 
     asyncio.run(start())

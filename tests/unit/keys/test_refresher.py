@@ -43,6 +43,9 @@ class Source:
     closed: bool = False
     fetches: list[float] = field(default_factory=list)
 
+    def __str__(self) -> str:
+        return "the source"
+
     async def fetch(self) -> Fetched:
         self.fetches.append(clock())
         published, problem = self.published, self.problem
@@ -66,6 +69,10 @@ class Observer:
     def refresh_failed(self, trust: str, problem: str) -> None:
         del trust
         self.events.append(("failed", problem))
+
+    def recalled(self, trust: str, keys: int, fetched_at: float) -> None:
+        del trust, fetched_at
+        self.events.append(("recalled", str(keys)))
 
     def looked_up(self, trust: str, result: str) -> None:
         del trust
@@ -168,7 +175,7 @@ def test_a_failed_fetch_publishes_nothing_and_is_tried_again_with_growing_patien
 
 def test_a_source_that_does_not_answer_is_given_up_after_the_timeout() -> None:
     async def story(scene: Scene) -> None:
-        assert scene.observer.events == [("failed", "no answer within 5 s")]
+        assert scene.observer.events == [("failed", "the source gave no answer within 5 s")]
 
     play(story, Source(keys(OLD), takes=60.0))
 

@@ -68,6 +68,9 @@ class Watcher:
     def refresh_failed(self, trust: str, problem: str) -> None:
         pass
 
+    def recalled(self, trust: str, keys: int, fetched_at: float) -> None:
+        pass
+
     def looked_up(self, trust: str, result: str) -> None:
         pass
 
@@ -119,7 +122,8 @@ def play(
         keys = KeyKeeper(
             [KeySettings("gateway", FileKeys(file), refresh=3600, cooldown=cooldown)], watcher
         )
-        await keys.start(5.0)
+        keys.start()
+        await keys.tried(5.0)
         policy = Policy(Pipeline(settings, watcher), keys, realm="shop", key_wait=5.0)
         authorization = (
             Authorization(policy, watcher, clock=clock) if clock else Authorization(policy, watcher)

@@ -1,0 +1,89 @@
+"""The rules between the values of ``trust[].keys``, and those that need the entry around it."""
+
+from collections.abc import Iterator
+from typing import Final
+from urllib.parse import urlsplit
+
+from sidecar.config import key_models as models
+from sidecar.config.models import Trust
+from sidecar.config.problems import Location
+from sidecar.config.semantics import Draft, Finding, Rule
+from sidecar.model import TokenKind
+
+
+def sources(draft: Draft) -> Iterator[tuple[Location, Trust, models.Source]]:
+    """Every readable entry with its source and where that stands."""
+    for location, trust in draft.trust:
+        yield (*location, "keys", trust.keys.chosen), trust, models.source(trust.keys)
+
+
+def _times_fit(draft: Draft) -> Iterator[Finding]:
+    for here, _, source in sources(draft):
+        if source.max_stale <= source.refresh:
+            text = "max_stale is not longer than refresh; the keys would be too old in between"
+            yield Finding((*here, "max_stale"), text)
+        if source.cooldown > source.refresh:
+            text = (
+                "cooldown is longer than refresh; the regular fetches would come first: write "
+                "refresh or less"
+            )
+            yield Finding((*here, "cooldown"), text)
+        if not isinstance(source, models.FileSource) and source.min_refresh > source.refresh:
+            text = "min_refresh is longer than refresh, of which it is the lower limit"
+            yield Finding((*here, "min_refresh"), text)
+
+
+def _keys_come_over_https(draft: Draft) -> Iterator[Finding]:
+    for here, trust, source in sources(draft):
+        match source:
+            case models.JwksSource():
+                yield from _https((*here, "url"), source.url, source)
+            case models.OidcSource():
+                yield from _https((*here[:-2], "issuer"), trust.issuer, source)
+            case models.VaultSource():
+                yield from _https((*here, "address"), source.address, source)
+            case models.KubernetesSource():
+                yield from _https((*here, "server"), source.server, None)
+
+
+def _https(where: Location, url: str, source: models.Reached | None) -> Iterator[Finding]:
+    if urlsplit(url).scheme == "http" and not (source and source.allow_http):
+        choice = "write https, or allow_http: true in the source" if source else "write https"
+        yield Finding(where, f"whoever is on the way could exchange what http brings; {choice}")
+
+
+def _discovery_needs_a_url(draft: Draft) -> Iterator[Finding]:
+    for here, trust, source in sources(draft):
+        if not isinstance(source, models.OidcSource):
+            continue
+        try:
+            models.discoverable(trust.issuer)
+        except ValueError as fault:
+            yield Finding((*here[:-2], "issuer"), f"{fault}; or name the keys with jwks")
+
+
+def _private_key_has_its_certificate(draft: Draft) -> Iterator[Finding]:
+    for here, _, source in sources(draft):
+        if isinstance(source, models.Reached) and source.private_key and not source.certificate:
+            text = "there is a private_key and no certificate to go with it; write both or neither"
+            yield Finding((*here, "private_key"), text)
+
+
+def _clusters_vouch_for_workloads(draft: Draft) -> Iterator[Finding]:
+    for here, trust, source in sources(draft):
+        cluster = isinstance(source, models.KubernetesSource)
+        if cluster and trust.kind is not TokenKind.WORKLOAD:
+            text = (
+                "a cluster signs the tokens of workloads; write kind: workload and the subjects "
+                "that are accepted"
+            )
+            yield Finding((*here[:-2], "kind"), text)
+
+
+RULES: Final[tuple[Rule, ...]] = (
+    _times_fit,
+    _keys_come_over_https,
+    _discovery_needs_a_url,
+    _private_key_has_its_certificate,
+    _clusters_vouch_for_workloads,
+)

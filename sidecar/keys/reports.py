@@ -1,0 +1,40 @@
+"""What refreshers tell: to an observer as it happens, and to people who ask how keys are doing."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class RefreshObserver(Protocol):
+    """Told what happens to the keys of a trust entry."""
+
+    def refreshed(self, trust: str, keys: int, now: float) -> None:
+        """A fetch brought this many keys, at ``now`` (Unix seconds)."""
+        ...
+
+    def refresh_failed(self, trust: str, problem: str) -> None:
+        """A fetch failed; the keys known so far stay in use."""
+        ...
+
+    def recalled(self, trust: str, keys: int, fetched_at: float) -> None:
+        """As many keys of an earlier run serve until a fetch succeeds."""
+        ...
+
+    def looked_up(self, trust: str, result: str) -> None:
+        """A check waited for an unknown kid, and how that ended (an ``Outcome``)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RefresherStatus:
+    """How a trust entry's keys are doing, for people. Times are Unix seconds.
+
+    ``recalled`` says that they were fetched by an earlier run or under an earlier configuration.
+    """
+
+    trust: str
+    source: str
+    kids: tuple[str, ...]
+    recalled: bool
+    last_success: float | None
+    last_error: str | None
+    next_refresh: float | None
