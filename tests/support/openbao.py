@@ -9,6 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from sidecar.clients.http import HttpSettings
+from sidecar.clients.vault import Login, VaultSettings
 from tests.support.ports import LOOPBACK, free_port
 from tests.support.processes import Child
 
@@ -53,6 +55,9 @@ class OpenBao:
         traceback: TracebackType | None,
     ) -> None:
         self._process.stop()
+
+    def settings(self, login: Login, namespace: str = "") -> VaultSettings:
+        return VaultSettings(self.address, login, namespace, HttpSettings(ca_file=self.ca_file))
 
     def new_name(self) -> str:
         """A name that no other test has."""
@@ -104,8 +109,8 @@ class OpenBao:
         token: str = self.call("POST", "auth/token/create", body)["auth"]["client_token"]
         return token
 
-    def revoke(self, token: str) -> None:
-        self.call("POST", "auth/token/revoke", {"token": token})
+    def revoke(self, accessor: str) -> None:
+        self.call("POST", "auth/token/revoke-accessor", {"accessor": accessor})
 
     def new_app_role(self, mount: str, **settings: object) -> tuple[str, str, str]:
         """A role of an AppRole mount: its name, role id and a secret id."""

@@ -1,10 +1,11 @@
 """Child processes of a test: started, waited for, stopped by pid, gone when the tests are gone."""
 
+import asyncio
 import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -21,6 +22,16 @@ def eventually(probe: Callable[[], T], *, within: float = 10.0) -> T:
         if time.monotonic() > deadline:
             raise AssertionError(f"still {value!r} after {within} s: {probe}")
         time.sleep(POLL_INTERVAL)
+    return value
+
+
+async def until(probe: Callable[[], Awaitable[T]], *, within: float = 10.0) -> T:
+    """``eventually``, while the event loop goes on with everything else."""
+    deadline = time.monotonic() + within
+    while not (value := await probe()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"still {value!r} after {within} s: {probe}")
+        await asyncio.sleep(POLL_INTERVAL)
     return value
 
 
