@@ -1,0 +1,114 @@
+"""A key ring: the keys that sign one kind of token, as one immutable value.
+
+Like the snapshots that checks read, it is replaced whole: whoever mints a token or answers with
+the JWKS sees one state of it.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from sidecar.errors import SourceFault
+from sidecar.keys.rings.lifecycle import Life, State, Timings
+
+
+class SigningKey(Protocol):
+    """One key that can sign, wherever its private half is."""
+
+    @property
+    def kid(self) -> str:
+        """The RFC 7638 thumbprint of the public half."""
+        ...
+
+    @property
+    def algorithm(self) -> str:
+        """The JWS algorithm it signs with, and no other."""
+        ...
+
+    @property
+    def jwk(self) -> Mapping[str, str]:
+        """The public half (RFC 7517), with ``kid``, ``alg`` and ``use``."""
+        ...
+
+    async def sign(self, message: bytes) -> bytes:
+        """The JWS signature (RFC 7518 §3) of a signing input.
+
+        Raises:
+            SourceFault: whoever holds the private half cannot sign now.
+        """
+        ...
+
+
+K_co = TypeVar("K_co", bound=SigningKey, covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class RingKey(Generic[K_co]):
+    """A key and its two dates, in Unix seconds: first published, first used."""
+
+    key: K_co
+    published: float
+    activates: float
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRing(Generic[K_co]):
+    """The keys of one kind of token, in the order in which they become active.
+
+    Nothing is signed at or after ``signs_until`` (Unix seconds).
+    """
+
+    timings: Timings
+    keys: tuple[RingKey[K_co], ...]
+    signs_until: float = math.inf
+
+    def signer(self, now: float) -> K_co:
+        """The active key at ``now`` (Unix seconds).
+
+        Raises:
+            SourceFault: no key is active: none has been published for long enough, or what was
+                published of them has not been renewed.
+        """
+        if now >= self.signs_until:
+            raise SourceFault("the signing keys are about to be forgotten by those who verify")
+        for key in reversed(self.keys):
+            if key.activates <= now:
+                return key.key
+        raise SourceFault("no signing key has been published for long enough to be used")
+
+    def lives(self) -> tuple[Life, ...]:
+        """The dates of each key, in the order of ``keys``."""
+        successors = [key.activates for key in self.keys[1:]]
+        retired: list[float | None] = [*successors, None]
+        return tuple(
+            Life(
+                published=key.published,
+                active=key.activates,
+                retired=ends,
+                gone=None if ends is None else ends + self.timings.kept,
+            )
+            for key, ends in zip(self.keys, retired, strict=False)
+        )
+
+    def states(self, now: float) -> tuple[State, ...]:
+        """Where each key is in its life at ``now`` (Unix seconds), in the order of ``keys``."""
+        return tuple(life.state(now) for life in self.lives())
+
+    def jwks(self, now: float) -> dict[str, list[dict[str, str]]]:
+        """The public document (RFC 7517 §5) at ``now`` (Unix seconds): every key but those gone."""
+        return {
+            "keys": [
+                dict(key.key.jwk)
+                for key, state in zip(self.keys, self.states(now), strict=True)
+                if state is not State.GONE
+            ]
+        }
+
+    def max_age(self) -> int:
+        """For how many seconds the document may be reused (RFC 9111 §5.2.2.1).
+
+        As long as verifiers keep it themselves: keys are published for twice as long before they
+        sign (``Timings.ahead``). A ring without keys is asked again at once.
+        """
+        return int(self.timings.verifier_refresh) if self.keys else 0

@@ -1,0 +1,57 @@
+"""Signing keys for tests: stand-ins that only have names, and tokens that real ones sign."""
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import count
+
+from sidecar.check import jws
+from sidecar.check.jws import UnverifiedToken
+from sidecar.keys.documents import parse
+from sidecar.keys.rings.ring import SigningKey
+from tests.support.tokens import segment
+
+
+@dataclass(frozen=True, slots=True)
+class NamedKey:
+    """A key of which only the name matters."""
+
+    kid: str
+    algorithm: str = "ES256"
+
+    @property
+    def jwk(self) -> Mapping[str, str]:
+        return {"kid": self.kid}
+
+    async def sign(self, message: bytes) -> bytes:
+        return message
+
+
+def named_keys() -> Callable[[], NamedKey]:
+    """Makes keys called 1, 2, 3 and so on."""
+    numbers = count(1)
+    return lambda: NamedKey(str(next(numbers)))
+
+
+async def signed(key: SigningKey) -> str:
+    """A token of this key, as the gateway would make it."""
+    header = {"alg": key.algorithm, "kid": key.kid, "typ": "at+jwt"}
+    message = f"{segment(header)}.{segment({'sub': 'alice'})}"
+    return f"{message}.{segment(await key.sign(message.encode()))}"
+
+
+def signed_now(key: SigningKey) -> str:
+    """``signed`` where no event loop runs."""
+    return asyncio.run(signed(key))
+
+
+def verifies(token: str, jwks: Mapping[str, object]) -> bool:
+    """Whether a sidecar that has fetched this document would find the token's signature good."""
+    parsed = jws.parse(token, 8192)
+    assert isinstance(parsed, UnverifiedToken)
+    return any(
+        jws.signature_holds(parsed, key)
+        for key in parse(json.dumps(jwks).encode())
+        if key.kid == parsed.kid and parsed.algorithm in key.algorithms
+    )
