@@ -1,0 +1,198 @@
+"""``sidecar keys``: make, look at and rotate a ring of signing keys kept in a directory.
+
+``rotate`` is meant for cron: it does what is due, which mostly is nothing, and says so.
+"""
+
+import sys
+import time
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+from sidecar.cli.texts import dated
+from sidecar.config.values import seconds
+from sidecar.errors import SourceFault
+from sidecar.keys.rings.directory import FILE, load_directory, locked, store
+from sidecar.keys.rings.lifecycle import Life, State, Timings
+from sidecar.keys.rings.local import ALGORITHMS, DEFAULT_ALGORITHM, LocalKey
+from sidecar.keys.rings.ring import KeyRing
+from sidecar.keys.rings.rotation import begin, next_publication, next_step, revoked, rotated
+
+_TIMINGS: Final = (
+    ("verifier-refresh", "5m", "the longest time between two fetches of any verifier"),
+    ("token-life", "60s", "the longest life of a token the keys sign"),
+    ("leeway", "10s", "how far clocks may be apart, what verifiers allow for included"),
+    ("propagation", "2m", "the time until every gateway has read a change of the ring"),
+    ("period", "720h", "how long a key is active"),
+)
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare the command's options."""
+    actions = parser.add_subparsers(metavar="ACTION", required=True)
+    new = _action(actions.add_parser, "new", "make a ring with one key, which signs at once", _new)
+    new.add_argument("--algorithm", choices=ALGORITHMS, default=DEFAULT_ALGORITHM)
+    for name, default, meaning in _TIMINGS:
+        new.add_argument(
+            f"--{name}",
+            metavar="TIME",
+            type=_duration,
+            default=default,
+            help=f"{meaning}; {default} if not given",
+        )
+    _action(actions.add_parser, "list", "show every key and what happens to it next", _list)
+    rotate = _action(
+        actions.add_parser,
+        "rotate",
+        "do what is due: publish the next key, take out old ones",
+        _rotate,
+    )
+    rotate.add_argument(
+        "--algorithm", choices=ALGORITHMS, help="of the next key; the newest key's if not given"
+    )
+    change = rotate.add_mutually_exclusive_group()
+    change.add_argument(
+        "--early", action="store_true", help="publish the next key though it is not due yet"
+    )
+    change.add_argument("--revoke", metavar="KID", help="take this key out at once")
+    rotate.add_argument(
+        "--force", action="store_true", help="with --revoke: even if tokens are refused for it"
+    )
+
+
+def run(options: Namespace) -> int:
+    """Do one of the actions; 1 if it is refused."""
+    status: int = options.action(options)
+    return status
+
+
+def _action(
+    add: Callable[..., ArgumentParser], name: str, summary: str, act: Callable[[Namespace], int]
+) -> ArgumentParser:
+    parser = add(name, help=summary, description=f"{summary.capitalize()}.")
+    parser.add_argument(
+        "--directory", metavar="DIR", type=Path, required=True, help="where the ring is kept"
+    )
+    parser.set_defaults(action=act)
+    return parser
+
+
+def _duration(text: str) -> float:
+    try:
+        return seconds(text)
+    except ValueError as error:
+        raise ArgumentTypeError(str(error)) from error
+
+
+def _new(options: Namespace) -> int:
+    directory: Path = options.directory
+    timings = Timings(
+        verifier_refresh=options.verifier_refresh,
+        token_life=options.token_life,
+        leeway=options.leeway,
+        propagation=options.propagation,
+        period=options.period,
+    )
+    try:
+        directory.mkdir(mode=0o700, exist_ok=True)
+    except OSError as fault:
+        raise SourceFault(f"{directory} cannot be made: {fault.strerror}") from fault
+    with locked(directory):
+        if (directory / FILE).exists():
+            return _refused(f"{directory / FILE} exists; rotate adds keys to a ring")
+        now = time.time()
+        ring = begin(LocalKey.generate(options.algorithm), timings, now)
+        store(directory, ring)
+    sys.stdout.writelines(_told(ring, now))
+    return 0
+
+
+def _list(options: Namespace) -> int:
+    ring = load_directory(options.directory)
+    sys.stdout.writelines(_told(ring, time.time()))
+    return 0
+
+
+def _rotate(options: Namespace) -> int:
+    if options.force and options.revoke is None:
+        sys.stderr.write("--force goes with --revoke KID alone\n")
+        return 2
+    directory: Path = options.directory
+    with locked(directory):
+        ring, now = load_directory(directory), time.time()
+        algorithm = options.algorithm or ring.keys[-1].key.algorithm
+        if options.revoke is None:
+            after = rotated(ring, lambda: LocalKey.generate(algorithm), now, early=options.early)
+        else:
+            objection = _objection(ring, options.revoke, now, force=options.force)
+            if objection is not None:
+                return _refused(objection)
+            after = revoked(ring, options.revoke, lambda: LocalKey.generate(algorithm), now)
+        if after != ring:
+            store(directory, after)
+    sys.stdout.writelines(_changes(ring, after))
+    sys.stdout.writelines(_told(after, now))
+    return 0
+
+
+def _refused(reason: str) -> int:
+    sys.stderr.write(f"refused: {reason}\n")
+    return 1
+
+
+def _objection(ring: KeyRing[LocalKey], kid: str, now: float, *, force: bool) -> str | None:
+    """Why a key must not be revoked; None if it may be."""
+    states = {key.key.kid: state for key, state in zip(ring.keys, ring.states(now), strict=True)}
+    state = states.get(kid)
+    if state is None:
+        return f"no key of the ring is called {kid}; list shows those there are"
+    if force or state in {State.PUBLISHED, State.GONE}:
+        return None
+    advice = (
+        "rotate --early replaces it without any refusal"
+        if state is State.ACTIVE
+        else "it goes by itself when the last of them has expired"
+    )
+    return (
+        f"{kid} is {state.value}: tokens it signed are in use and would be refused; {advice}; "
+        "if it has been stolen, add --force"
+    )
+
+
+def _changes(before: KeyRing[LocalKey], after: KeyRing[LocalKey]) -> Iterator[str]:
+    """What was done, one line each."""
+    old, new = ({key.key.kid: key for key in ring.keys} for ring in (before, after))
+    yield from (f"took out {kid}\n" for kid in old if kid not in new)
+    yield from (f"published {kid}\n" for kid in new if kid not in old)
+    yield from (
+        f"activated {kid} before its time\n"
+        for kid in new
+        if kid in old and new[kid].activates != old[kid].activates
+    )
+    if before == after:
+        yield "nothing to do yet\n"
+
+
+def _told(ring: KeyRing[LocalKey], now: float) -> Iterator[str]:
+    """Every key and what happens to it next, and when ``rotate`` has something to do."""
+    for key, life in zip(ring.keys, ring.lives(), strict=True):
+        yield f"{key.key.kid}  {key.key.algorithm:7}  {_fate(life, now)}\n"
+        yield f"    published {dated(life.published, now)}\n"
+    if ring.keys[-1].activates <= now:
+        yield f"next key: published {dated(next_publication(ring), now)}\n"
+    yield f"rotate: due {dated(next_step(ring), now)}\n"
+
+
+def _fate(life: Life, now: float) -> str:
+    """A key's state and what follows it."""
+    state = life.state(now)
+    if state is State.PUBLISHED:
+        return f"published; signs from {dated(life.active, now)}"
+    if state is State.ACTIVE and life.retired is None:
+        return "active; signs until another key does"
+    if state is State.ACTIVE:
+        return f"active; signs until {dated(life.retired, now)}"
+    if state is State.RETIRED:
+        return f"retired; stays published until {dated(life.gone, now)}"
+    return "gone; rotate takes it out"
