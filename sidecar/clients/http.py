@@ -115,6 +115,8 @@ class HttpClient:
         """Close what is open."""
         if self._session is not None:
             await self._session.close()
+            # The transports below TLS end in the loop's next step, which may be its last.
+            await asyncio.sleep(0)
 
     def _checked(self, text: str) -> URL:
         """The URL, of a scheme that is spoken here."""

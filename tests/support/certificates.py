@@ -1,4 +1,4 @@
-"""A throw-away certificate authority for mTLS."""
+"""A throw-away certificate authority, for mTLS and for servers of every trustworthiness."""
 
 import ssl
 from datetime import UTC, datetime, timedelta
@@ -28,7 +28,14 @@ class CertificateAuthority:
         )
         self.certificate_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
-    def issue(self, name: str, *, uri: str | None = None, dns: str | None = None) -> None:
+    def issue(
+        self,
+        name: str,
+        *,
+        uri: str | None = None,
+        dns: str | None = None,
+        expires: datetime = _AFTER,
+    ) -> None:
         """Write ``name.crt`` and ``name.key``, with the alternative names that are given."""
         key = ec.generate_private_key(ec.SECP256R1())
         names: list[x509.GeneralName] = []
@@ -37,7 +44,7 @@ class CertificateAuthority:
         if dns:
             names.append(x509.DNSName(dns))
         certificate = (
-            self._builder(_common_name(name), key)
+            self._builder(_common_name(name), key, expires)
             .add_extension(x509.SubjectAlternativeName(names), critical=False)
             .sign(self._key, hashes.SHA256())
         )
@@ -52,6 +59,12 @@ class CertificateAuthority:
             )
         )
 
+    def server_context(self, name: str) -> ssl.SSLContext:
+        """For a server that shows the certificate ``name``."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.directory / f"{name}.crt", self.directory / f"{name}.key")
+        return context
+
     def client_context(self, name: str | None = None) -> ssl.SSLContext:
         """For a client that trusts this CA alone and shows the certificate ``name``, if any."""
         context = ssl.create_default_context(cafile=str(self.certificate_file))
@@ -60,7 +73,7 @@ class CertificateAuthority:
         return context
 
     def _builder(
-        self, subject: x509.Name, key: ec.EllipticCurvePrivateKey
+        self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, expires: datetime = _AFTER
     ) -> x509.CertificateBuilder:
         return (
             x509.CertificateBuilder()
@@ -68,8 +81,8 @@ class CertificateAuthority:
             .issuer_name(self._name)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(_BEFORE)
-            .not_valid_after(_AFTER)
+            .not_valid_before(min(_BEFORE, expires - timedelta(days=1)))
+            .not_valid_after(expires)
         )
 
 
