@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 _HASHES: Final = {"256": "sha2-256", "384": "sha2-384", "512": "sha2-512"}
@@ -19,18 +20,23 @@ class TransitKey:
 
     ``public_keys`` holds the live versions: PEM, or for ed25519 the raw bytes in standard base64.
     It is empty for a symmetric or a derived key, whose public half the engine does not show.
+    ``created`` has the dates of these versions, in Unix seconds.
     """
 
     type: str
     latest_version: int
     public_keys: Mapping[int, str]
+    created: Mapping[int, float]
 
     @classmethod
     def of(cls, data: Mapping[str, object] | None) -> "TransitKey | None":
         """From the answer to reading a key; None for any other."""
         match data:
             case {"type": str(kind), "latest_version": int(latest), "keys": dict(versions)}:
-                return cls(kind, latest, _public_keys(versions))
+                try:
+                    return cls(kind, latest, _public_keys(versions), _created(versions))
+                except ValueError:
+                    return None
         return None
 
 
@@ -76,3 +82,13 @@ def _public_keys(versions: Mapping[str, object]) -> dict[int, str]:
             case {"public_key": str(text)} if text and version.isdecimal():
                 keys[int(version)] = text
     return keys
+
+
+def _created(versions: Mapping[str, object]) -> dict[int, float]:
+    """The dates by version (RFC 3339). Raises ValueError for what is no date."""
+    dates = {}
+    for version, shown in versions.items():
+        match shown:
+            case {"creation_time": str(date)} if version.isdecimal():
+                dates[int(version)] = datetime.fromisoformat(date).timestamp()
+    return dates

@@ -55,3 +55,10 @@ def verifies(token: str, jwks: Mapping[str, object]) -> bool:
         for key in parse(json.dumps(jwks).encode())
         if key.kid == parsed.kid and parsed.algorithm in key.algorithms
     )
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Return once something outside of this process is as it should be; fail after a while."""
+    async with asyncio.timeout(30):
+        while not condition():  # noqa: ASYNC110 - files and servers do not tell us
+            await asyncio.sleep(0.02)

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from sidecar.keys.rings.local import LocalKey
 from sidecar.keys.rings.mounted import MountedRing
 from sidecar.keys.rings.ring import KeyRing
 from sidecar.keys.rings.rotation import begin
+from tests.support.rings import until
 
 LONG_AGO = 1_000_000_000
 LOOK_EVERY = 0.01
@@ -35,12 +35,6 @@ def mount(directory: Path, ring: KeyRing[LocalKey]) -> None:
     link.replace(directory / "..data")
     if not (directory / FILE).is_symlink():
         (directory / FILE).symlink_to(Path("..data") / FILE)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
-        while not condition():  # noqa: ASYNC110 - what changes is a file, which tells nobody
-            await asyncio.sleep(LOOK_EVERY)
 
 
 def test_a_ring_that_is_replaced_is_used_from_then_on(tmp_path: Path) -> None:

@@ -1,0 +1,96 @@
+"""Signing keys that never leave Vault or OpenBao: the versions of a transit key.
+
+A rotation in Vault makes a new version its latest at once. Here it is only published then, and
+signs when every verifier has it: each signature names its version. An administrator raises
+``min_encryption_version`` after that and not before, since it forbids the older ones to sign;
+``min_decryption_version`` takes a version out of the ring at once.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sidecar.clients.vault import VaultClient
+from sidecar.errors import SourceFault
+from sidecar.keys.rings.lifecycle import Timings
+from sidecar.keys.rings.local import public_jwk
+from sidecar.keys.rings.ring import KeyRing, RingKey
+from sidecar.keys.rings.upkeep import Upkeep
+from sidecar.keys.settings import TransitKeys
+from sidecar.keys.transit import verification_keys
+
+
+@dataclass(frozen=True, slots=True)
+class TransitVersion:
+    """One version of a transit key (``SigningKey``)."""
+
+    kid: str
+    algorithm: str
+    jwk: Mapping[str, str]
+    ring: "TransitRing"
+    version: int
+
+    async def sign(self, message: bytes) -> bytes:
+        """The signature, made in Vault (``SigningKey.sign``)."""
+        return await self.ring.sign(message, self)
+
+
+class TransitRing:
+    """Reads the versions of a transit key again and again, and has Vault sign (``Ring``).
+
+    The policy of its login needs ``read`` on the key and ``update`` on signing with it.
+    """
+
+    def __init__(self, settings: TransitKeys, algorithm: str, timings: Timings) -> None:
+        self.keys: KeyRing[TransitVersion] = KeyRing(timings, ())
+        self._settings = settings
+        self._algorithm = algorithm
+        self._vault = VaultClient(settings.vault)
+        self._upkeep = Upkeep(str(self), self._pause, self._read)
+
+    def __str__(self) -> str:
+        return f"transit key {self._settings.mount}/{self._settings.key}"
+
+    @property
+    def problem(self) -> str | None:
+        """Why the key could not be read last (``Ring.problem``)."""
+        return self._upkeep.problem
+
+    async def start(self) -> None:
+        """Read the key, and look for new versions from then on (``Ring.start``)."""
+        await self._read()
+        self._upkeep.begin()
+
+    async def stop(self) -> None:
+        """Stop looking, and let go of connections."""
+        await self._upkeep.end()
+        await self._vault.close()
+
+    async def sign(self, message: bytes, key: TransitVersion) -> bytes:
+        """The signature of one version. Raises SourceFault as ``VaultClient.sign``."""
+        where = self._settings
+        return await self._vault.sign(where.mount, where.key, key.version, message, key.algorithm)
+
+    async def _pause(self) -> None:
+        # A rotation has to be noticed within the propagation time, one failed look included.
+        await asyncio.sleep(max(1.0, self.keys.timings.propagation / 3))
+
+    async def _read(self) -> None:
+        """Replace the ring by what the key's versions and their dates make it."""
+        key = await self._vault.read_transit_key(self._settings.mount, self._settings.key)
+        timings = self.keys.timings
+        versions: list[RingKey[TransitVersion]] = []
+        try:
+            live = verification_keys(key)
+        except SourceFault as fault:
+            raise SourceFault(f"{self} {fault}") from fault
+        for version in sorted(live):
+            if self._algorithm not in live[version].algorithms:
+                raise SourceFault(f"{self} is of type {key.type}, not for {self._algorithm}")
+            public, created = live[version].public_key, key.created[version]
+            # The oldest version signs at once: there is nothing else to sign with.
+            activates = created + timings.ahead if versions else created - timings.leeway
+            jwk = public_jwk(public, self._algorithm)
+            signer = TransitVersion(jwk["kid"], self._algorithm, jwk, self, version)
+            versions.append(RingKey(signer, created, activates))
+        self.keys = KeyRing(timings, tuple(versions))

@@ -1,0 +1,208 @@
+"""Keys in memory, published to the KV engine of a real OpenBao and fetched as verifiers do."""
+
+import asyncio
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from sidecar.clients.vault import TokenFile
+from sidecar.errors import SourceFault
+from sidecar.keys.rings.ephemeral import EphemeralRing
+from sidecar.keys.rings.lifecycle import State, Timings
+from sidecar.keys.settings import KvKeys
+from sidecar.keys.sources.vault import VaultKvSource
+from tests.support.openbao import ROOT_TOKEN, Json, OpenBao
+from tests.support.rings import until
+
+SLOW = Timings(verifier_refresh=100, token_life=60, leeway=10, propagation=70, period=10_000)
+# Renewed every 0.41 s.
+FAST = Timings(verifier_refresh=0.1, token_life=0.2, leeway=0.1, propagation=0.1, period=1000)
+
+
+class Folder:
+    """A folder of records, and the processes that publish in it."""
+
+    def __init__(self, openbao: OpenBao, mount: str, token_file: Path) -> None:
+        self.openbao = openbao
+        self.settings = KvKeys(
+            openbao.settings(TokenFile(token_file)),
+            openbao.new_name(),
+            mount,
+            replicas=True,
+        )
+        self.offset = 0.0
+
+    def clock(self) -> float:
+        return time.time() + self.offset
+
+    def ring(self, timings: Timings = SLOW, name: str = "gateway-1") -> EphemeralRing:
+        return EphemeralRing(self.settings, "ES256", timings, name, clock=self.clock)
+
+    def records(self) -> dict[str, Json]:
+        names = self._call("LIST", "metadata", "").get("keys", [])
+        return {name: self._call("GET", "data", f"/{name}")["data"] for name in names}
+
+    def put(self, name: str, record: Json) -> None:
+        self.openbao.write_kv(self.settings.mount, f"{self.settings.path}/{name}", record)
+
+    async def fetched(self) -> set[str | None]:
+        """The kids a verifier knows when it has fetched."""
+        source = VaultKvSource(self.settings, clock=self.clock)
+        try:
+            return {key.kid for key in (await source.fetch()).keys}
+        finally:
+            await source.close()
+
+    def _call(self, method: str, kind: str, name: str) -> Json:
+        path = f"{self.settings.mount}/{kind}/{self.settings.path}{name}"
+        data: Json = self.openbao.call(method, path)["data"]
+        return data
+
+
+@pytest.fixture(scope="module")
+def mount(openbao: OpenBao) -> str:
+    return openbao.mount("kv")
+
+
+@pytest.fixture
+def folder(openbao: OpenBao, mount: str, tmp_path: Path) -> Folder:
+    (tmp_path / "token").write_text(ROOT_TOKEN)
+    return Folder(openbao, mount, tmp_path / "token")
+
+
+def kid(ring: EphemeralRing) -> str:
+    return ring.keys.keys[0].key.kid
+
+
+def test_the_first_process_signs_at_once_and_publishes_no_secret(folder: Folder) -> None:
+    async def story() -> None:
+        ring = folder.ring()
+        await ring.start()
+        assert ring.keys.signer(time.time()).kid == kid(ring)
+        assert await folder.fetched() == {kid(ring)}
+        ((name, record),) = folder.records().items()
+        assert name.startswith("gateway-1-")
+        assert record["expires"] == pytest.approx(time.time() + 2 * (300 + 80), abs=10)
+        assert ring.keys.keys[0].key.private_jwk()["d"] not in json.dumps(record)
+        await ring.stop()
+
+    asyncio.run(story())
+
+
+def test_the_next_process_signs_when_every_verifier_has_its_key(folder: Folder) -> None:
+    async def story() -> None:
+        first, second = folder.ring(), folder.ring(name="gateway-2")
+        await first.start()
+        await second.start()
+        assert await folder.fetched() == {kid(first), kid(second)}
+        now = time.time()
+        with pytest.raises(SourceFault, match="published for long enough"):
+            second.keys.signer(now)
+        assert second.keys.signer(now + SLOW.ahead).kid == kid(second)
+        await first.stop()
+        await second.stop()
+
+    asyncio.run(story())
+
+
+def test_who_leaves_signs_no_more_and_its_last_tokens_verify(folder: Folder) -> None:
+    async def story() -> None:
+        ring = folder.ring()
+        await ring.start()
+        await ring.stop()
+        with pytest.raises(SourceFault, match="about to be forgotten"):
+            ring.keys.signer(time.time())
+        assert await folder.fetched() == {kid(ring)}
+        (record,) = folder.records().values()
+        assert record["expires"] == pytest.approx(time.time() + SLOW.kept, abs=10)
+
+        # Nobody signs any more: who comes now does not wait.
+        following = folder.ring()
+        await following.start()
+        assert following.keys.signer(time.time()).kid == kid(following)
+        assert await folder.fetched() == {kid(ring), kid(following)}
+        await following.stop()
+
+    asyncio.run(story())
+
+
+def test_keys_that_never_signed_leave_nothing(folder: Folder) -> None:
+    async def story() -> None:
+        first, second = folder.ring(), folder.ring(name="gateway-2")
+        await first.start()
+        await second.start()
+        await second.stop()
+        assert await folder.fetched() == {kid(first)}
+        assert len(folder.records()) == 1
+        await first.stop()
+
+    asyncio.run(story())
+
+
+def test_a_record_is_renewed_and_those_of_the_dead_are_removed(folder: Folder) -> None:
+    folder.put("dead", {"jwks": {"keys": []}, "expires": 1})
+    folder.put("odd", {"not": "a record"})
+
+    async def story() -> None:
+        ring = folder.ring(FAST)
+        await ring.start()
+        name = next(name for name in folder.records() if name.startswith("gateway-1"))
+        first = folder.records()[name]["expires"]
+        await until(lambda: folder.records()[name]["expires"] > first + 0.8)
+        await until(lambda: "dead" not in folder.records())
+        assert "odd" in folder.records()
+        assert ring.problem is None
+        await ring.stop()
+
+    asyncio.run(story())
+
+
+def test_keys_are_rotated_in_the_record(folder: Folder) -> None:
+    async def story() -> None:
+        ring = folder.ring(FAST)
+        await ring.start()
+        first = kid(ring)
+        folder.offset = 999.0
+        await until(lambda: len(ring.keys.keys) == 2)
+        assert ring.keys.keys[1].published >= folder.clock() - 30
+        await until(lambda: ring.keys.states(folder.clock()) == (State.ACTIVE,))
+        assert kid(ring) != first
+        assert await folder.fetched() == {kid(ring)}
+        await ring.stop()
+
+    asyncio.run(story())
+
+
+def test_who_cannot_renew_stops_signing_before_verifiers_forget(
+    folder: Folder, tmp_path: Path
+) -> None:
+    accessor = folder.openbao.call("POST", "auth/token/create", {"ttl": "1h"})["auth"]
+    (tmp_path / "token").write_text(accessor["client_token"])
+
+    async def story() -> None:
+        ring = folder.ring(FAST)
+        await ring.start()
+        folder.openbao.revoke(accessor["accessor"])
+        await until(lambda: ring.problem is not None)
+        (record,) = folder.records().values()
+        with pytest.raises(SourceFault, match="about to be forgotten"):
+            ring.keys.signer(record["expires"] - FAST.kept)
+        # It cannot say good-bye either, and its record expires by itself.
+        await ring.stop()
+
+    asyncio.run(story())
+
+
+def test_a_process_that_cannot_publish_does_not_start(folder: Folder, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("nonsense")
+
+    async def story() -> None:
+        ring = folder.ring()
+        with pytest.raises(SourceFault):
+            await ring.start()
+        assert ring.keys.keys == ()
+        await ring.stop()
+
+    asyncio.run(story())
