@@ -6,6 +6,7 @@ the URL and the cause for whoever is on call, and never a secret.
 
 import asyncio
 import os
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ _MAXIMUM_REDIRECTS: Final = 3
 _MAXIMUM_CONNECTIONS: Final = 4
 _MAXIMUM_HEADER_BYTES: Final = 16 * 1024
 _LONGEST_NAME: Final = 200
+# There asyncio keeps a TLS connection whose server does not say goodbye; aiohttp then ends it.
+_TLS_STAYS_HALF_CLOSED: Final = sys.version_info < (3, 12, 7)
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})  # RFC 9110 §15.4
 _FIXED_HEADERS: Final = {
     "User-Agent": "authz-sidecar",
@@ -168,7 +171,10 @@ class HttpClient:
                 # A connection kept open may be dead by the next request, minutes later; and a new
                 # one asks DNS anew and uses the certificates of its day.
                 connector=aiohttp.TCPConnector(
-                    force_close=True, limit=_MAXIMUM_CONNECTIONS, use_dns_cache=False
+                    force_close=True,
+                    limit=_MAXIMUM_CONNECTIONS,
+                    use_dns_cache=False,
+                    enable_cleanup_closed=_TLS_STAYS_HALF_CLOSED,
                 ),
                 timeout=aiohttp.ClientTimeout(total=None, connect=wait, sock_read=wait),
                 headers=_FIXED_HEADERS,

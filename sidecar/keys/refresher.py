@@ -103,9 +103,9 @@ class Refresher:
             await self._recall()
             while True:
                 good = await self._fetch()
-                self._tried.set()
-                if good and self._copy is not None:
+                if good is not None and self._copy is not None:
                     await self._copy.write(good)
+                self._tried.set()
                 await self._pause()
         finally:
             self._release(lambda _: True, Outcome.UNAVAILABLE)

@@ -2,6 +2,7 @@
 
 import ssl
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 
 from cryptography import x509
@@ -16,11 +17,11 @@ _AFTER = datetime.now(UTC) + timedelta(days=1)
 class CertificateAuthority:
     """Issues certificates into ``directory``; ``ca.crt`` there is its own."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, name: str = "test CA") -> None:
         self.directory = directory
         self.certificate_file = directory / "ca.crt"
         self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = _common_name("test CA")
+        self._name = _common_name(name)
         certificate = (
             self._builder(self._name, self._key)
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
@@ -34,6 +35,7 @@ class CertificateAuthority:
         *,
         uri: str | None = None,
         dns: str | None = None,
+        address: str | None = None,
         expires: datetime = _AFTER,
     ) -> None:
         """Write ``name.crt`` and ``name.key``, with the alternative names that are given."""
@@ -43,6 +45,8 @@ class CertificateAuthority:
             names.append(x509.UniformResourceIdentifier(uri))
         if dns:
             names.append(x509.DNSName(dns))
+        if address:
+            names.append(x509.IPAddress(ip_address(address)))
         certificate = (
             self._builder(_common_name(name), key, expires)
             .add_extension(x509.SubjectAlternativeName(names), critical=False)

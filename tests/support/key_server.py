@@ -126,12 +126,12 @@ class KeyServer:
 
     def _issue(self, directory: Path) -> dict[str, ssl.SSLContext]:
         yesterday = datetime.now(UTC) - timedelta(days=1)
-        self.authority.issue("good", dns="localhost")
+        self.authority.issue("good", dns="localhost", address=LOOPBACK)
         self.authority.issue("expired", dns="localhost", expires=yesterday)
         self.authority.issue("elsewhere", dns="elsewhere.example")
         other = directory / "stranger"
         other.mkdir()
-        stranger = CertificateAuthority(other)
+        stranger = CertificateAuthority(other, "another CA")
         stranger.issue("stranger", dns="localhost")
         contexts = {
             name: self.authority.server_context(name) for name in ("good", "expired", "elsewhere")
@@ -199,9 +199,9 @@ def redirecting(location: str) -> Misbehaviour:
     return answering(b"", status=302, headers={"Location": location})
 
 
-def ten_megabytes(connection: Connection) -> None:
+def endless_body(connection: Connection) -> None:
     connection.send(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n")
-    for _ in range(160):
+    while not connection.server.stopping.is_set():
         connection.send(b" " * 65536)
 
 

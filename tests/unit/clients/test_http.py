@@ -147,7 +147,7 @@ def test_http_is_spoken_where_that_is_allowed(tmp_path: Path) -> None:
     ("certificate", "why"),
     [
         ("expired", "certificate has expired"),
-        ("stranger", "certificate signature failure"),
+        ("stranger", "unable to get local issuer certificate"),
         ("elsewhere", "Hostname mismatch, certificate is not valid for 'localhost'."),
     ],
 )
@@ -242,7 +242,7 @@ def test_what_is_sent_is_never_sent_again_elsewhere(
 @pytest.mark.parametrize(
     ("how", "why"),
     [
-        (misbehaviour.ten_megabytes, "sent more than 1048576 bytes"),
+        (misbehaviour.endless_body, "sent more than 1048576 bytes"),
         (misbehaviour.GZIP_BOMB, "sent its answer packed, unasked"),
         (misbehaviour.endless_headers, "sent an answer that is not HTTP"),
         (misbehaviour.speak_something_else, "sent an answer that is not HTTP"),
@@ -258,7 +258,7 @@ def test_what_is_no_answer_is_told_by_its_cause(
     server.misbehave(how)
     settings = HttpSettings(ca_file=server.ca_file, read_timeout=0.3)
     assert refused(settings, server.jwks_url) == f"{server.jwks_url} {why}"
-    assert server.sent < 5_000_000, "reading ended long before the server did"
+    assert server.sent < 20_000_000, "what was sent is what fits the buffers of two sockets"
 
 
 def test_a_server_that_is_not_there_is_named_without_what_may_be_secret(tmp_path: Path) -> None:

@@ -1,0 +1,350 @@
+"""Keys at a URL and at an issuer: what serves, and that no answer whatever takes good keys away."""
+
+import asyncio
+import json
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from sidecar.clients.http import HttpSettings
+from sidecar.errors import SourceFault
+from sidecar.keys.keeper import KeyKeeper
+from sidecar.keys.lookups import Outcome
+from sidecar.keys.settings import JwksKeys, KeySettings, OidcKeys, SourceSettings
+from sidecar.keys.sources import Fetched
+from sidecar.keys.sources.jwks import JwksSource
+from sidecar.keys.sources.oidc import OidcSource, locations
+from tests.support import key_server as nonsense
+from tests.support.key_server import (
+    DISCOVERY,
+    JWKS,
+    KeyServer,
+    Misbehaviour,
+    answering,
+    redirecting,
+)
+from tests.support.tokens import jwks, key_for, new_key
+
+KEY = key_for("ES256")
+NEXT = new_key("ES256", "next")
+OAUTH = "/.well-known/oauth-authorization-server"
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[KeyServer]:
+    with KeyServer(tmp_path) as running:
+        running.publish(KEY)
+        yield running
+
+
+@dataclass
+class Observer:
+    """Remembers the problems, and lets a test wait for the next."""
+
+    problems: list[str] = field(default_factory=list)
+    failed: asyncio.Event = field(default_factory=asyncio.Event)
+    recalls: list[float] = field(default_factory=list)
+
+    def refreshed(self, trust: str, keys: int, now: float) -> None:
+        pass
+
+    def refresh_failed(self, trust: str, problem: str) -> None:
+        del trust
+        self.problems.append(problem)
+        self.failed.set()
+
+    def recalled(self, trust: str, keys: int, fetched_at: float) -> None:
+        del trust, keys
+        self.recalls.append(fetched_at)
+
+    def looked_up(self, trust: str, result: str) -> None:
+        pass
+
+
+def http(server: KeyServer) -> HttpSettings:
+    return HttpSettings(ca_file=server.ca_file, read_timeout=0.3)
+
+
+def settings(source: SourceSettings) -> KeySettings:
+    return KeySettings("gateway", source, refresh=3600, cooldown=0.0, timeout=1.0)
+
+
+def fetch(source: JwksSource | OidcSource) -> Fetched:
+    async def once() -> Fetched:
+        try:
+            return await source.fetch()
+        finally:
+            await source.close()
+
+    return asyncio.run(once())
+
+
+def kids(fetched: Fetched) -> list[str | None]:
+    return [key.kid for key in fetched.keys]
+
+
+BAD_ANSWERS: dict[str, tuple[Misbehaviour, str]] = {
+    "empty set": (nonsense.EMPTY_SET, "holds no usable public key"),
+    "a page": (nonsense.HTML, "answered with a page for people (HTML) instead of JSON"),
+    "endless": (nonsense.endless_body, "sent more than 1048576 bytes"),
+    "trickle": (nonsense.trickle, "gave no answer within 1 s"),
+    "silence": (nonsense.silence, "sent nothing for 0.3 s"),
+    "truncated": (nonsense.stop_in_the_middle, "sent an answer that ends too early"),
+    "half a document": (answering(b'{"keys": ['), "it is not UTF-8 JSON"),
+    "a list": (answering(b"[]"), "it is not a JSON object"),
+    "another document": (answering(b'{"error": "busy"}'), 'it has no list "keys"'),
+    "nothing": (answering(b"", status=204), "answered with status 204 instead of 200"),
+    "deep nesting": (answering(b"[" * 100_000), "is nested more than 32 levels deep"),
+    "a name twice": (answering(b'{"keys": [], "keys": []}'), "it holds a name twice"),
+    "private keys": (
+        answering(json.dumps({"keys": [KEY.jwk(d="AQAB")]}).encode()),
+        "holds private or shared key material",
+    ),
+    "shared secrets": (
+        answering(b'{"keys": [{"kty": "oct", "k": "c2VjcmV0"}]}'),
+        "holds private or shared key material",
+    ),
+    "too many keys": (
+        answering(json.dumps({"keys": [{"kty": "EC"}] * 1001}).encode()),
+        "holds 1001 keys; at most 1000 are read",
+    ),
+    "gzip bomb": (nonsense.GZIP_BOMB, "sent its answer packed, unasked"),
+    "out of order": (nonsense.OUT_OF_ORDER, "answered with status 500 instead of 200"),
+    "closed": (nonsense.close_at_once, "closed the connection without an answer"),
+    "crash": (nonsense.crash, "broke off the connection"),
+    "another protocol": (nonsense.speak_something_else, "sent an answer that is not HTTP"),
+    "to a file": (redirecting("file:///etc/passwd"), "redirects to a file: address"),
+    "to http": (redirecting("http://localhost/keys.json"), "redirects to http://localhost"),
+    "to link-local": (
+        redirecting("https://169.254.169.254/latest/meta-data/"),
+        "redirects to https://169.254.169.254/latest/meta-data/",
+    ),
+    "to another host": (redirecting("https://keys.example/"), "redirects to https://keys.example/"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_ANSWERS)
+def test_the_last_good_keys_serve_whatever_is_answered(server: KeyServer, name: str) -> None:
+    misbehaviour, why = BAD_ANSWERS[name]
+
+    async def story() -> None:
+        observer = Observer()
+        keeper = KeyKeeper([settings(JwksKeys(server.jwks_url, http(server)))], observer)
+        keeper.start()
+        await keeper.tried(5.0)
+        good = keeper.snapshot
+        server.misbehave(misbehaviour)
+        keeper.lookup("gateway", "next", 5.0, lambda _: None)
+        async with asyncio.timeout(3.0):
+            await observer.failed.wait()
+        assert keeper.snapshot is good
+        (status,) = keeper.statuses()
+        assert status.last_error == observer.problems[0]
+
+        server.behave()
+        server.publish(KEY, NEXT)
+        answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        keeper.lookup("gateway", "next", 5.0, answer.set_result)
+        assert await answer is Outcome.FOUND
+        await keeper.stop()
+        assert server.jwks_url in observer.problems[0]
+        assert why in observer.problems[0]
+
+    asyncio.run(story())
+    assert server.sent < 20_000_000, "what was sent is what fits the buffers of two sockets"
+
+
+@pytest.mark.parametrize("certificate", ["expired", "stranger", "elsewhere"])
+def test_keys_of_a_server_that_cannot_prove_who_it_is_are_not_read(
+    server: KeyServer, certificate: str
+) -> None:
+    server.show(certificate)
+    with pytest.raises(SourceFault, match="shows a certificate that is not trusted"):
+        fetch(JwksSource(JwksKeys(server.jwks_url, http(server))))
+
+
+def test_the_media_type_does_not_matter_where_the_keys_are_good(server: KeyServer) -> None:
+    server.misbehave(answering(json.dumps(jwks(KEY)).encode(), headers={"Content-Type": "x/y"}))
+    assert kids(fetch(JwksSource(JwksKeys(server.jwks_url, http(server))))) == [KEY.kid]
+
+
+@pytest.mark.parametrize(
+    ("headers", "max_age"),
+    [
+        ({}, None),
+        ({"Cache-Control": "public, max-age=600"}, 600.0),
+        ({"Cache-Control": 'Max-Age="600"', "Age": "100"}, 500.0),
+        ({"Cache-Control": "max-age=60", "Age": "100"}, 0.0),
+        ({"Cache-Control": "max-age=60", "Age": "soon"}, 60.0),
+        ({"Cache-Control": "max-age=600, no-cache"}, 0.0),
+        ({"Cache-Control": "no-store"}, 0.0),
+        ({"Cache-Control": "max-age=forever"}, None),
+        ({"Cache-Control": "max-age=-5, private"}, None),
+    ],
+)
+def test_the_server_says_how_long_its_answer_may_be_reused(
+    server: KeyServer, headers: dict[str, str], max_age: float | None
+) -> None:
+    server.headers = headers
+    assert fetch(JwksSource(JwksKeys(server.jwks_url, http(server)))).max_age == max_age
+
+
+def test_a_document_that_has_not_changed_is_not_parsed_again(server: KeyServer) -> None:
+    async def story() -> None:
+        source = JwksSource(JwksKeys(server.jwks_url, http(server)))
+        first, second = await source.fetch(), await source.fetch()
+        server.publish(KEY, NEXT)
+        third = await source.fetch()
+        await source.close()
+        assert first.keys is second.keys
+        assert kids(third) == [KEY.kid, NEXT.kid]
+
+    asyncio.run(story())
+
+
+def test_an_issuer_says_where_its_keys_are(server: KeyServer) -> None:
+    source = OidcSource(OidcKeys(server.url, http(server)))
+    assert kids(fetch(source)) == [KEY.kid]
+    assert [path for path, _ in server.requests] == [DISCOVERY, JWKS]
+    assert str(source) == f"oidc {server.url}"
+
+
+def test_an_issuer_may_move_its_keys(server: KeyServer) -> None:
+    async def story() -> None:
+        source = OidcSource(OidcKeys(server.url, http(server)))
+        await source.fetch()
+        server.documents["/moved"] = jwks(NEXT)
+        server.documents[DISCOVERY] = {"issuer": server.url, "jwks_uri": f"{server.url}/moved"}
+        assert kids(await source.fetch()) == [NEXT.kid]
+        await source.close()
+
+    asyncio.run(story())
+
+
+def test_an_oauth_server_need_not_speak_openid(server: KeyServer) -> None:
+    issuer = f"{server.url}/realms/shop"
+    server.documents[f"{OAUTH}/realms/shop"] = {"issuer": issuer, "jwks_uri": server.jwks_url}
+    assert kids(fetch(OidcSource(OidcKeys(issuer, http(server))))) == [KEY.kid]
+
+
+@pytest.mark.parametrize("end", ["", "/"])
+def test_both_documents_are_where_their_specifications_say(end: str) -> None:
+    assert locations(f"https://idp.example:8443/realms/shop{end}") == (
+        "https://idp.example:8443/realms/shop/.well-known/openid-configuration",
+        "https://idp.example:8443/.well-known/oauth-authorization-server/realms/shop",
+    )
+    assert locations(f"https://idp.example{end}") == (
+        "https://idp.example/.well-known/openid-configuration",
+        "https://idp.example/.well-known/oauth-authorization-server",
+    )
+
+
+def test_an_issuer_without_a_document_is_told_with_both_addresses(server: KeyServer) -> None:
+    del server.documents[DISCOVERY]
+    with pytest.raises(SourceFault) as fault:
+        fetch(OidcSource(OidcKeys(server.url, http(server))))
+    assert str(fault.value) == (
+        f"there is no discovery document: {server.url}{DISCOVERY} answered with status 404, "
+        f"{server.url}{OAUTH} with 404"
+    )
+
+
+def test_an_issuer_that_is_out_of_order_is_not_asked_elsewhere(server: KeyServer) -> None:
+    server.misbehave(nonsense.OUT_OF_ORDER)
+    with pytest.raises(SourceFault, match="answered with status 500 instead of 200"):
+        fetch(OidcSource(OidcKeys(server.url, http(server))))
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"issuer": "https://other.example"}, "is the document of another issuer: it says "),
+        ({"issuer": None}, "is the document of another issuer: it says 'None'"),
+        ({"jwks_uri": None}, 'has no "jwks_uri"'),
+        ({"jwks_uri": "file:///etc/passwd"}, 'names in "jwks_uri" a file: address'),
+        ({"jwks_uri": "http://169.254.169.254/"}, 'names in "jwks_uri" http://169.254.169.254/'),
+        ({"jwks_uri": "/keys.json"}, 'names in "jwks_uri" an address without a host'),
+        ({"jwks_uri": "https://localhost:1/keys"}, "https://localhost:1/keys cannot be reached"),
+    ],
+)
+def test_a_document_that_cannot_be_right_is_refused(
+    server: KeyServer, changes: dict[str, str | None], why: str
+) -> None:
+    server.documents[DISCOVERY] |= changes
+    with pytest.raises(SourceFault) as fault:
+        fetch(OidcSource(OidcKeys(server.url, http(server))))
+    assert why in str(fault.value)
+
+
+def test_a_slash_makes_another_issuer(server: KeyServer) -> None:
+    with pytest.raises(SourceFault, match="equal character by character"):
+        fetch(OidcSource(OidcKeys(f"{server.url}/", http(server))))
+
+
+def test_a_discovery_page_that_is_not_json_is_told(server: KeyServer) -> None:
+    server.misbehave(answering(b"not JSON"))
+    with pytest.raises(SourceFault, match="is not a discovery document: it is not UTF-8 JSON"):
+        fetch(OidcSource(OidcKeys(server.url, http(server))))
+
+
+def test_secrets_go_to_the_issuer_alone(server: KeyServer, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("hush")
+    elsewhere = server.url.replace("localhost", "127.0.0.1")
+    server.documents[DISCOVERY]["jwks_uri"] = elsewhere + JWKS
+    reached = HttpSettings(ca_file=server.ca_file, headers=(("x-api-key", secret),))
+    assert kids(fetch(OidcSource(OidcKeys(server.url, reached)))) == [KEY.kid]
+    assert [headers.get("x-api-key") for _, headers in server.requests] == ["hush", None]
+
+
+def test_saved_keys_serve_after_a_restart_while_the_server_is_down(
+    server: KeyServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    entry = settings(JwksKeys(server.jwks_url, http(server)))
+
+    async def run() -> tuple[KeyKeeper, Observer]:
+        observer = Observer()
+        keeper = KeyKeeper([entry], observer, cache=cache)
+        keeper.start()
+        await keeper.tried(5.0)
+        await keeper.stop()
+        return keeper, observer
+
+    caplog.set_level(logging.WARNING)
+    before, _ = asyncio.run(run())
+    server.misbehave(nonsense.OUT_OF_ORDER)
+    after, observer = asyncio.run(run())
+
+    assert after.snapshot.sets["gateway"] == before.snapshot.sets["gateway"]
+    (status,) = after.statuses()
+    assert status.recalled
+    assert observer.recalls == [status.last_success]
+    assert caplog.records == []
+
+
+def test_keys_serve_on_through_a_reload_while_the_server_is_down(server: KeyServer) -> None:
+    entry = settings(JwksKeys(server.jwks_url, http(server)))
+    moved = settings(JwksKeys(f"{server.url}/moved", http(server)))
+
+    async def story() -> None:
+        before = KeyKeeper([entry], Observer())
+        before.start()
+        await before.tried(5.0)
+        server.misbehave(nonsense.OUT_OF_ORDER)
+        same = KeyKeeper([entry], Observer(), before=before)
+        other = KeyKeeper([moved], Observer(), before=before)
+        for keeper in (same, other):
+            keeper.start()
+            await keeper.tried(5.0)
+        assert same.snapshot.sets == before.snapshot.sets
+        assert other.snapshot.sets == {}
+        for keeper in (before, same, other):
+            await keeper.stop()
+
+    asyncio.run(story())
