@@ -12,7 +12,7 @@ from typing import Any, Self
 from sidecar.clients.http import HttpSettings
 from sidecar.clients.vault import Login, VaultSettings
 from tests.support.ports import LOOPBACK, free_port
-from tests.support.processes import Child
+from tests.support.processes import Child, eventually
 
 Json = dict[str, Any]
 
@@ -74,6 +74,9 @@ class OpenBao:
         path = self.new_name()
         options = {"version": "2"} if engine == "kv" else {}
         self.call("POST", f"{namespace}sys/mounts/{path}", {"type": engine, "options": options})
+        if engine == "kv":
+            # It refuses everything until it has made itself version 2, in the background.
+            eventually(lambda: self._request("GET", f"{namespace}{path}/config")[0] == 200)
         return path
 
     def enable_auth(self, method: str) -> str:
