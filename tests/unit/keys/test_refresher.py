@@ -13,6 +13,7 @@ from sidecar.errors import SourceFault
 from sidecar.keys.documents import parse
 from sidecar.keys.lookups import Outcome
 from sidecar.keys.refresher import Refresher
+from sidecar.keys.saved import SavedKeys
 from sidecar.keys.settings import FileKeys, KeySettings
 from sidecar.keys.sources import Fetched
 from sidecar.snapshots.keys import KeySet, VerificationKey
@@ -92,7 +93,24 @@ class Scene:
         return answer
 
 
-def play(story: Callable[[Scene], Awaitable[None]], source: Source | None = None) -> Scene:
+@dataclass
+class Copy:
+    """A copy of the keys that outlives the refresher."""
+
+    saved: SavedKeys | None = None
+
+    async def read(self) -> SavedKeys | None:
+        return self.saved
+
+    async def write(self, saved: SavedKeys) -> None:
+        self.saved = saved
+
+
+def play(
+    story: Callable[[Scene], Awaitable[None]],
+    source: Source | None = None,
+    copy: Copy | None = None,
+) -> Scene:
     """Run a refresher beside a story, in simulated time."""
 
     async def stage() -> Scene:
@@ -100,7 +118,12 @@ def play(story: Callable[[Scene], Awaitable[None]], source: Source | None = None
         observer = Observer()
         used = source or Source(keys(OLD))
         refresher = Refresher(
-            SETTINGS, used, lambda _, key_set: published.append(key_set), observer, clock=clock
+            SETTINGS,
+            used,
+            lambda _, key_set: published.append(key_set),
+            observer,
+            copy=copy,
+            clock=clock,
         )
         scene = Scene(used, refresher, observer, published)
         task = asyncio.create_task(refresher.run())
@@ -314,3 +337,57 @@ def test_the_status_shows_what_people_ask_for() -> None:
         assert 270 <= upcoming - scene.source.fetches[0] <= 330
 
     play(story)
+
+
+DOWN = SourceFault("is down")
+
+
+def test_saved_keys_serve_until_they_are_as_old_as_any_may_be() -> None:
+    fetched_at = 1_000_000.0 - 600  # the simulated clock starts at 1,000,000
+
+    async def story(scene: Scene) -> None:
+        status = scene.refresher.status()
+        assert (status.kids, status.recalled, status.last_error) == (("old",), True, "is down")
+        assert status.last_success == fetched_at
+
+    copy = Copy(SavedKeys(keys(OLD), fetched_at))
+    scene = play(story, Source(problem=DOWN), copy)
+    assert [each.usable_until for each in scene.published] == [fetched_at + SETTINGS.max_stale]
+    assert scene.observer.events == [("recalled", "1"), ("failed", "is down")]
+
+
+def test_saved_keys_give_way_to_the_first_answer() -> None:
+    async def story(scene: Scene) -> None:
+        status = scene.refresher.status()
+        assert (status.kids, status.recalled) == (("new",), False)
+
+    copy = Copy(SavedKeys(keys(OLD), 1_000_000.0 - 600))
+    scene = play(story, Source(keys(NEW)), copy)
+    assert copy.saved == SavedKeys(keys(NEW), scene.source.fetches[0])
+
+
+def test_saved_keys_that_are_too_old_do_not_serve() -> None:
+    async def story(scene: Scene) -> None:
+        assert scene.refresher.status().last_success is None
+
+    copy = Copy(SavedKeys(keys(OLD), 1_000_000.0 - SETTINGS.max_stale))
+    assert play(story, Source(problem=DOWN), copy).published == []
+
+
+def test_saved_keys_from_the_future_live_no_longer_for_it() -> None:
+    async def story(_: Scene) -> None:
+        pass
+
+    copy = Copy(SavedKeys(keys(OLD), 2_000_000.0))
+    scene = play(story, Source(problem=DOWN), copy)
+    assert scene.published[0].usable_until == scene.source.fetches[0] + SETTINGS.max_stale
+
+
+def test_a_failed_fetch_saves_nothing() -> None:
+    async def story(scene: Scene) -> None:
+        await asyncio.sleep(600)
+        assert len(scene.source.fetches) > 2
+
+    copy = Copy()
+    play(story, Source(problem=DOWN), copy)
+    assert copy.saved is None
