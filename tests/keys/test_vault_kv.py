@@ -174,6 +174,27 @@ def test_a_record_that_cannot_be_read_fails_the_fetch(
         store.fetch(replicas=True)
 
 
+def test_a_record_that_was_removed_since_it_was_listed_is_passed_over(
+    openbao: OpenBao, store: Store
+) -> None:
+    store.write("gateway/keys/one", record(jwks(ONE)))
+    store.write("gateway/keys/two", record(jwks(TWO)))
+    # Its latest version alone: it stays on the list.
+    openbao.call("DELETE", f"{store.mount}/data/gateway/keys/two")
+
+    assert kids(store.fetch(replicas=True)) == {"one"}
+
+
+def test_the_keys_of_all_records_are_bounded_together(store: Store) -> None:
+    # The server takes documents of so many strings and no more.
+    bare = ONE.jwk(kid=None, alg=None, use=None)
+    for number in range(10):
+        store.write(f"gateway/keys/{number}", record({"keys": [bare] * 101}))
+
+    with pytest.raises(SourceFault, match="holds 1010 keys; at most 1000 are read"):
+        store.fetch(replicas=True)
+
+
 def test_the_number_of_records_is_bounded(store: Store) -> None:
     for number in range(MAXIMUM_RECORDS + 1):
         store.write(f"gateway/keys/{number}", {})
