@@ -30,9 +30,8 @@ def load_directory(directory: Path) -> KeyRing[LocalKey]:
             owner and group may read or write it.
     """
     path = directory / FILE
-    content = read(path, MAXIMUM_BYTES)
     refuse_open_to_all(path)
-    return parse(path, content)
+    return parse(path, read(path, MAXIMUM_BYTES))
 
 
 def parse(path: Path, content: bytes) -> KeyRing[LocalKey]:

@@ -56,7 +56,9 @@ class LocalKey:
     @classmethod
     def generate(cls, algorithm: str) -> "LocalKey":
         """A new key for one of ``ALGORITHMS``."""
-        return cls.of(_MAKERS[algorithm](), algorithm)
+        key = cls.of(_MAKERS[algorithm](), algorithm)
+        # One whose kid begins with a dash would be taken for an option on a command line.
+        return cls.generate(algorithm) if key.kid.startswith("-") else key
 
     @classmethod
     def of(cls, private: PrivateKey, algorithm: str) -> "LocalKey":

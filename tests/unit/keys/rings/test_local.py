@@ -75,3 +75,9 @@ def short_rsa() -> dict[str, Any]:
 def test_what_is_no_usable_private_key_is_refused(jwk: dict[str, Any], words: str) -> None:
     with pytest.raises(SourceFault, match=words):
         from_private_jwk(jwk)
+
+
+def test_no_kid_looks_like_an_option_of_a_command() -> None:
+    kids = [LocalKey.generate("Ed25519").kid for _ in range(500)]
+
+    assert not [kid for kid in kids if kid.startswith("-")]
