@@ -197,7 +197,7 @@ class VaultClient:
                 "client_token": str(token),
                 "lease_duration": int(lifetime),
                 "renewable": bool(renewable),
-            } if token:
+            } if token and lifetime >= 0:
                 # A lease of zero seconds is that of a token which does not expire.
                 return Grant(token, lifetime or math.inf, renewable)
         raise self._http.nonsense(path)

@@ -60,7 +60,7 @@ class TokenSession:
         self._renew = renew
         self._clock = clock
         self._held: _Held | None = None
-        self._attempt: asyncio.Task[str | None] | None = None
+        self._attempt: asyncio.Task[_Held | str] | None = None
         self._paused_until = clock()
 
     async def token(self) -> str:
@@ -69,10 +69,12 @@ class TokenSession:
         Raises:
             SourceFault: there is none, and the login failed, now or less than 2 seconds ago.
         """
-        while (held := self._held) is None or self._clock() >= held.expires_at:
-            problem = await asyncio.shield(self._shared_attempt())
-            if problem is not None:
-                raise SourceFault(problem)
+        held = self._held
+        if held is None or self._clock() >= held.expires_at:
+            obtained = await asyncio.shield(self._shared_attempt())
+            if isinstance(obtained, str):
+                raise SourceFault(obtained)
+            return obtained.grant.token
         if self._clock() >= held.renew_at:
             self._shared_attempt()
         return held.grant.token
@@ -96,14 +98,14 @@ class TokenSession:
         if self._attempt is not None:
             self._attempt.cancel()
 
-    def _shared_attempt(self) -> "asyncio.Task[str | None]":
+    def _shared_attempt(self) -> "asyncio.Task[_Held | str]":
         """The attempt that is under way, the one that failed a moment ago, or a new one."""
         if self._attempt is None or (self._attempt.done() and self._clock() >= self._paused_until):
             self._attempt = asyncio.create_task(self._obtain(), name="login to Vault")
         return self._attempt
 
-    async def _obtain(self) -> str | None:
-        """Prolong or replace the token; the problem, where neither succeeds."""
+    async def _obtain(self) -> _Held | str:
+        """Prolong or replace the token; the problem in words, where neither succeeds."""
         # A life counts from before it was asked for: the answer may have taken its time.
         began = self._clock()
         try:
@@ -115,7 +117,7 @@ class TokenSession:
             _log.warning("no new client token: %s", problem)
             return problem
         self._held = _Held(grant, began)
-        return None
+        return self._held
 
     async def _prolonged(self, now: float) -> Grant | None:
         """The same token with a longer life; None where it cannot have one."""

@@ -226,9 +226,10 @@ def test_the_servers_words_are_cut_to_length(server: Server) -> None:
         ({"auth": None}, 200),
         ({"auth": {"client_token": "", "lease_duration": 60, "renewable": True}}, 200),
         ({"auth": {"client_token": TOKEN, "lease_duration": "1h", "renewable": True}}, 200),
+        ({"auth": {"client_token": TOKEN, "lease_duration": -1, "renewable": True}}, 200),
         ({"errors": [f"bad secret {SECRET_ID}"]}, 400),
     ],
-    ids=["no grant", "no token", "life in words", "echoes the secret"],
+    ids=["no grant", "no token", "life in words", "no life", "echoes the secret"],
 )
 def test_a_login_that_grants_no_token_fails_and_shows_no_secret(
     server: Server, auth: dict[str, object], status: int

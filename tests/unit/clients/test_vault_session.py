@@ -182,6 +182,15 @@ def test_a_login_without_an_answer_ends() -> None:
     play(story)
 
 
+def test_a_login_slower_than_its_tokens_live_is_not_repeated_for_ever() -> None:
+    async def story(server: Server, session: TokenSession) -> None:
+        server.takes = 5.0
+        assert await session.token() == "token-1"
+        assert server.logins == 1
+
+    play(story, Server(lifetime=2.0))
+
+
 def test_a_refused_token_is_replaced_once_for_all_calls() -> None:
     async def story(server: Server, session: TokenSession) -> None:
         token = await session.token()
