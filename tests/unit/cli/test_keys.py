@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from sidecar.keys.rings.directory import FILE, load_directory
+from sidecar.keys.rings.lifecycle import Timings
 from tests.support.rings import signed_now, verifies
 from tests.unit.cli.conftest import Outcome, Run
 
@@ -65,6 +66,10 @@ def test_the_timings_are_kept_in_the_ring(run: Run, tmp_path: Path) -> None:
     assert ring.keys[0].key.algorithm == "Ed25519"
     assert (ring.timings.verifier_refresh, ring.timings.token_life) == (60, 300)
     assert (ring.timings.leeway, ring.timings.propagation, ring.timings.period) == (5, 0, 86400)
+
+
+def test_without_options_the_timings_are_the_defaults(directory: Path) -> None:
+    assert load_directory(directory).timings == Timings()
 
 
 def test_timings_that_cannot_be_safe_make_no_ring(run: Run, tmp_path: Path) -> None:
