@@ -68,4 +68,4 @@ def _why(fault: OSError) -> str:
         return fault.strerror or type(fault).__name__
     if fault.reason == "KEY_VALUES_MISMATCH":
         return "the key is another certificate's"
-    return "it holds none that can be read, in PEM and without a passphrase"
+    return "what is needed is PEM, and no passphrase"

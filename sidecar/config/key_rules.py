@@ -49,7 +49,7 @@ def _keys_come_over_https(draft: Draft) -> Iterator[Finding]:
 def _https(where: Location, url: str, source: models.Reached | None) -> Iterator[Finding]:
     if urlsplit(url).scheme == "http" and not (source and source.allow_http):
         choice = "write https, or allow_http: true in the source" if source else "write https"
-        yield Finding(where, f"whoever is on the way could exchange what http brings; {choice}")
+        yield Finding(where, f"over http, whoever is on the way could exchange the keys; {choice}")
 
 
 def _discovery_needs_a_url(draft: Draft) -> Iterator[Finding]:

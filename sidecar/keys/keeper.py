@@ -37,7 +37,8 @@ class KeyKeeper:
             source = open_source(entry.source)
             # A file needs no copy: it is one.
             kept = cache if not isinstance(entry.source, FileKeys) else None
-            copy = SavedCopy(kept, trust, str(source)) if kept else None
+            # The settings tell sources apart that people would call the same.
+            copy = SavedCopy(kept, trust, repr(entry.source)) if kept else None
             refresher = Refresher(entry, source, self._publish, observer, copy=copy)
             earlier = before._latest(entry) if before else None
             if earlier is not None:

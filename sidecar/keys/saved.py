@@ -37,7 +37,7 @@ class SavedKeys:
 
 
 class SavedCopy:
-    """The file of one trust entry. ``source`` names where its keys come from.
+    """The file of one trust entry. ``source`` is a text that no other source of keys has.
 
     A name of a trust entry is safe as a file's name: the configuration sees to that.
     """

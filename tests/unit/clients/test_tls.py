@@ -48,7 +48,7 @@ def test_a_ca_file_that_is_not_there_is_told(tmp_path: Path) -> None:
 def test_a_ca_file_without_a_certificate_is_told(tmp_path: Path) -> None:
     file = tmp_path / "empty.crt"
     file.write_text("nothing")
-    with pytest.raises(SourceFault, match="it holds none that can be read, in PEM"):
+    with pytest.raises(SourceFault, match="what is needed is PEM, and no passphrase"):
         client_context(TlsFiles(file))
 
 

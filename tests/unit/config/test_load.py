@@ -3,12 +3,28 @@
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from sidecar.check.extract import CookieSource, HeaderSource
 from sidecar.check.identity import IdentitySettings
+from sidecar.clients.http import HttpSettings
+from sidecar.clients.vault import AppRoleLogin, KubernetesLogin, TokenFile, VaultSettings
 from sidecar.config import Configuration, KeyFiles, load
+from sidecar.config.build_keys import key_settings
+from sidecar.config.key_models import Keys
+from sidecar.config.models import Trust
 from sidecar.config.values import Endpoint
 from sidecar.errors import ConfigurationFault
+from sidecar.keys.settings import (
+    FileKeys,
+    JwksKeys,
+    KeySettings,
+    KubernetesKeys,
+    KvKeys,
+    OidcKeys,
+    SourceSettings,
+    TransitKeys,
+)
 from sidecar.model import TokenKind
 
 EXAMPLES = Path(__file__).parents[2] / "support" / "configurations"
@@ -81,7 +97,7 @@ def test_routes_are_compiled(example: Configuration) -> None:
 
 def test_key_files_are_found_beside_the_configuration(example: Configuration) -> None:
     gateway, cluster = example.keys
-    assert gateway.source.path == EXAMPLES / "keys" / "gateway.json"
+    assert gateway.source == FileKeys(EXAMPLES / "keys" / "gateway.json")
     assert (gateway.refresh, gateway.cooldown, gateway.max_stale) == (2.0, 0.5, 3600.0)
     assert (cluster.refresh, cluster.maximum_waiters) == (5.0, 4)
     assert set(example.found_keys) == {"gateway", "cluster"}
@@ -164,3 +180,86 @@ def test_methods_that_no_route_takes_need_no_warning(tmp_path: Path) -> None:
         '  - {name: order, match: {methods: [GET], path: "/orders/{id}"}, allow: {scopes: [a]}}\n'
     )
     assert _load(tmp_path, SMALLEST.partition("  - {name: all")[0] + routes).warnings == ()
+
+
+SOURCES: dict[str, SourceSettings] = {
+    "jwks: {url: https://a.example/keys, ca_file: ca.crt, headers: {X-Key: secret}}": JwksKeys(
+        "https://a.example/keys",
+        HttpSettings(ca_file=Path("/etc/s/ca.crt"), headers=(("x-key", Path("/etc/s/secret")),)),
+    ),
+    "jwks: {url: http://a.example/keys, allow_http: true}": JwksKeys(
+        "http://a.example/keys", HttpSettings(allow_http=True)
+    ),
+    "oidc: {certificate: /tls/a.crt, private_key: /tls/a.key}": OidcKeys(
+        "https://gateway.example",
+        HttpSettings(certificate=Path("/tls/a.crt"), private_key=Path("/tls/a.key")),
+    ),
+    "vault: {address: https://v.example, login: {token_file: t}, transit: {key: k}}": TransitKeys(
+        VaultSettings("https://v.example", TokenFile(Path("/etc/s/t"))), "k"
+    ),
+    "vault: {address: https://v.example, namespace: a/b, kv: {path: p, replicas: true}, "
+    "login: {approle: {role_id_file: r, secret_id_file: s}}}": KvKeys(
+        VaultSettings(
+            "https://v.example", AppRoleLogin(Path("/etc/s/r"), Path("/etc/s/s")), namespace="a/b"
+        ),
+        "p",
+        replicas=True,
+    ),
+    "vault: {address: https://v.example, login: {kubernetes: {role: r}}, "
+    "transit: {key: k, mount: m}}": TransitKeys(
+        VaultSettings("https://v.example", KubernetesLogin("r")), "k", "m"
+    ),
+}
+
+
+@pytest.mark.parametrize("text", SOURCES)
+def test_each_source_gets_its_settings(text: str) -> None:
+    models = Keys.model_validate(YAML(typ="safe").load(f"{{{text}}}"))
+    trust = Trust.model_validate(
+        {
+            "name": "gateway",
+            "kind": "request",
+            "issuer": "https://gateway.example",
+            "audiences": ["orders"],
+            "algorithms": ["ES256"],
+            "keys": models,
+        }
+    )
+    built = key_settings(trust, Path("/etc/s"), 64)
+    assert built == KeySettings(
+        "gateway",
+        SOURCES[text],
+        refresh=300.0,
+        minimum_refresh=30.0,
+        cooldown=10.0,
+        max_stale=86400.0,
+        timeout=10.0,
+        maximum_waiters=64,
+    )
+
+
+def test_a_cluster_is_reached_as_every_pod_can(tmp_path: Path) -> None:
+    text = (
+        SMALLEST.replace("kind: request", "kind: workload")
+        .replace("algorithms: [ES256]", "algorithms: [RS256]\n    types: [none]\n    subjects: [a]")
+        .replace("file: {path: keys/gateway.json}", "kubernetes: {}")
+        .replace("authenticated: true", "tokens: [workload]")
+    )
+    (entry,) = _load(tmp_path, text, KeyFiles.REQUIRED).keys
+    assert entry.source == KubernetesKeys()
+
+
+def test_a_ca_file_may_be_delivered_later(tmp_path: Path) -> None:
+    text = SMALLEST.replace(
+        "file: {path: keys/gateway.json}", "jwks: {url: https://a.example/, ca_file: ca.crt}"
+    )
+    configuration = _load(tmp_path, text, KeyFiles.GOOD_IF_THERE)
+    assert [warning.text.partition(";")[0] for warning in configuration.warnings] == [
+        f"{tmp_path}/ca.crt is not there yet"
+    ]
+
+
+def test_keys_are_kept_where_the_file_says(tmp_path: Path) -> None:
+    configuration = _load(tmp_path, SMALLEST + "key_cache: {directory: cache}\n")
+    assert configuration.key_cache == tmp_path / "cache"
+    assert _load(tmp_path, SMALLEST).key_cache is None
