@@ -17,7 +17,8 @@ K = TypeVar("K", bound=SigningKey)
 def begin(key: K, timings: Timings, now: float) -> KeyRing[K]:
     """A new ring. Its first key is active at once: nobody holds older ones."""
     ring: KeyRing[K] = KeyRing(timings, ())
-    return replace(ring, keys=(RingKey(key, now, _at_once(ring, (), now)),))
+    # Already for whoever's clock is behind.
+    return replace(ring, keys=(RingKey(key, now, now - timings.leeway),))
 
 
 def rotated(
@@ -71,13 +72,9 @@ def revoked(ring: KeyRing[K], kid: str, make: Callable[[], K], now: float) -> Ke
     older = tuple(key for key, state in kept if state is State.RETIRED)
     waiting = [key for key, state in kept if state is State.PUBLISHED]
     first, *later = waiting or [RingKey(make(), now, now)]
-    successor = replace(first, activates=_at_once(ring, older, now))
+    # Already for whoever's clock is behind, but not before the retired ones were: that would take
+    # them out too early.
+    ended = [life.retired for life in ring.lives() if life.retired is not None]
+    at_once = max([now - ring.timings.leeway, *(date for date in ended if date <= now)])
+    successor = replace(first, activates=at_once)
     return replace(ring, keys=(*older, successor, *later))
-
-
-def _at_once(ring: KeyRing[K], older: tuple[RingKey[K], ...], now: float) -> float:
-    """When a key is active that has to be: already, for whoever's clock is behind.
-
-    Never before an older key, though, or that one would be taken for the newer.
-    """
-    return max([now - ring.timings.leeway, *(key.activates for key in older)])

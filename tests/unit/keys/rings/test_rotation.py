@@ -124,6 +124,7 @@ def test_revoking_the_active_key_does_not_bring_back_a_retired_one() -> None:
 
     assert ring.states(just_active + 5) == (State.RETIRED, State.ACTIVE)
     assert ring.signer(just_active + 5).kid == "third"
+    assert kids(ring, just_active + TIMINGS.kept - 1) == ["first", "third"]
 
 
 @pytest.mark.parametrize("revoked_kid", ["first", "third"])
