@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -88,13 +87,8 @@ class Vault:
         return {
             accessor
             for accessor in self.openbao.accessors()
-            if self.policy in self.looked_up(accessor).get("policies", ())
+            if self.policy in self.openbao.look_up(accessor).get("policies", ())
         }
-
-    def looked_up(self, accessor: str) -> dict[str, Any]:
-        path = "auth/token/lookup-accessor"
-        found: dict[str, Any] = self.openbao.call("POST", path, {"accessor": accessor})["data"]
-        return found
 
 
 @pytest.fixture
@@ -213,7 +207,7 @@ def test_a_token_is_renewed_at_two_thirds_of_its_life(vault: Vault) -> None:
         (accessor,) = vault.logins()
 
         async def renewed() -> bool:
-            return "last_renewal" in vault.looked_up(accessor)
+            return "last_renewal" in vault.openbao.look_up(accessor)
 
         clock.now = 0.6 * HOUR
         assert await vault.read(client) == SECRET

@@ -128,6 +128,12 @@ class OpenBao:
         """One per client token that is alive."""
         return set(self.call("LIST", "auth/token/accessors")["data"]["keys"])
 
+    def look_up(self, accessor: str) -> Json:
+        """What the server knows of a client token: nothing any more once it has expired."""
+        path = "auth/token/lookup-accessor"
+        status, document = self._request("POST", path, {"accessor": accessor})
+        return dict(document["data"]) if status == 200 else {}
+
     def seal(self) -> None:
         """Seal it for good: an instance of one test alone."""
         self.call("PUT", "sys/seal")
