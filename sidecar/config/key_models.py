@@ -4,16 +4,15 @@ from typing import Annotated, Final, Self
 
 from pydantic import BeforeValidator, Field, StrictBool, model_validator
 
+from sidecar.config.addresses import HttpUrl, http_url
 from sidecar.config.section import OneOf, Section
 from sidecar.config.values import (
     Duration,
-    HttpUrl,
     Name,
     RequestHeader,
     Text,
     VaultPath,
     distinct_headers,
-    http_url,
     shown,
 )
 

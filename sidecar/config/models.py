@@ -8,17 +8,15 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, StrictBool, StrictFloat, StrictInt
 
+from sidecar.config.addresses import AuthzAddress, HttpAddress, LoopbackAddress
 from sidecar.config.key_models import Keys
 from sidecar.config.section import Section
 from sidecar.config.values import (
     AlgorithmName,
-    AuthzAddress,
     Claim,
     Duration,
     Host,
-    HttpAddress,
     IdentityHeader,
-    LoopbackAddress,
     Method,
     Name,
     Pattern,

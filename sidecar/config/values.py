@@ -4,13 +4,10 @@ A reader takes what stands in the file and returns what the program works with, 
 ValueError whose text says what is wrong and what would be right.
 """
 
-import ipaddress
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import PurePosixPath
-from typing import Annotated, Any, Final, NamedTuple
-from urllib.parse import urlsplit
+from typing import Annotated, Any, Final
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, PlainValidator, WithJsonSchema
 from pydantic_core import CoreSchema, core_schema
@@ -29,7 +26,6 @@ _METHOD: Final = re.compile(r"[A-Z][A-Z0-9_-]*")
 _MEDIA_TYPE: Final = re.compile(r"[a-z0-9!#$&^_.+-]+(?:/[a-z0-9!#$&^_.+-]+)?")  # RFC 6838 §4.2
 _HOST: Final = re.compile(r"(?:\*\.)?[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\]")
 _SCOPE: Final = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+")  # RFC 6749 §3.3
-_URL: Final = re.compile(r"[\x21-\x7E]+")  # RFC 3986 §2, roughly
 _PATH: Final = re.compile(r"[A-Za-z0-9_.@~-]+(?:/[A-Za-z0-9_.@~-]+)*")
 _QUOTABLE: Final = re.compile(r"[ !#-\[\]-~]+")  # RFC 9110 §5.6.4 without what needs a backslash
 # Those that belong to the connection or to Envoy: to set or remove one breaks the request.
@@ -39,17 +35,6 @@ _NOT_OURS: Final = frozenset(
         *("te", "trailer", "transfer-encoding", "upgrade"),
     }
 )
-
-
-class Endpoint(NamedTuple):
-    """An IP address (without brackets) and a TCP port to listen on."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
 
 
 def seconds(text: object) -> float:
@@ -201,28 +186,6 @@ def distinct_headers(value: object) -> object:
     return value
 
 
-def http_url(value: object) -> str:
-    """The URL of a server, https or http: whether http will do is said elsewhere."""
-    found = text(value)
-    try:
-        url = urlsplit(found)
-        port_is_good = url.port != 0
-    except ValueError:
-        url, port_is_good = urlsplit(""), False
-    if url.scheme not in {"https", "http"} or not url.hostname or not port_is_good:
-        raise ValueError(f"{shown(found)} is not a URL; write https:// and a host")
-    if url.username is not None or url.password is not None:
-        raise ValueError(
-            "a URL cannot hold a password here: it would be in every log; put it in a file and "
-            "name that in headers"
-        )
-    if url.fragment or not _URL.fullmatch(found):
-        raise ValueError(
-            f"{shown(found)} has a fragment, a space or another character that no request can have"
-        )
-    return found
-
-
 def algorithm(value: object) -> str:
     """A signature algorithm that is accepted at all."""
     name = text(value)
@@ -278,51 +241,7 @@ def template(value: object) -> PathTemplate:
     return PathTemplate.parse(text(value))
 
 
-def authz_address(value: object) -> str:
-    """``unix:`` and an absolute path, or a port of the loopback interface."""
-    found = text(value)
-    if found.startswith("unix:"):
-        path = PurePosixPath(found.removeprefix("unix:"))
-        if not path.is_absolute() or not path.name:
-            raise ValueError(f"{shown(found)} is not absolute; write unix:/run/sidecar/authz.sock")
-        return found
-    endpoint = _endpoint(found, "unix:/run/sidecar/authz.sock or 127.0.0.1:9464")
-    return str(_loopback(endpoint, "whoever reaches it can try tokens"))
-
-
-def endpoint(value: object) -> Endpoint:
-    """An IP address and a port."""
-    return _endpoint(text(value), "[::]:9465 or 127.0.0.1:9465")
-
-
-def loopback_endpoint(value: object) -> Endpoint:
-    """A port of the loopback interface."""
-    found = _endpoint(text(value), "127.0.0.1:9466 or [::1]:9466")
-    return _loopback(found, "it shows what only operators may see")
-
-
-def _endpoint(found: str, expectation: str) -> Endpoint:
-    name, _, port = found.rpartition(":")
-    try:
-        address = ipaddress.ip_address(name.removeprefix("[").removesuffix("]"))
-        number = int(port) if re.fullmatch("[0-9]{1,5}", port) else -1
-    except ValueError:
-        number = -1
-    else:
-        if (address.version == 6) == name.startswith("[") and 0 <= number <= 65535:
-            return Endpoint(str(address), number)
-    raise ValueError(f"{shown(found)} is not an address and a port; write {expectation}")
-
-
-def _loopback(found: Endpoint, why: str) -> Endpoint:
-    if not ipaddress.ip_address(found.host).is_loopback:
-        raise ValueError(
-            f"{found} can be reached from outside the pod, and {why}; use 127.0.0.1 or [::1]"
-        )
-    return found
-
-
-def _json(kind: str, **keywords: object) -> WithJsonSchema:
+def schema(kind: str, **keywords: object) -> WithJsonSchema:
     """The JSON Schema of one kind of value; ``x-kind`` is its name in the reference."""
     return WithJsonSchema({"type": "string", "minLength": 1, "x-kind": kind} | keywords)
 
@@ -335,28 +254,28 @@ _CLAIM_SCHEMA: Final = {
     "x-kind": "claim",
 }
 
-Text = Annotated[str, PlainValidator(text), _json("text")]
-Name = Annotated[str, PlainValidator(_name), _json("name", pattern=f"^{_NAME.pattern}$")]
-Scope = Annotated[str, PlainValidator(_scope), _json("scope", pattern=f"^{_SCOPE.pattern}$")]
-Token = Annotated[str | None, PlainValidator(_token), _json("token", pattern=f"^{_TOKEN.pattern}$")]
-Method = Annotated[str, PlainValidator(_method), _json("method", pattern=f"^{_METHOD.pattern}$")]
-Realm = Annotated[str, PlainValidator(_realm), _json("text", pattern=f"^{_QUOTABLE.pattern}$")]
+Text = Annotated[str, PlainValidator(text), schema("text")]
+Name = Annotated[str, PlainValidator(_name), schema("name", pattern=f"^{_NAME.pattern}$")]
+Scope = Annotated[str, PlainValidator(_scope), schema("scope", pattern=f"^{_SCOPE.pattern}$")]
+Token = Annotated[
+    str | None, PlainValidator(_token), schema("token", pattern=f"^{_TOKEN.pattern}$")
+]
+Method = Annotated[str, PlainValidator(_method), schema("method", pattern=f"^{_METHOD.pattern}$")]
+Realm = Annotated[str, PlainValidator(_realm), schema("text", pattern=f"^{_QUOTABLE.pattern}$")]
 Claim = Annotated[ClaimPath, PlainValidator(claim), WithJsonSchema(_CLAIM_SCHEMA)]
-IdentityHeader = Annotated[str, PlainValidator(identity_header), _json("header")]
-RequestHeader = Annotated[str, PlainValidator(request_header), _json("header")]
-HttpUrl = Annotated[str, PlainValidator(http_url), _json("URL")]
-VaultPath = Annotated[str, PlainValidator(_vault_path), _json("path", pattern=f"^{_PATH.pattern}$")]
-SourceHeader = Annotated[str | None, PlainValidator(source_header), _json("header")]
+IdentityHeader = Annotated[str, PlainValidator(identity_header), schema("header")]
+RequestHeader = Annotated[str, PlainValidator(request_header), schema("header")]
+VaultPath = Annotated[
+    str, PlainValidator(_vault_path), schema("path", pattern=f"^{_PATH.pattern}$")
+]
+SourceHeader = Annotated[str | None, PlainValidator(source_header), schema("header")]
 AlgorithmName = Annotated[
     str,
     PlainValidator(algorithm),
-    _json("algorithm", enum=sorted(SUPPORTED_ALGORITHMS)),
+    schema("algorithm", enum=sorted(SUPPORTED_ALGORITHMS)),
 ]
-TokenType = Annotated[str, PlainValidator(token_type), _json("media type")]
-Host = Annotated[str, PlainValidator(host), _json("host")]
-Pattern = Annotated[str, PlainValidator(pattern), _json("pattern")]
-When = Annotated[Condition | None, PlainValidator(condition), _json("CEL expression")]
-Template = Annotated[PathTemplate, PlainValidator(template), _json("path template")]
-AuthzAddress = Annotated[str, PlainValidator(authz_address), _json("address")]
-HttpAddress = Annotated[Endpoint, PlainValidator(endpoint), _json("address")]
-LoopbackAddress = Annotated[Endpoint, PlainValidator(loopback_endpoint), _json("address")]
+TokenType = Annotated[str, PlainValidator(token_type), schema("media type")]
+Host = Annotated[str, PlainValidator(host), schema("host")]
+Pattern = Annotated[str, PlainValidator(pattern), schema("pattern")]
+When = Annotated[Condition | None, PlainValidator(condition), schema("CEL expression")]
+Template = Annotated[PathTemplate, PlainValidator(template), schema("path template")]

@@ -10,10 +10,10 @@ from sidecar.check.identity import IdentitySettings
 from sidecar.clients.http import HttpSettings
 from sidecar.clients.vault import AppRoleLogin, KubernetesLogin, TokenFile, VaultSettings
 from sidecar.config import Configuration, KeyFiles, load
+from sidecar.config.addresses import Endpoint
 from sidecar.config.build_keys import key_settings
 from sidecar.config.key_models import Keys
 from sidecar.config.models import Trust
-from sidecar.config.values import Endpoint
 from sidecar.errors import ConfigurationFault
 from sidecar.keys.settings import (
     FileKeys,

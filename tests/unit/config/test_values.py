@@ -2,7 +2,7 @@
 
 import pytest
 
-from sidecar.config import values
+from sidecar.config import addresses, values
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_what_was_found_is_shown_short_and_on_one_line(value: object, shown: str
 
 @pytest.mark.parametrize("address", ["127.0.0.1:9464", "[::1]:9464", "unix:/run/a.sock"])
 def test_checks_are_answered_on_loopback_or_a_socket(address: str) -> None:
-    assert values.authz_address(address) == address
+    assert addresses.authz_address(address) == address
 
 
 @pytest.mark.parametrize("name", ["orders", "Orders.example", "*.example", "127.0.0.1", "[::1]"])

@@ -1,0 +1,99 @@
+"""Where to listen, and where to ask: the addresses and URLs of a configuration.
+
+Readers as in ``values``.
+"""
+
+import ipaddress
+import re
+from pathlib import PurePosixPath
+from typing import Annotated, Final, NamedTuple
+from urllib.parse import urlsplit
+
+from pydantic import PlainValidator
+
+from sidecar.config.values import schema, shown, text
+
+_URL: Final = re.compile(r"[\x21-\x7E]+")  # RFC 3986 §2, roughly
+
+
+class Endpoint(NamedTuple):
+    """An IP address (without brackets) and a TCP port to listen on."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+def http_url(value: object) -> str:
+    """The URL of a server, https or http: whether http will do is said elsewhere."""
+    found = text(value)
+    try:
+        url = urlsplit(found)
+        port_is_good = url.port != 0
+    except ValueError:
+        url, port_is_good = urlsplit(""), False
+    if url.scheme not in {"https", "http"} or not url.hostname or not port_is_good:
+        raise ValueError(f"{shown(found)} is not a URL; write https:// and a host")
+    if url.username is not None or url.password is not None:
+        raise ValueError(
+            "a URL cannot hold a password here: it would be in every log; put it in a file and "
+            "name that in headers"
+        )
+    if url.fragment or not _URL.fullmatch(found):
+        raise ValueError(
+            f"{shown(found)} has a fragment, a space or another character that no request can have"
+        )
+    return found
+
+
+def authz_address(value: object) -> str:
+    """``unix:`` and an absolute path, or a port of the loopback interface."""
+    found = text(value)
+    if found.startswith("unix:"):
+        path = PurePosixPath(found.removeprefix("unix:"))
+        if not path.is_absolute() or not path.name:
+            raise ValueError(f"{shown(found)} is not absolute; write unix:/run/sidecar/authz.sock")
+        return found
+    endpoint = _endpoint(found, "unix:/run/sidecar/authz.sock or 127.0.0.1:9464")
+    return str(_loopback(endpoint, "whoever reaches it can try tokens"))
+
+
+def endpoint(value: object) -> Endpoint:
+    """An IP address and a port."""
+    return _endpoint(text(value), "[::]:9465 or 127.0.0.1:9465")
+
+
+def loopback_endpoint(value: object) -> Endpoint:
+    """A port of the loopback interface."""
+    found = _endpoint(text(value), "127.0.0.1:9466 or [::1]:9466")
+    return _loopback(found, "it shows what only operators may see")
+
+
+def _endpoint(found: str, expectation: str) -> Endpoint:
+    name, _, port = found.rpartition(":")
+    try:
+        address = ipaddress.ip_address(name.removeprefix("[").removesuffix("]"))
+        number = int(port) if re.fullmatch("[0-9]{1,5}", port) else -1
+    except ValueError:
+        number = -1
+    else:
+        if (address.version == 6) == name.startswith("[") and 0 <= number <= 65535:
+            return Endpoint(str(address), number)
+    raise ValueError(f"{shown(found)} is not an address and a port; write {expectation}")
+
+
+def _loopback(found: Endpoint, why: str) -> Endpoint:
+    if not ipaddress.ip_address(found.host).is_loopback:
+        raise ValueError(
+            f"{found} can be reached from outside the pod, and {why}; use 127.0.0.1 or [::1]"
+        )
+    return found
+
+
+HttpUrl = Annotated[str, PlainValidator(http_url), schema("URL")]
+AuthzAddress = Annotated[str, PlainValidator(authz_address), schema("address")]
+HttpAddress = Annotated[Endpoint, PlainValidator(endpoint), schema("address")]
+LoopbackAddress = Annotated[Endpoint, PlainValidator(loopback_endpoint), schema("address")]
