@@ -17,6 +17,7 @@ from sidecar.check.refusal import Refusal
 from sidecar.check.trust import ClaimPath
 from sidecar.model import HeaderChanges, Reason, RequestView, VerifiedToken
 
+_VERBATIM: Final = re.compile(r"[!-$&-+\--~]+(?: +[!-$&-+\--~]+)*")  # what _ENCODED never finds
 # The look-behind begins a run of spaces at its first only: a long run inside a value would
 # otherwise be tried from each of its spaces.
 _ENCODED: Final = re.compile(r"[^ -~]|[%,]|^ +|(?<! ) +$")
@@ -51,7 +52,8 @@ class IdentityHeaders:
         self._settings = settings
         self._owned = frozenset([name for name, _ in settings.headers]) | frozenset(settings.strip)
         self._token_headers = token_headers - self._owned
-        self._guarded = frozenset(map(_spelling, self._owned | token_headers))
+        # In the form that all spellings of a name share.
+        self._guarded = frozenset(name.replace("_", "-") for name in self._owned | token_headers)
 
     def for_token(
         self, request: RequestView, token: VerifiedToken, credential: Credential
@@ -73,7 +75,7 @@ class IdentityHeaders:
     def _changes(self, request: RequestView, values: Mapping[str, str]) -> HeaderChanges:
         """The headers with these values; one whose value is empty is taken away."""
         overwrite = tuple(item for item in values.items() if item[1])
-        received = {name for name, _ in request.headers if _spelling(name) in self._guarded}
+        received = {name for name, _ in request.headers if name.replace("_", "-") in self._guarded}
         kept = (self._token_headers - values.keys()).union(name for name, _ in overwrite)
         remove = (received | self._owned | values.keys()) - kept
         return HeaderChanges(overwrite, tuple(sorted(remove)))
@@ -100,16 +102,11 @@ def _encode_item(value: object) -> str:
         text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
     else:
         text = str(value)
-    return _ENCODED.sub(_percent, text)
+    return text if _VERBATIM.fullmatch(text) else _ENCODED.sub(_percent, text)
 
 
 def _percent(match: re.Match[str]) -> str:
     return "".join(f"%{byte:02X}" for byte in match.group().encode())
-
-
-def _spelling(name: str) -> str:
-    """The form that all spellings of a header's name share."""
-    return name.replace("_", "-")
 
 
 def _without_token(request: RequestView, source: TokenSource) -> dict[str, str]:

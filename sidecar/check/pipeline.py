@@ -7,6 +7,7 @@ the business of the shell around this, which then asks again.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import sha256
 from typing import Protocol
 
@@ -134,7 +135,8 @@ class Pipeline:
         self._observer.verified(token.trust, "valid")
 
         # 9. The route's rules.
-        refusal = policy.evaluate(route.requirement, token, _facts(request, route, path))
+        facts = partial(_facts, request, route, path)
+        refusal = policy.evaluate(route.requirement, token, request.principal, facts)
         if refusal is not None:
             return _deny(refusal, route, fingerprint, token)
 
@@ -147,7 +149,8 @@ class Pipeline:
     def _anonymous(self, request: RequestView, route: Route, path: str) -> Decision:
         if not route.requirement.optional:
             return Deny(Reason.NO_CREDENTIAL, route.name)
-        refusal = policy.evaluate(route.requirement, None, _facts(request, route, path))
+        facts = partial(_facts, request, route, path)
+        refusal = policy.evaluate(route.requirement, None, request.principal, facts)
         if refusal is not None:
             return _deny(refusal, route)
         return Allow(Reason.ANONYMOUS, route.name, self._identity.for_nobody(request))

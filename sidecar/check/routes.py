@@ -136,7 +136,7 @@ class RouteTable:
             method: the request's method, as it stands.
         """
         segments = split(path)
-        for root in self._roots(_without_port(host)):
+        for root in self._roots(host):
             found = root.find(segments, 0, method)
             if found is not None:
                 return found
@@ -153,8 +153,9 @@ class RouteTable:
             if not match.methods:
                 node.any_method = route
 
-    def _roots(self, host: str) -> Iterable[_Node]:
-        if self._hosts and host:
+    def _roots(self, authority: str) -> Iterable[_Node]:
+        if self._hosts and authority:
+            host = _PORT.sub("", authority.lower()).removesuffix(".")
             exact = self._hosts.get(host)
             if exact is not None:
                 yield exact
@@ -162,7 +163,3 @@ class RouteTable:
                 if host.endswith(suffix) and len(host) > len(suffix):
                     yield node
         yield self._any_host
-
-
-def _without_port(authority: str) -> str:
-    return _PORT.sub("", authority.lower()).removesuffix(".")
