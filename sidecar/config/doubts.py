@@ -37,7 +37,7 @@ def _methods_left_to_a_public_route(sidecar: Sidecar) -> Iterator[Finding]:
         for name, methods in left.items():
             text = (
                 f"{', '.join(methods)} on {match.template.text} can reach the public route "
-                f'"{name}"; leave methods out to cover them all, or give them a route of their own"
+                f'"{name}"; leave methods out to cover them all, or give them a route of their own'
             )
             yield Finding(("routes", index, "match", "methods"), text)
 
