@@ -74,10 +74,10 @@ class IdentityHeaders:
 
     def _changes(self, request: RequestView, values: Mapping[str, str]) -> HeaderChanges:
         """The headers with these values; one whose value is empty is taken away."""
-        overwrite = tuple(item for item in values.items() if item[1])
+        overwrite = tuple([item for item in values.items() if item[1]])
         received = {name for name, _ in request.headers if name.replace("_", "-") in self._guarded}
-        kept = (self._token_headers - values.keys()).union(name for name, _ in overwrite)
-        remove = (received | self._owned | values.keys()) - kept
+        kept = self._token_headers.difference(values).union([name for name, _ in overwrite])
+        remove = self._owned.union(received, values).difference(kept)
         return HeaderChanges(overwrite, tuple(sorted(remove)))
 
 
