@@ -197,7 +197,7 @@ def _overwrite(
         option = options.add()
         option.header.key = _utf8(name)
         option.header.value = _utf8(value)
-        # Envoy 1.37.0 reads append_action where append is unset; the others read append alone.
+        # The API's field is append_action; what the releases in use read is append.
         option.append.value = False
         option.append_action = HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
 
