@@ -13,7 +13,7 @@ from typing import Protocol
 
 from sidecar.check import claims, jws, policy
 from sidecar.check.claims import SignedToken
-from sidecar.check.extract import BEARER, HeaderSource, TokenSource, extract
+from sidecar.check.extract import BEARER, TokenSource, extract
 from sidecar.check.identity import IdentityHeaders, IdentitySettings
 from sidecar.check.path import canonical
 from sidecar.check.refusal import Refusal
@@ -59,12 +59,7 @@ class Pipeline:
         self._observer = observer
         self._trust = TrustTable(settings.trust)
         self._routes = RouteTable(settings.routes)
-        self._identity = IdentityHeaders(
-            settings.identity,
-            frozenset(
-                source.name for source in settings.sources if isinstance(source, HeaderSource)
-            ),
-        )
+        self._identity = IdentityHeaders(settings.identity, settings.sources)
         self._remembered = RememberedTokens(settings.remembered_tokens)
 
     def check(self, request: RequestView, keys: KeySnapshot, now: float) -> Decision | KeyNeeded:
@@ -141,7 +136,7 @@ class Pipeline:
             return _deny(refusal, route, fingerprint, token)
 
         # 10. Who it is, in headers.
-        headers = self._identity.for_token(request, token, credential)
+        headers = self._identity.for_token(request, token)
         if isinstance(headers, Refusal):
             return _deny(headers, route, fingerprint, token)
         return Allow(Reason.AUTHORIZED, route.name, headers, token)
