@@ -51,9 +51,10 @@ def token(subject: str = "alice", lifetime: float = 3600, **others: object) -> s
         audience="orders",
         subject=subject,
         lifetime=lifetime,
-        **{"scope": "orders:read", "realm_access": {"roles": ["customer"]}, **others},
+        scope="orders:read",
+        realm_access={"roles": ["customer"]},
     )
-    return sign(document, KEY)
+    return sign(document | others, KEY)
 
 
 def tour() -> Iterator[Stop]:

@@ -52,10 +52,13 @@ def verify(token: SignedToken, now: float) -> VerifiedToken | Refusal:
 
 
 def find(claims: Mapping[str, object], path: ClaimPath) -> object:
-    """The claim at a path of names, one per level of nesting; None where there is none."""
+    """The claim at a path of names, one per level of nesting; None where there is none.
+
+    ``claims`` are as JSON gives them: an object is a ``dict``.
+    """
     value: object = claims
     for name in path:
-        if not isinstance(value, Mapping):
+        if not isinstance(value, dict):
             return None
         value = value.get(name)
     return value

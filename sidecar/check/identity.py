@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from sidecar.check.claims import find
-from sidecar.check.extract import CookieSource, Credential, TokenSource, cookie_pairs
+from sidecar.check.extract import CookieSource, HeaderSource, TokenSource, cookie_pairs
 from sidecar.check.refusal import Refusal
 from sidecar.check.trust import ClaimPath
 from sidecar.model import HeaderChanges, Reason, RequestView, VerifiedToken
 
+_VERBATIM: Final = re.compile(r"[!-$&-+\--~]+(?: +[!-$&-+\--~]+)*")  # what _ENCODED never finds
 # The look-behind begins a run of spaces at its first only: a long run inside a value would
 # otherwise be tried from each of its spaces.
 _ENCODED: Final = re.compile(r"[^ -~]|[%,]|^ +|(?<! ) +$")
@@ -41,41 +42,56 @@ class IdentitySettings:
 class IdentityHeaders:
     """Computes the header changes of a request that goes on to the service.
 
-    ``token_headers`` are the headers a token is taken from. They stay, but another spelling of
-    one would reach the service unverified, and goes.
+    ``sources`` are where a token is taken from. Their headers stay, unless tokens are not
+    forwarded; another spelling of one would reach the service unverified, and goes.
     """
 
-    def __init__(
-        self, settings: IdentitySettings, token_headers: frozenset[str] = frozenset()
-    ) -> None:
+    def __init__(self, settings: IdentitySettings, sources: tuple[TokenSource, ...] = ()) -> None:
         self._settings = settings
         self._owned = frozenset([name for name, _ in settings.headers]) | frozenset(settings.strip)
-        self._token_headers = token_headers - self._owned
-        self._guarded = frozenset(map(_spelling, self._owned | token_headers))
+        self._token_headers = frozenset(
+            each.name for each in sources if isinstance(each, HeaderSource)
+        )
+        self._token_cookies = frozenset(
+            each.name.encode() for each in sources if isinstance(each, CookieSource)
+        )
+        # In the form that all spellings of a name share.
+        self._guarded = frozenset(
+            name.replace("_", "-") for name in self._owned | self._token_headers
+        )
 
-    def for_token(
-        self, request: RequestView, token: VerifiedToken, credential: Credential
-    ) -> HeaderChanges | Refusal:
+    def for_token(self, request: RequestView, token: VerifiedToken) -> HeaderChanges | Refusal:
         """The identity of a verified token, replacing whatever the client sent under its names."""
         values = {name: encode(find(token.claims, path)) for name, path in self._settings.headers}
         size = sum(len(name) + len(value) for name, value in values.items() if value)
         if size > self._settings.maximum_bytes:
             limit = self._settings.maximum_bytes
             return Refusal(Reason.IDENTITY_TOO_LARGE, f"{size} bytes, and {limit} are allowed")
-        if not self._settings.forward_token:
-            values.update(_without_token(request, credential.source))
-        return self._changes(request, values)
+        return self._changes(request, values | self._without_tokens(request))
 
     def for_nobody(self, request: RequestView) -> HeaderChanges:
         """No identity: every owned header is taken away."""
-        return self._changes(request, {})
+        return self._changes(request, self._without_tokens(request))
+
+    def _without_tokens(self, request: RequestView) -> dict[str, str]:
+        """The values that leave no token in the request, where tokens are not forwarded."""
+        if self._settings.forward_token:
+            return {}
+        values = dict.fromkeys(self._token_headers, "")
+        if self._token_cookies:
+            cookies = cookie_pairs(request.values("cookie"))
+            rest = [pair for pair in cookies if pair[0] not in self._token_cookies]
+            if len(rest) < len(cookies):
+                values["cookie"] = _joined(rest)
+        return values
 
     def _changes(self, request: RequestView, values: Mapping[str, str]) -> HeaderChanges:
         """The headers with these values; one whose value is empty is taken away."""
-        overwrite = tuple(item for item in values.items() if item[1])
-        received = {name for name, _ in request.headers if _spelling(name) in self._guarded}
-        kept = (self._token_headers - values.keys()).union(name for name, _ in overwrite)
-        remove = (received | self._owned | values.keys()) - kept
+        overwrite = tuple([item for item in values.items() if item[1]])
+        received = {name for name, _ in request.headers if name.replace("_", "-") in self._guarded}
+        kept = self._token_headers.difference(values, self._owned)
+        kept = kept.union([name for name, _ in overwrite])
+        remove = self._owned.union(received, values).difference(kept)
         return HeaderChanges(overwrite, tuple(sorted(remove)))
 
 
@@ -100,34 +116,21 @@ def _encode_item(value: object) -> str:
         text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
     else:
         text = str(value)
-    return _ENCODED.sub(_percent, text)
+    return text if _VERBATIM.fullmatch(text) else _ENCODED.sub(_percent, text)
 
 
 def _percent(match: re.Match[str]) -> str:
     return "".join(f"%{byte:02X}" for byte in match.group().encode())
 
 
-def _spelling(name: str) -> str:
-    """The form that all spellings of a header's name share."""
-    return name.replace("_", "-")
-
-
-def _without_token(request: RequestView, source: TokenSource) -> dict[str, str]:
-    """The value to give to the header that carried the token: empty, or the other cookies."""
-    if isinstance(source, CookieSource):
-        return {"cookie": _cookies_without(request, source.name)}
-    return {source.name: ""}
-
-
-def _cookies_without(request: RequestView, name: str) -> str:
-    """The Cookie header without one cookie.
+def _joined(cookies: list[tuple[bytes, bytes]]) -> str:
+    """A Cookie header (RFC 6265 §4.2.1).
 
     Envoy takes header values as UTF-8 text: a pair with other bytes cannot be passed on unchanged
     and is left out.
     """
-    dropped = name.encode()
     return "; ".join(
-        f"{key.decode()}={value.decode()}"
-        for key, value in cookie_pairs(request.values("cookie"))
-        if key != dropped and _PRINTABLE.fullmatch(key) and _PRINTABLE.fullmatch(value)
+        f"{name.decode()}={value.decode()}"
+        for name, value in cookies
+        if _PRINTABLE.fullmatch(name) and _PRINTABLE.fullmatch(value)
     )

@@ -4,20 +4,21 @@ When the token names a key that is not in the snapshot the result is ``KeyNeeded
 the business of the shell around this, which then asks again.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import sha256
 from typing import Protocol
 
-from sidecar.check import claims, jws, policy
+from sidecar.check import claims, jws, policy, signature
 from sidecar.check.claims import SignedToken
-from sidecar.check.extract import BEARER, HeaderSource, TokenSource, extract
+from sidecar.check.extract import BEARER, TokenSource, extract
 from sidecar.check.identity import IdentityHeaders, IdentitySettings
 from sidecar.check.path import canonical
 from sidecar.check.refusal import Refusal
 from sidecar.check.remembered import Remembered, RememberedTokens
 from sidecar.check.routes import Route, RouteTable
+from sidecar.check.strict_json import load_again
 from sidecar.check.trust import TrustEntry, TrustTable
 from sidecar.model import Allow, Decision, Deny, KeyNeeded, Reason, RequestView, VerifiedToken
 from sidecar.snapshots.keys import KeySnapshot, VerificationKey
@@ -58,12 +59,7 @@ class Pipeline:
         self._observer = observer
         self._trust = TrustTable(settings.trust)
         self._routes = RouteTable(settings.routes)
-        self._identity = IdentityHeaders(
-            settings.identity,
-            frozenset(
-                source.name for source in settings.sources if isinstance(source, HeaderSource)
-            ),
-        )
+        self._identity = IdentityHeaders(settings.identity, settings.sources)
         self._remembered = RememberedTokens(settings.remembered_tokens)
 
     def check(self, request: RequestView, keys: KeySnapshot, now: float) -> Decision | KeyNeeded:
@@ -134,12 +130,13 @@ class Pipeline:
         self._observer.verified(token.trust, "valid")
 
         # 9. The route's rules.
-        refusal = policy.evaluate(route.requirement, token, _facts(request, route, path))
+        facts = partial(_facts, request, route, path)
+        refusal = policy.evaluate(route.requirement, token, request.principal, facts)
         if refusal is not None:
             return _deny(refusal, route, fingerprint, token)
 
         # 10. Who it is, in headers.
-        headers = self._identity.for_token(request, token, credential)
+        headers = self._identity.for_token(request, token)
         if isinstance(headers, Refusal):
             return _deny(headers, route, fingerprint, token)
         return Allow(Reason.AUTHORIZED, route.name, headers, token)
@@ -147,7 +144,8 @@ class Pipeline:
     def _anonymous(self, request: RequestView, route: Route, path: str) -> Decision:
         if not route.requirement.optional:
             return Deny(Reason.NO_CREDENTIAL, route.name)
-        refusal = policy.evaluate(route.requirement, None, _facts(request, route, path))
+        facts = partial(_facts, request, route, path)
+        refusal = policy.evaluate(route.requirement, None, request.principal, facts)
         if refusal is not None:
             return _deny(refusal, route)
         return Allow(Reason.ANONYMOUS, route.name, self._identity.for_nobody(request))
@@ -160,7 +158,7 @@ class Pipeline:
         if remembered is not None:
             key_set = keys.usable(remembered.trust.name, now)
             if key_set is not None and remembered.key in key_set.keys:
-                payload = json.loads(remembered.payload)  # parsed strictly when first seen
+                payload = load_again(remembered.payload)
                 return SignedToken(remembered.trust, payload, digest[:8].hex())
             self._remembered.forget(digest)
 
@@ -190,7 +188,8 @@ class _MissingKey:
 def _verifying_key(
     token: jws.UnverifiedToken, trust: TrustEntry, keys: KeySnapshot, now: float
 ) -> VerificationKey | _MissingKey | Refusal:
-    if token.algorithm not in trust.algorithms:
+    header = token.header
+    if header.algorithm not in trust.algorithms:
         return Refusal(
             Reason.ALGORITHM_NOT_ALLOWED, f"{trust.name} allows: {_listed(trust.algorithms)}"
         )
@@ -199,12 +198,12 @@ def _verifying_key(
         return Refusal(
             Reason.KEYS_UNAVAILABLE, f"the keys of {trust.name} were never read or are too old"
         )
-    for key in key_set.candidates(token.kid, token.algorithm):
-        if jws.signature_holds(token, key):
+    for key in key_set.candidates(header.kid, header.algorithm):
+        if signature.holds(header.algorithm, key.public_key, token.signing_input, token.signature):
             return key
-    if token.kid is not None and not key_set.knows(token.kid):
-        return _MissingKey(trust.name, token.kid, f"{trust.name} has no key of this id")
-    if not key_set.candidates(token.kid, token.algorithm):
+    if header.kid is not None and not key_set.knows(header.kid):
+        return _MissingKey(trust.name, header.kid, f"{trust.name} has no key of this id")
+    if not key_set.candidates(header.kid, header.algorithm):
         return Refusal(Reason.ALGORITHM_NOT_ALLOWED, f"no key of {trust.name} is for it")
     return Refusal(Reason.BAD_SIGNATURE)
 

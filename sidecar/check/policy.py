@@ -1,6 +1,6 @@
 """What a route asks of a token: all of what it names must hold."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from sidecar.check.conditions import Condition
@@ -30,23 +30,27 @@ class Requirement:
 
 
 def evaluate(
-    requirement: Requirement, token: VerifiedToken | None, request: Mapping[str, object]
+    requirement: Requirement,
+    token: VerifiedToken | None,
+    caller: str,
+    facts: Callable[[], Mapping[str, object]],
 ) -> Refusal | None:
     """Hold a route's requirement against a token, or against an anonymous request.
 
     Args:
         requirement: the route's.
         token: the verified token; None on an ``optional`` route without a credential.
-        request: method, host, path, params and caller, as conditions see them.
+        caller: the mTLS principal, empty without one.
+        facts: gives the request as conditions see it; asked only where there is a condition.
     """
     if token is not None:
         refusal = _evaluate_token(requirement, token)
         if refusal is not None:
             return refusal
-    if requirement.callers and not matches_any(requirement.callers, str(request["caller"])):
+    if requirement.callers and not matches_any(requirement.callers, caller):
         return Refusal(Reason.CALLER_NOT_ALLOWED, f"accepted are: {', '.join(requirement.callers)}")
     if requirement.when is not None:
-        held = requirement.when.holds(token.claims if token else {}, request)
+        held = requirement.when.holds(token.claims if token else {}, facts())
         if not held:
             reason = Reason.CONDITION_FAILED if held is None else Reason.CONDITION_NOT_MET
             return Refusal(reason, requirement.when.expression)

@@ -16,7 +16,8 @@ from sidecar.check.path import decoded
 from sidecar.check.policy import Requirement
 from sidecar.check.templates import PathTemplate, Segment, Wild, split
 
-_PORT: Final = re.compile(r":[0-9]*\Z")  # RFC 3986 §3.2.3: a port may be empty
+# RFC 3986 §3.2.2 without what no service is called: a name or an IP literal, and a port.
+_AUTHORITY: Final = re.compile(r"([a-z0-9._-]*?|\[[0-9a-f:.]+\])\.?(?::[0-9]*)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,15 +129,19 @@ class RouteTable:
         return self._by_name.get(name)
 
     def find(self, host: str, path: str, method: str) -> Route | None:
-        """The most specific route.
+        """The most specific route; none for an authority that is not a host and a port.
 
         Args:
-            host: the request's authority, with or without a port.
+            host: the request's authority, with or without a port; empty where there is none.
             path: the canonical path.
             method: the request's method, as it stands.
         """
+        authority = _AUTHORITY.fullmatch(host.lower())
+        if authority is None:
+            # Two Host lines reach us joined: `evil,x.shop.internal` ends like one of ours.
+            return None
         segments = split(path)
-        for root in self._roots(_without_port(host)):
+        for root in self._roots(authority[1]):
             found = root.find(segments, 0, method)
             if found is not None:
                 return found
@@ -162,7 +167,3 @@ class RouteTable:
                 if host.endswith(suffix) and len(host) > len(suffix):
                     yield node
         yield self._any_host
-
-
-def _without_port(authority: str) -> str:
-    return _PORT.sub("", authority.lower()).removesuffix(".")

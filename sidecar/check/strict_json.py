@@ -27,12 +27,7 @@ def load_object(data: bytes) -> dict[str, object]:
         raise StrictJsonError(f"is nested more than {MAXIMUM_DEPTH} levels deep")
     try:
         text = data.decode()
-        value = json.loads(
-            text,
-            object_pairs_hook=_distinct,
-            parse_constant=_no_constant,
-            parse_float=_finite,
-        )
+        value = _DECODER.decode(text)
     except StrictJsonError:
         raise
     except ValueError as fault:
@@ -42,6 +37,12 @@ def load_object(data: bytes) -> dict[str, object]:
         raise StrictJsonError("is not a JSON object")
     if "\\ud" in text or "\\uD" in text:
         _no_lone_surrogate(value)
+    return value
+
+
+def load_again(data: bytes) -> dict[str, object]:
+    """Read once more, without the rules, what ``load_object`` has read before."""
+    value: dict[str, object] = _PLAIN_DECODER.decode(data.decode())
     return value
 
 
@@ -76,3 +77,10 @@ def _no_lone_surrogate(value: object) -> None:
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError as fault:
         raise StrictJsonError("holds half of a surrogate pair") from fault
+
+
+# Built once: building it costs as much as reading a token's claims.
+_DECODER: Final = json.JSONDecoder(
+    object_pairs_hook=_distinct, parse_constant=_no_constant, parse_float=_finite
+)
+_PLAIN_DECODER: Final = json.JSONDecoder()

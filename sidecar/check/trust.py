@@ -58,7 +58,7 @@ class TrustTable:
         by_type = self._by_issuer.get(issuer) if isinstance(issuer, str) else None
         if by_type is None:
             return Refusal(Reason.UNTRUSTED_ISSUER)
-        entry = by_type.get(token.type)
+        entry = by_type.get(token.header.type)
         if entry is None:
             accepted = ", ".join(sorted(type_ or "none" for type_ in by_type))
             return Refusal(

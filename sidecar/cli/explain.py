@@ -7,7 +7,7 @@ looked at. Nothing printed here is the token itself.
 from collections.abc import Mapping
 from hashlib import sha256
 
-from sidecar.check import jws
+from sidecar.check import jws, signature
 from sidecar.check.claims import find
 from sidecar.check.extract import CookieSource, Credential, TokenSource, extract
 from sidecar.check.jws import UnverifiedToken
@@ -102,12 +102,12 @@ def _about_token(text: str, fingerprint: str, token: UnverifiedToken | Refusal) 
     size = f"{len(text)} bytes, fingerprint {fingerprint}"
     if isinstance(token, Refusal):
         return (size,)
-    kid = "no kid" if token.kid is None else f"kid {printable(token.kid)}"
-    return (size, f"alg {printable(token.algorithm)}, {kid}, typ {_typ(token)}")
+    kid = "no kid" if token.header.kid is None else f"kid {printable(token.header.kid)}"
+    return (size, f"alg {printable(token.header.algorithm)}, {kid}, typ {_typ(token)}")
 
 
 def _typ(token: UnverifiedToken) -> str:
-    return "absent" if token.type is None else printable(token.type)
+    return "absent" if token.header.type is None else printable(token.header.type)
 
 
 def _about_trust(token: UnverifiedToken, trust: TrustEntry | Refusal) -> tuple[str, ...]:
@@ -130,9 +130,10 @@ def _about_signature(
     token: UnverifiedToken, trust: TrustEntry, keys: KeySnapshot, now: float
 ) -> tuple[str, ...]:
     key_set = keys.usable(trust.name, now)
-    candidates = key_set.candidates(token.kid, token.algorithm) if key_set else ()
+    kid, algorithm = token.header.kid, token.header.algorithm
+    candidates = key_set.candidates(kid, algorithm) if key_set else ()
     for key in candidates:
-        if jws.signature_holds(token, key):
+        if signature.holds(algorithm, key.public_key, token.signing_input, token.signature):
             return (f"signed by the key {key.thumbprint}",)
     return tuple(f"not signed by the key {key.thumbprint}" for key in candidates)
 

@@ -43,6 +43,10 @@ _FLOAT: Final = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0
 _VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
+class _TooDeepError(Exception):
+    """Ends the reading: the parser takes quadratic time for depth."""
+
+
 class _Place(NamedTuple):
     key: Position
     value: Position
@@ -85,7 +89,7 @@ def read(path: Path, environment: Mapping[str, str] = os.environ) -> Document:
         environment: what ``${NAME}`` stands for, where it is a whole value.
 
     Raises:
-        ConfigurationFault: it cannot be opened, is too large, or is not YAML.
+        ConfigurationFault: it cannot be opened, is too large or too deep, or is not YAML.
     """
     try:
         with path.open("rb") as file:
@@ -104,6 +108,8 @@ def read(path: Path, environment: Mapping[str, str] = os.environ) -> Document:
         value = reader.read(text)
     except YAMLError as error:
         raise fault(path, [*reader.problems, _syntax_problem(error)]) from error
+    except _TooDeepError as error:
+        raise fault(path, reader.problems) from error
     return Document(
         path=path,
         digest=hashlib.sha256(data).hexdigest(),
@@ -140,7 +146,10 @@ class _Reader:
         # Where nothing is written after a key, the parser only stops at the next line.
         nothing = isinstance(event, ScalarEvent) and not event.value and event.style is None
         self.places[location] = _Place(key, key if nothing else position)
-        refused = _refusal(event, location)
+        if len(location) > MAXIMUM_DEPTH:
+            self._note(position, f"this is nested more than {MAXIMUM_DEPTH} levels deep")
+            raise _TooDeepError
+        refused = _refusal(event)
         if refused:
             self._note(position, refused, location)
             _skip(event, events)
@@ -201,15 +210,13 @@ class _Reader:
 _COLLECTION: Final = MappingStartEvent | SequenceStartEvent
 
 
-def _refusal(event: Any, location: Location) -> str | None:
+def _refusal(event: Any) -> str | None:
     if isinstance(event, AliasEvent):
         return "aliases are not read; write the value out"
     if event.anchor is not None:
         return "anchors are not read; write the value out where it is needed"
     if event.ctag is not None:
         return f"the tag {event.ctag} is not read; leave it out"
-    if len(location) > MAXIMUM_DEPTH:
-        return f"this is nested more than {MAXIMUM_DEPTH} levels deep"
     return None
 
 

@@ -13,6 +13,7 @@ from typing import Final
 from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
 from google.protobuf.message import DecodeError
 from google.protobuf.struct_pb2 import Struct
+from google.protobuf.wrappers_pb2 import BoolValue
 from grpc import StatusCode
 
 from sidecar.errors import Fault
@@ -35,6 +36,12 @@ _CODES: Final = {
     500: StatusCode.INTERNAL.value[0],
     503: StatusCode.UNAVAILABLE.value[0],
 }
+
+# The API's field is append_action; what the releases in use read is append.
+_OVERWRITE: Final = HeaderValueOption(
+    append=BoolValue(value=False),
+    append_action=HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD,
+)
 
 
 class UndecodableRequest(Fault):
@@ -67,15 +74,18 @@ def decode(body: bytes) -> Envelope:
     if not attributes.request.HasField("http"):
         raise UndecodableRequest("there is no attributes.request.http")
     http = attributes.request.http
-    headers = _headers(http)
-    last = dict(headers)
+    fields = _fields(http)
+    last = dict(fields)
     content_type = last.get("content-type", b"")
+    # Envoy writes a byte that is not UTF-8 as `!` into its path, which is a legal character of
+    # one: where the bytes are there, they count. Latin-1 loses none, and none passes the check.
+    path = last.get(":path")
     return Envelope(
         RequestView(
             method=http.method,
-            path=http.path,
+            path=http.path if path is None else path.decode("latin-1"),
             host=http.host,
-            headers=headers,
+            headers=tuple([field for field in fields if field[0][:1] != ":"]),
             principal=attributes.source.principal,
             route=attributes.context_extensions.get("route"),
         ),
@@ -84,20 +94,14 @@ def decode(body: bytes) -> Envelope:
     )
 
 
-def _headers(http: AttributeContext.HttpRequest) -> tuple[tuple[str, bytes], ...]:
+def _fields(http: AttributeContext.HttpRequest) -> list[tuple[str, bytes]]:
     # header_map is there with Envoy's encode_raw_headers: one entry per field line, bytes as they
     # came. The map has one entry per name, its values joined with a comma.
     if http.HasField("header_map"):
-        return tuple(
-            [
-                (name.lower(), line.raw_value)
-                for line in http.header_map.headers
-                if (name := line.key)[:1] != ":"
-            ]
-        )
-    return tuple(
-        [(name.lower(), value.encode()) for name, value in http.headers.items() if name[:1] != ":"]
-    )
+        return [(line.key.lower(), line.raw_value) for line in http.header_map.headers]
+    return [
+        (name.lower(), value.encode()) for name, value in http.headers.items() if name != ":path"
+    ]
 
 
 def _printable(value: bytes) -> str:
@@ -197,9 +201,7 @@ def _overwrite(
         option = options.add()
         option.header.key = _utf8(name)
         option.header.value = _utf8(value)
-        # Envoy 1.37.0 reads append_action where append is unset; the others read append alone.
-        option.append.value = False
-        option.append_action = HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
+        option.MergeFrom(_OVERWRITE)
 
 
 def _describe(

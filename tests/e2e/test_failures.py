@@ -8,6 +8,7 @@ from pathlib import Path
 import grpc
 import pytest
 
+from sidecar.wire._pb.envoy.service.auth.v3.external_auth_pb2 import CheckResponse
 from tests.support.authz_server import Check, grpc_server, raw_server
 from tests.support.pod import Exchange, Pod, running_pod
 from tests.support.ports import socket_directory
@@ -102,6 +103,32 @@ def test_call_that_fails(pod: Pod, socket: Path, code: grpc.StatusCode) -> None:
 def test_answer_that_is_no_check_response(pod: Pod, socket: Path, response: bytes) -> None:
     with grpc_server(socket, answering(response)):
         assert_refused_as_unavailable(pod.request())
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        (":path", "/admin"),
+        (":method", "DELETE"),
+        ("host", "evil.example"),
+        ("x-envoy-upstream-rq-timeout-ms", "1"),
+        ("x-user-id", "alice\r\nx-admin: 1"),
+        ("x user id", "alice"),
+    ],
+)
+def test_answer_that_changes_what_is_asked_for_or_is_malformed_is_an_error(
+    pod: Pod, socket: Path, name: str, value: str
+) -> None:
+    response = CheckResponse()
+    option = response.ok_response.headers.add()
+    option.header.key, option.header.value = name, value
+
+    with grpc_server(socket, answering(response.SerializeToString())):
+        exchange = pod.request()
+
+    assert exchange.response.status == 500
+    assert exchange.access_log["response_details"] == "ext_authz_invalid"
+    assert not exchange.reached_the_application
 
 
 @pytest.mark.parametrize(

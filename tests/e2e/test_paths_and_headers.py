@@ -58,6 +58,7 @@ def test_application_sees_the_path_that_was_allowed(pod: Pod, target: str, path:
         ("/orders/1#/../admin", 400),
         (b"/orders/caf\xe9", 400),
         ("*", 400),
+        (b"/orders/a\xff", 400),
     ],
 )
 def test_path_that_can_be_read_in_two_ways_is_refused(

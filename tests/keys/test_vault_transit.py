@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.check import jws
 from sidecar.clients.vault import TokenFile, VaultClient
 from sidecar.errors import SourceFault
 from sidecar.keys.settings import TransitKeys
 from sidecar.keys.sources.vault import VaultTransitSource
 from sidecar.keys.transit import verification_keys
 from sidecar.snapshots.keys import VerificationKey
+from tests.support.checks import signed_with
 from tests.support.openbao import ROOT_TOKEN, OpenBao
 from tests.support.tokens import segment
 
@@ -67,11 +67,8 @@ def test_what_a_key_signs_is_verified_with_its_public_half(
         return key, f"{message}.{segment(signature)}"
 
     key, token = asyncio.run(sign())
-    parsed = jws.parse(token, 8192)
-    assert isinstance(parsed, jws.UnverifiedToken)
-    assert parsed.algorithm in key.algorithms
-    assert parsed.kid == key.thumbprint
-    assert jws.signature_holds(parsed, key)
+    assert key.kid == key.thumbprint
+    assert signed_with(key, token)
 
 
 def test_every_version_is_published_until_it_is_retired(
@@ -102,11 +99,11 @@ def test_the_version_that_signs_is_the_one_that_was_asked_for(
         client = VaultClient(openbao.settings(login))
         keys = verification_keys(await client.read_transit_key(mount, name))
         for version in (1, 2):
-            message = f"{segment({'alg': 'EdDSA'})}.{segment({})}"
+            header = segment({"alg": "EdDSA", "kid": keys[version].kid})
+            message = f"{header}.{segment({})}"
             signature = await client.sign(mount, name, version, message.encode(), "EdDSA")
-            token = jws.parse(f"{message}.{segment(signature)}", 8192)
-            assert isinstance(token, jws.UnverifiedToken)
-            holds = [jws.signature_holds(token, key) for key in keys.values()]
+            token = f"{message}.{segment(signature)}"
+            holds = [signed_with(key, token) for key in keys.values()]
             assert holds == [version == 1, version == 2]
         with pytest.raises(SourceFault, match="higher than the latest key version"):
             await client.sign(mount, name, 3, b"", "EdDSA")

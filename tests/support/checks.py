@@ -7,6 +7,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
+from sidecar.check import jws, signature
 from sidecar.check.conditions import Condition
 from sidecar.check.identity import IdentitySettings
 from sidecar.check.pipeline import CheckSettings, Pipeline
@@ -108,6 +109,18 @@ def verification_keys(*published: SigningKey | Json) -> tuple[VerificationKey, .
     """What a verifier makes of these keys, or JWKs, once they are published."""
     jwks = [key.jwk() if isinstance(key, SigningKey) else key for key in published]
     return parse(json.dumps({"keys": jwks}).encode())
+
+
+def signed_with(key: VerificationKey, token: str) -> bool:
+    """Whether the token names this key and one of its algorithms, and its signature holds."""
+    parsed = jws.parse(token, 8192)
+    assert isinstance(parsed, jws.UnverifiedToken), parsed
+    algorithm = parsed.header.algorithm
+    return (
+        parsed.header.kid == key.kid
+        and algorithm in key.algorithms
+        and signature.holds(algorithm, key.public_key, parsed.signing_input, parsed.signature)
+    )
 
 
 def key_set(*published: SigningKey | Json, usable_until: float = NOW + 3600) -> KeySet:

@@ -6,10 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import count
 
-from sidecar.check import jws
-from sidecar.check.jws import UnverifiedToken
 from sidecar.keys.documents import parse
 from sidecar.keys.rings.ring import SigningKey
+from tests.support.checks import signed_with
 from tests.support.tokens import segment
 
 
@@ -48,13 +47,7 @@ def signed_now(key: SigningKey) -> str:
 
 def verifies(token: str, jwks: Mapping[str, object]) -> bool:
     """Whether a sidecar that has fetched this document would find the token's signature good."""
-    parsed = jws.parse(token, 8192)
-    assert isinstance(parsed, UnverifiedToken)
-    return any(
-        jws.signature_holds(parsed, key)
-        for key in parse(json.dumps(jwks).encode())
-        if key.kid == parsed.kid and parsed.algorithm in key.algorithms
-    )
+    return any(signed_with(key, token) for key in parse(json.dumps(jwks).encode()))
 
 
 async def until(condition: Callable[[], bool]) -> None:

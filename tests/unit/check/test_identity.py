@@ -3,7 +3,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from sidecar.check.extract import BEARER, CookieSource, Credential, HeaderSource, TokenSource
+from sidecar.check.extract import BEARER, CookieSource, HeaderSource, TokenSource
 from sidecar.check.identity import IdentityHeaders, IdentitySettings, encode
 from sidecar.check.refusal import Refusal
 from sidecar.model import HeaderChanges, Reason, TokenKind, VerifiedToken
@@ -28,8 +28,8 @@ def changes(
     source: TokenSource = BEARER,
     **claims: Any,
 ) -> HeaderChanges:
-    headers = IdentityHeaders(settings, frozenset({"authorization", "x-token"}))
-    result = headers.for_token(request(headers=received), token(**claims), Credential(source, ""))
+    headers = IdentityHeaders(settings, (source,))
+    result = headers.for_token(request(headers=received), token(**claims))
     assert isinstance(result, HeaderChanges)
     return result
 
@@ -114,12 +114,11 @@ def test_nobody_has_no_identity() -> None:
 def test_an_identity_has_a_size() -> None:
     settings = IdentitySettings(headers=(("x-user-id", ("sub",)),), maximum_bytes=14)
     headers = IdentityHeaders(settings)
-    credential = Credential(BEARER, "")
 
-    assert headers.for_token(request(), token(sub="alice"), credential) == HeaderChanges(
+    assert headers.for_token(request(), token(sub="alice")) == HeaderChanges(
         overwrite=(("x-user-id", "alice"),)
     )
-    assert headers.for_token(request(), token(sub="alicia"), credential) == Refusal(
+    assert headers.for_token(request(), token(sub="alicia")) == Refusal(
         Reason.IDENTITY_TOO_LARGE, "15 bytes, and 14 are allowed"
     )
 
@@ -133,6 +132,28 @@ def test_a_token_is_forwarded_unless_configured_otherwise() -> None:
     assert "authorization" not in changes(header, sub="alice").remove
     kept_back = changes(header, settings=KEPT_BACK, sub="alice")
     assert kept_back == HeaderChanges((("x-user-id", "alice"),), ("authorization",))
+
+
+@pytest.mark.parametrize("source", [BEARER, HeaderSource("x-token"), CookieSource("token")])
+def test_a_token_that_is_not_forwarded_reaches_no_service_that_looks_at_none(
+    source: TokenSource,
+) -> None:
+    headers = IdentityHeaders(KEPT_BACK, (BEARER, source))
+    received = (("authorization", b"Bearer a"), ("x-token", b"a"), ("cookie", b"a=1; token=a"))
+
+    passed_on = headers.for_nobody(request(headers=received))
+    assert "authorization" in passed_on.remove
+    if isinstance(source, HeaderSource):
+        assert source.name in passed_on.remove
+        assert passed_on.overwrite == ()
+    else:
+        assert passed_on.overwrite == (("cookie", "a=1"),)
+
+
+def test_cookies_without_a_token_are_passed_on_untouched() -> None:
+    headers = IdentityHeaders(KEPT_BACK, (CookieSource("token"),))
+
+    assert headers.for_nobody(request(headers=(("cookie", b"a=\xff"),))).overwrite == ()
 
 
 def test_a_second_spelling_of_a_tokens_header_never_reaches_the_service() -> None:
@@ -179,6 +200,8 @@ def test_a_header_is_never_both_set_and_removed() -> None:
 
 def test_a_header_that_is_owned_and_carries_the_token_is_still_owned() -> None:
     settings = IdentitySettings(headers=(("authorization", ("sub",)),))
+    received = ("authorization", b"Bearer a")
 
-    result = changes(("authorization", b"Bearer a"), settings=settings)
-    assert result == HeaderChanges(remove=("authorization",))
+    assert changes(received, settings=settings) == HeaderChanges(remove=("authorization",))
+    headers = IdentityHeaders(settings, (BEARER,))
+    assert headers.for_nobody(request(headers=(received,))).remove == ("authorization",)

@@ -5,20 +5,15 @@ import pytest
 from sidecar.check.extract import CookieSource
 from sidecar.check.policy import Requirement
 from sidecar.model import Allow, Deny, HeaderChanges, KeyNeeded, Reason, RequestView
-from sidecar.snapshots.keys import KeySnapshot
 from tests.support.checks import (
-    CLUSTER,
-    GATEWAY,
     HOST,
     IDENTITY,
     ISSUER,
     NOW,
     ROUTES,
     Service,
-    key_set,
     request,
     route,
-    snapshot,
     token,
     workload_token,
 )
@@ -163,136 +158,6 @@ def test_a_condition_sees_the_request() -> None:
         service.reason(request(token(subject="bob"), path="/customers/alice/orders"))
         is Reason.CONDITION_NOT_MET
     )
-
-
-# Keys.
-
-
-def test_an_unknown_kid_asks_for_keys_with_both_verdicts_prepared() -> None:
-    result = Service().check(request(token(OTHER_KEY)))
-
-    assert isinstance(result, KeyNeeded)
-    assert (result.trust, result.kid) == ("gateway", "other")
-    assert result.unknown.reason is Reason.UNKNOWN_KEY
-    assert result.unavailable.reason is Reason.KEYS_UNAVAILABLE
-    assert result.unknown.route == result.unavailable.route == "read-order"
-    assert result.unknown.fingerprint == result.unavailable.fingerprint != ""
-
-
-def test_with_the_key_in_the_snapshot_the_same_token_passes() -> None:
-    service = Service()
-    view = request(token(OTHER_KEY))
-    assert isinstance(service.check(view), KeyNeeded)
-
-    service.keys = snapshot(key_for("ES256"), OTHER_KEY)
-    assert service.reason(view) is Reason.AUTHORIZED
-
-
-def test_a_token_without_a_kid_never_waits_for_a_key() -> None:
-    service = Service(snapshot(OTHER_KEY.jwk(kid=None)))
-    nameless = replace(OTHER_KEY, kid="")
-
-    assert service.reason(request(token(key_for("ES256")))) is Reason.UNKNOWN_KEY
-    assert isinstance(service.check(request(token(nameless))), Allow)
-
-
-@pytest.mark.parametrize(
-    "keys",
-    [KeySnapshot(), KeySnapshot({"gateway": key_set(key_for("ES256"), usable_until=NOW)})],
-    ids=["never read", "too old"],
-)
-def test_without_keys_no_token_of_the_issuer_is_decided(keys: KeySnapshot) -> None:
-    deny = Service(keys).deny(request(token()))
-
-    assert deny.reason is Reason.KEYS_UNAVAILABLE
-    assert deny.detail == "the keys of gateway were never read or are too old"
-
-
-def test_an_algorithm_that_no_key_of_this_id_is_for_is_refused() -> None:
-    key = key_for("ES256")
-    service = Service(snapshot({**key_for("RS256").jwk(), "kid": key.kid}))
-
-    deny = service.deny(request(token(key)))
-    assert (deny.reason, deny.detail) == (
-        Reason.ALGORITHM_NOT_ALLOWED,
-        "no key of gateway is for it",
-    )
-
-
-def test_an_algorithm_that_the_issuer_may_not_use_is_refused() -> None:
-    entry = replace(GATEWAY, algorithms=frozenset({"RS256", "EdDSA"}))
-
-    deny = Service(trust=(entry, CLUSTER)).deny(request(token()))
-    assert (deny.reason, deny.detail) == (
-        Reason.ALGORITHM_NOT_ALLOWED,
-        "gateway allows: EdDSA, RS256",
-    )
-
-
-# What is remembered.
-
-
-def test_a_token_seen_before_is_not_verified_again() -> None:
-    service = Service()
-    first = service.check(request(token_text := token()))
-    second = service.check(request(token_text))
-
-    assert first == second
-    assert service.observer.lookups == [False, True]
-    assert service.pipeline.remembered_tokens == 1
-
-
-def test_a_token_that_was_refused_for_its_signature_is_not_remembered() -> None:
-    service = Service()
-    service.check(request(resigned(token(), b"\x01" * 64)))
-
-    assert service.pipeline.remembered_tokens == 0
-
-
-def test_a_remembered_token_expires() -> None:
-    service = Service()
-    view = request(token())
-    assert service.reason(view) is Reason.AUTHORIZED
-
-    assert service.reason(view, now=NOW + 69.9) is Reason.AUTHORIZED
-    assert service.reason(view, now=NOW + 70) is Reason.EXPIRED
-
-
-def test_a_remembered_token_is_held_against_every_route_anew() -> None:
-    service = Service()
-    text = token()
-    assert service.reason(request(text)) is Reason.AUTHORIZED
-
-    assert service.reason(request(text, path="/staff")) is Reason.MISSING_ROLE
-    assert service.observer.lookups == [False, True]
-
-
-def test_a_remembered_token_dies_with_its_key() -> None:
-    service = Service()
-    view = request(token())
-    assert service.reason(view) is Reason.AUTHORIZED
-
-    service.keys = snapshot(OTHER_KEY)
-    assert isinstance(service.check(view), KeyNeeded)
-    assert service.pipeline.remembered_tokens == 0
-
-
-def test_a_remembered_token_needs_keys_that_are_fresh_enough() -> None:
-    service = Service()
-    view = request(token(lifetime=86400))
-    assert service.reason(view) is Reason.AUTHORIZED
-
-    assert service.reason(view, now=NOW + 3600) is Reason.KEYS_UNAVAILABLE
-
-
-def test_a_remembered_token_survives_a_snapshot_that_still_has_its_key() -> None:
-    service = Service()
-    view = request(token())
-    service.check(view)
-
-    service.keys = snapshot(OTHER_KEY, key_for("ES256"))
-    assert service.reason(view) is Reason.AUTHORIZED
-    assert service.observer.lookups == [False, True]
 
 
 # What the observer is told.

@@ -5,7 +5,13 @@ from sidecar.check.policy import Requirement, evaluate
 from sidecar.check.refusal import Refusal
 from sidecar.model import Reason, TokenKind, VerifiedToken
 
-FACTS = {"method": "GET", "host": "", "path": "/", "params": {}, "caller": "spiffe://shop/a"}
+CALLER = "spiffe://shop/a"
+
+
+def facts() -> dict[str, object]:
+    return {"method": "GET", "host": "", "path": "/", "params": {}, "caller": CALLER}
+
+
 TOKEN = VerifiedToken(
     trust="gateway",
     kind=TokenKind.REQUEST,
@@ -33,7 +39,7 @@ TOKEN = VerifiedToken(
     ],
 )
 def test_what_a_requirement_names_holds(requirement: Requirement) -> None:
-    assert evaluate(requirement, TOKEN, FACTS) is None
+    assert evaluate(requirement, TOKEN, CALLER, facts) is None
 
 
 @pytest.mark.parametrize(
@@ -76,17 +82,17 @@ def test_what_a_requirement_names_holds(requirement: Requirement) -> None:
 def test_a_requirement_that_does_not_hold_says_what_would(
     requirement: Requirement, refusal: Refusal
 ) -> None:
-    assert evaluate(requirement, TOKEN, FACTS) == refusal
+    assert evaluate(requirement, TOKEN, CALLER, facts) == refusal
 
 
 def test_all_of_what_is_named_must_hold() -> None:
     requirement = Requirement(scopes=("read",), any_role=frozenset({"manager"}))
 
-    assert evaluate(requirement, TOKEN, FACTS) is not None
+    assert evaluate(requirement, TOKEN, CALLER, facts) is not None
 
 
 def test_no_caller_is_none_of_those_listed() -> None:
-    refusal = evaluate(Requirement(callers=("*",)), TOKEN, {**FACTS, "caller": ""})
+    refusal = evaluate(Requirement(callers=("*",)), TOKEN, "", facts)
 
     assert refusal is not None
     assert refusal.reason is Reason.CALLER_NOT_ALLOWED
@@ -94,8 +100,18 @@ def test_no_caller_is_none_of_those_listed() -> None:
 
 def test_an_anonymous_request_is_held_against_callers_and_condition() -> None:
     # Scopes and roles are a token's; an optional route cannot ask them of nobody.
-    assert evaluate(Requirement(optional=True, scopes=("read",)), None, FACTS) is None
-    assert evaluate(Requirement(optional=True, callers=("nobody",)), None, FACTS) is not None
+    assert evaluate(Requirement(optional=True, scopes=("read",)), None, CALLER, facts) is None
+    assert (
+        evaluate(Requirement(optional=True, callers=("nobody",)), None, CALLER, facts) is not None
+    )
 
     no_claims = Condition("!has(claims.sub)")
-    assert evaluate(Requirement(optional=True, when=no_claims), None, FACTS) is None
+    assert evaluate(Requirement(optional=True, when=no_claims), None, CALLER, facts) is None
+
+
+def test_the_request_is_described_only_where_a_condition_asks() -> None:
+    def describe() -> dict[str, object]:
+        raise AssertionError
+
+    requirement = Requirement(scopes=("read",), callers=(CALLER,))
+    assert evaluate(requirement, TOKEN, CALLER, describe) is None

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from sidecar.check.jws import UnverifiedToken
+from sidecar.check.jws import JoseHeader, UnverifiedToken
 from sidecar.check.refusal import Refusal
 from sidecar.check.trust import TrustEntry, TrustTable
 from sidecar.model import Reason
@@ -11,9 +11,13 @@ from tests.support.checks import CLUSTER, CLUSTER_ISSUER, GATEWAY, ISSUER
 TABLE = TrustTable([GATEWAY, CLUSTER])
 
 
+def unverified(type_: str | None, claims: dict[str, object]) -> UnverifiedToken:
+    return UnverifiedToken(JoseHeader("ES256", None, type_), claims, b"", b"", b"")
+
+
 def select(issuer: object, type_: str | None) -> TrustEntry | Refusal:
-    claims = {"iss": issuer} if issuer is not None else {}
-    return TABLE.select(UnverifiedToken("ES256", None, type_, claims, b"", b"", b""))
+    claims: dict[str, object] = {"iss": issuer} if issuer is not None else {}
+    return TABLE.select(unverified(type_, claims))
 
 
 def test_issuer_and_type_choose_the_entry() -> None:
@@ -44,7 +48,7 @@ def test_a_token_with_a_type_is_none_of_an_issuer_that_sets_none() -> None:
 
 def test_one_issuer_may_have_entries_for_several_types() -> None:
     workflow = replace(GATEWAY, name="workflow", types=frozenset({"workflow+jwt"}))
-    token = UnverifiedToken("ES256", None, "workflow+jwt", {"iss": ISSUER}, b"", b"", b"")
+    token = unverified("workflow+jwt", {"iss": ISSUER})
 
     assert TrustTable([GATEWAY, workflow]).select(token) is workflow
 

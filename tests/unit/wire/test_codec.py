@@ -83,7 +83,10 @@ def metadata(checked: CheckResponse) -> dict[str, str]:
 @pytest.mark.parametrize("raw", [True, False])
 def test_the_request_is_read_from_either_form_of_headers(raw: bool) -> None:
     request = check_request(
-        (":path", b"/orders/1"), ("Accept", b"*/*"), raw=raw, principal="spiffe://shop/ns/web"
+        (":path", b"/orders/1?page=2"),
+        ("Accept", b"*/*"),
+        raw=raw,
+        principal="spiffe://shop/ns/web",
     )
     view = decode(request.SerializeToString()).view
     assert (view.method, view.path, view.host) == (
@@ -99,6 +102,12 @@ def test_the_request_is_read_from_either_form_of_headers(raw: bool) -> None:
 def test_raw_field_lines_stay_apart_and_their_bytes_untouched() -> None:
     view = decoded(("authorization", b"Bearer a"), ("authorization", b"\xff\x00")).view
     assert view.headers == (("authorization", b"Bearer a"), ("authorization", b"\xff\x00"))
+
+
+def test_the_path_is_the_one_whose_bytes_arrived() -> None:
+    assert decoded((":path", b"/orders/\xff?a=b")).view.path == "/orders/\xff?a=b"
+    assert decoded((":path", b"/orders/1"), raw=False).view.path == "/orders/1?page=2"
+    assert decoded((":path", b"/orders/1")).view.headers == ()
 
 
 @pytest.mark.parametrize("route", ["read-order", ""])

@@ -1,0 +1,73 @@
+"""The check inside this process: bytes from Envoy in, bytes to Envoy out, wired as app wires it."""
+
+import asyncio
+import math
+from pathlib import Path
+
+from ruamel.yaml import YAML
+
+from bench.service import Service
+from sidecar.check.pipeline import Pipeline
+from sidecar.config.build import Configuration
+from sidecar.config.loader import load
+from sidecar.keys.keeper import KeyKeeper
+from sidecar.telemetry.decisions import DecisionLog
+from sidecar.telemetry.metrics import Metrics
+from sidecar.telemetry.refreshes import RefreshLog
+from sidecar.wire._pb.envoy.service.auth.v3.external_auth_pb2 import CheckResponse
+from sidecar.wire.authorization import Authorization, Policy
+
+
+class _Call:
+    """A call that keeps its answer."""
+
+    __slots__ = ("body", "deadline", "response")
+
+    def __init__(self, body: bytes) -> None:
+        self.body = body
+        self.deadline = math.inf
+        self.response = b""
+
+    def reply(self, body: bytes) -> None:
+        self.response = body
+
+
+class Checks:
+    """Answers the checks of a service."""
+
+    def __init__(self, service: Service, directory: Path) -> None:
+        file = directory / "sidecar.yaml"
+        with file.open("w") as stream:
+            YAML(typ="safe").dump(service.configuration, stream)
+        configuration = load(file)
+        metrics = Metrics()
+        check = configuration.check
+        metrics.expect([entry.name for entry in check.trust], check.routes, shadow=False)
+        policy = Policy(
+            pipeline=Pipeline(check, metrics),
+            keys=asyncio.run(_fetched(configuration, metrics)),
+            realm=configuration.realm,
+            key_wait=configuration.key_wait,
+        )
+        log = configuration.log
+        observer = DecisionLog(metrics, allows=log.allows, per_second=log.denials_per_second)
+        self._authorization = Authorization(policy, observer)
+
+    def answer(self, body: bytes) -> bytes:
+        """Answer one serialised CheckRequest."""
+        call = _Call(body)
+        self._authorization.check(call)
+        return call.response
+
+    def expect_allow(self, body: bytes) -> None:
+        """Make sure that what is measured is an allow."""
+        response = CheckResponse.FromString(self.answer(body))
+        assert response.HasField("ok_response"), response
+
+
+async def _fetched(configuration: Configuration, metrics: Metrics) -> KeyKeeper:
+    keys = KeyKeeper(configuration.keys, RefreshLog(metrics))
+    keys.start()
+    await keys.tried(configuration.start_timeout)
+    await keys.stop()
+    return keys

@@ -1,0 +1,78 @@
+"""Memory: of an idle sidecar, import by import, and of each token it remembers."""
+
+import gc
+import subprocess
+import sys
+import tempfile
+import tracemalloc
+from pathlib import Path
+
+from bench.figures import Figure
+from bench.in_process import Checks
+from bench.pod import running_pod
+from bench.service import Service
+
+_TOKENS = 2000
+# What `sidecar serve` imports, in an order in which each adds only its own. CEL comes with the
+# first condition, which this service does not have.
+_STEPS = {
+    "Python itself": "pass",
+    "grpc, protobuf and the messages": "import sidecar.wire.codec, sidecar.wire.grpc_server",
+    "cryptography and PyJWT": "import sidecar.check.jws",
+    "aiohttp and asyncio": "import sidecar.wire.http",
+    "prometheus-client": "import sidecar.telemetry.metrics",
+    "pydantic and ruamel.yaml": "import sidecar.config.loader",
+    "the rest": "import sidecar.cli.serve",
+}
+_RESIDENT = (
+    "next(line for line in open('/proc/self/status') if line.startswith('VmRSS')).split()[1]"
+)
+
+
+def measure(*, quick: bool) -> list[Figure]:
+    """Resident memory in MiB, and the bytes Python allocates for a remembered token."""
+    del quick  # it takes seconds either way
+    with running_pod() as pod:
+        idle = _resident(pod.sidecar.process.pid)
+    steps = _steps()
+    return [
+        Figure("idle, keys from a file", (idle,), "MiB", 80),
+        *(Figure(f"of it: {name}", (size,), "MiB") for name, size in steps.items()),
+        Figure("of it: serving", (idle - sum(steps.values()),), "MiB"),
+        Figure("a remembered token of 700 bytes", (_per_token(),), "KiB", 1.5),
+    ]
+
+
+def _resident(pid: int) -> float:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    (size,) = [line.split()[1] for line in lines if line.startswith("VmRSS")]
+    return int(size) / 1024
+
+
+def _steps() -> dict[str, float]:
+    """What each import adds in a fresh interpreter."""
+    program = "\n".join(f"{statement}\nprint({_RESIDENT})" for statement in _STEPS.values())
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+    )
+    sizes = [int(line) / 1024 for line in done.stdout.split()]
+    added = [size - before for size, before in zip(sizes, [0.0, *sizes], strict=False)]
+    return dict(zip(_STEPS, added, strict=True))
+
+
+def _per_token() -> float:
+    with tempfile.TemporaryDirectory() as name:
+        service = Service(Path(name))
+        checks = Checks(service, Path(name))
+    tokens = [service.token() for _ in range(_TOKENS)]
+    assert 650 <= len(tokens[0]) <= 850, len(tokens[0])
+    bodies = [service.check_request(token) for token in tokens]
+    checks.expect_allow(service.check_request(service.token()))
+    gc.collect()
+    tracemalloc.start()
+    for body in bodies:
+        checks.answer(body)
+    gc.collect()
+    grown, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return grown / _TOKENS / 1024
