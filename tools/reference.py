@@ -1,8 +1,6 @@
 """Write ``docs/reference`` from the code; with ``--check``, say whether it is up to date."""
 
 import argparse
-import contextlib
-import io
 import json
 import os
 import sys
@@ -75,12 +73,18 @@ def command_line() -> str:
     # argparse wraps at the terminal's width and, from Python 3.14 on, may colour.
     os.environ.update(COLUMNS="80", NO_COLOR="1")
     lines += ["```text", parser(()).format_help().rstrip(), "```", ""]
-    for name in COMMANDS:
-        output = io.StringIO()
-        with contextlib.redirect_stdout(output), contextlib.suppress(SystemExit):
-            parser([name]).parse_args([name, "--help"])
-        lines += [f"## sidecar {name}", "", "```text", output.getvalue().rstrip(), "```", ""]
+    for command in _commands(parser(COMMANDS)):
+        lines += [f"## {command.prog}", "", "```text", command.format_help().rstrip(), "```", ""]
     return "\n".join(lines)
+
+
+def _commands(root: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    """The parsers of all commands, each before those of the commands below it."""
+    for action in root._actions:  # argparse has no public way to list them
+        if isinstance(action, argparse._SubParsersAction):
+            for command in action.choices.values():
+                yield command
+                yield from _commands(command)
 
 
 def metrics() -> str:

@@ -1,18 +1,17 @@
 """``sidecar check``: one request against a configuration, step by step, without any server."""
 
 import json
-import math
 import sys
 import time
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 
 from sidecar.cli.explain import Findings, explain
+from sidecar.cli.key_sets import add_keys, known_keys
 from sidecar.cli.options import add_configuration
 from sidecar.cli.simulation import decide, with_token
 from sidecar.cli.texts import moment, printable, read_token
 from sidecar.config import load
 from sidecar.model import Allow, Decision, Deny, RequestView, Step
-from sidecar.snapshots.keys import KeySet, KeySnapshot
 
 _MARKS = {"passed": "✓", "failed": "✗", "not reached": "-"}
 
@@ -49,6 +48,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         action="store_true",
         help="read no token from standard input; the request is as the other options say",
     )
+    add_keys(parser)
     parser.add_argument("--json", action="store_true", help="print the answer as JSON")
 
 
@@ -70,9 +70,7 @@ def run(options: Namespace) -> int:
             sys.stderr.write("no token on standard input; --no-token checks without one\n")
             return 2
         request = with_token(request, settings.sources[0], token)
-    keys = KeySnapshot(
-        {name: KeySet.of(found, math.inf) for name, found in configuration.found_keys.items()}
-    )
+    keys = known_keys(configuration, options)
     now = time.time() if options.at is None else options.at
     decision = decide(settings, request, keys, now)
     findings = explain(settings, request, keys, now)

@@ -211,7 +211,7 @@ class Refresher:
         return None
 
     def _succeeded(self, fetched: Fetched, begun: float) -> SavedKeys:
-        latest = SavedKeys(fetched.keys, self._clock())
+        latest = SavedKeys(fetched.keys, self._clock(), fetched.expires)
         key_set = self._use(latest)
         with self._lock:
             for waiter in self._waiters:
@@ -226,9 +226,10 @@ class Refresher:
 
     def _use(self, latest: SavedKeys) -> KeySet:
         """Publish keys. That happens before anybody is told: who asks again must find them."""
+        now = self._clock()
         # A date in the future, from a clock set back since, gives keys no longer life.
-        fetched_at = min(latest.fetched_at, self._clock())
-        key_set = KeySet.of(latest.keys, usable_until=fetched_at + self._settings.max_stale)
+        fetched_at = min(latest.fetched_at, now)
+        key_set = KeySet.of(latest.at(now), usable_until=fetched_at + self._settings.max_stale)
         self._publish(self._settings.trust, key_set)
         with self._lock:
             if self._keys is None or self._keys.keys != key_set.keys:
@@ -240,6 +241,9 @@ class Refresher:
     def _failed(self, problem: str) -> None:
         self._failures += 1
         self._last_error = problem
+        if self._latest is not None and self._latest.expires:
+            # What is good for a time only does not outlive it because its source is away.
+            self._use(self._latest)
         self._observer.refresh_failed(self._settings.trust, problem)
 
     def _release(self, which: Callable[[Waiter], bool], outcome: Outcome) -> None:

@@ -8,9 +8,11 @@ then waits for its source as if nothing had been saved.
 import asyncio
 import json
 import logging
+import math
 import os
 import stat
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
@@ -30,10 +32,19 @@ _MAXIMUM_BYTES: Final = 2 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class SavedKeys:
-    """Keys as a source published them at ``fetched_at`` (Unix seconds)."""
+    """Keys as a source published them at ``fetched_at`` (Unix seconds).
+
+    ``expires`` has the keys that are good for a time only, and until when. Such keys are not saved:
+    they are short-lived on purpose.
+    """
 
     keys: tuple[VerificationKey, ...]
     fetched_at: float
+    expires: Mapping[VerificationKey, float] = field(default_factory=dict)
+
+    def at(self, now: float) -> tuple[VerificationKey, ...]:
+        """The keys that have not expired."""
+        return tuple(key for key in self.keys if now < self.expires.get(key, math.inf))
 
 
 class SavedCopy:
@@ -49,7 +60,8 @@ class SavedCopy:
 
     async def write(self, saved: SavedKeys) -> None:
         """Save the keys. That it cannot be done is logged: nothing depends on it today."""
-        await asyncio.to_thread(self._write, saved)
+        if not saved.expires:
+            await asyncio.to_thread(self._write, saved)
 
     async def read(self) -> SavedKeys | None:
         """What was saved; None where there is nothing that can be relied on."""

@@ -92,7 +92,9 @@ def test_a_secret_that_is_no_usable_key_set_says_why(
 
 
 def test_a_secret_that_does_not_exist_is_named(store: Store) -> None:
-    with pytest.raises(SourceFault, match=f"secret {store.mount}/gateway/keys does not exist"):
+    with pytest.raises(
+        SourceFault, match=rf"secret {store.mount}/gateway/keys at https://\S+ does not exist"
+    ):
         store.fetch()
 
 

@@ -179,4 +179,4 @@ def test_a_server_that_is_sealed_says_so(openbao_to_seal: OpenBao, login: TokenF
 def test_the_source_is_named_by_its_key(openbao: OpenBao, login: TokenFile) -> None:
     source = VaultTransitSource(TransitKeys(openbao.settings(login), "orders"))
 
-    assert str(source) == "transit key transit/orders"
+    assert str(source) == f"transit key transit/orders at {openbao.address}"

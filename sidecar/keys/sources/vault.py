@@ -34,7 +34,8 @@ class VaultTransitSource:
         self._last: tuple[TransitKey, Fetched] | None = None
 
     def __str__(self) -> str:
-        return f"transit key {self._settings.mount}/{self._settings.key}"
+        settings = self._settings
+        return f"transit key {settings.mount}/{settings.key} at {settings.vault.address}"
 
     async def fetch(self) -> Fetched:
         """The keys that are live (``KeySource.fetch``)."""
@@ -83,7 +84,8 @@ class VaultKvSource:
 
     def __str__(self) -> str:
         kind = "folder" if self._settings.replicas else "secret"
-        return f"{kind} {self._settings.mount}/{self._settings.path}"
+        settings = self._settings
+        return f"{kind} {settings.mount}/{settings.path} at {settings.vault.address}"
 
     async def fetch(self) -> Fetched:
         """The keys that are published there (``KeySource.fetch``)."""
@@ -138,8 +140,10 @@ class VaultKvSource:
             raise SourceFault(f"{self} holds no record that can be used: {cause}")
         if len(keys) > MAXIMUM_KEYS:
             raise SourceFault(f"{self} holds {len(keys)} keys; at most {MAXIMUM_KEYS} are read")
-        # The first to expire is to be forgotten when it does.
-        return Fetched(keys, max_age=min(record.expires for record in records) - now)
+        # Whoever publishes one key in two records means the later date.
+        records.sort(key=lambda record: record.expires)
+        expires = {key: record.expires for record in records for key in record.keys}
+        return Fetched(keys, records[0].expires - now, expires)
 
     def _complain(self, problems: dict[str, str]) -> None:
         """Log what is wrong with a record when it appears, and not again at every fetch."""

@@ -1,11 +1,13 @@
 """``sidecar check``."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from sidecar.model import Step
+from tests.support.key_server import KeyServer, answering
 from tests.support.tokens import Json, claims, key_for, new_key, sign
 from tests.unit.cli.conftest import Run
 
@@ -165,3 +167,54 @@ def test_wrong_use_is_2(run: Run, configuration: Path, wrong: list[str]) -> None
     assert status == 2
     assert output == ""
     assert errors
+
+
+@pytest.fixture
+def from_url(configuration: Path, tmp_path: Path) -> Iterator[KeyServer]:
+    """The same configuration with its keys at a URL."""
+    with KeyServer(tmp_path, tls=False) as server:
+        text = configuration.read_text()
+        url = f"{{jwks: {{url: '{server.jwks_url}', allow_http: true}}}}"
+        configuration.write_text(text.replace("{file: {path: gateway.json}}", url))
+        yield server
+
+
+@pytest.mark.usefixtures("from_url")
+def test_keys_at_a_url_can_be_given_as_a_file(run: Run, configuration: Path) -> None:
+    arguments = ("check", "-c", configuration, "GET", "/orders/1")
+    file = configuration.parent / "gateway.json"
+
+    assert "reason: keys_unavailable" in run(*arguments, stdin=_token()).output
+    assert run(*arguments, "--keys", f"gateway={file}", stdin=_token()).status == 0
+
+
+def test_keys_at_a_url_are_fetched_when_asked_to(
+    run: Run, configuration: Path, from_url: KeyServer
+) -> None:
+    from_url.publish(key_for("ES256"))
+    arguments = ("check", "-c", configuration, "GET", "/orders/1", "--fetch")
+    assert run(*arguments, stdin=_token()).status == 0
+
+    from_url.misbehave(answering(b"<html>"))
+    status, output, errors = run(*arguments, stdin=_token())
+    assert status == 1
+    assert "reason: keys_unavailable" in output
+    assert "no keys of gateway: " in errors
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ("other=keys.json", "--keys other: the trust entries are gateway"),
+        ("gateway=nowhere.json", "--keys gateway: nowhere.json: "),
+        ("gateway", "'gateway' is not ISSUER=FILE"),
+    ],
+)
+def test_keys_that_cannot_be_used_are_wrong_use(
+    run: Run, configuration: Path, given: str, problem: str
+) -> None:
+    arguments = ("check", "-c", configuration, "GET", "/orders/1", "--keys", given)
+    status, _, errors = run(*arguments, stdin=_token())
+
+    assert status == 2
+    assert problem in errors

@@ -41,6 +41,7 @@ class Source:
     problem: Exception | None = None
     takes: float = 0.0
     max_age: float | None = None
+    expires: dict[VerificationKey, float] = field(default_factory=dict)
     closed: bool = False
     fetches: list[float] = field(default_factory=list)
 
@@ -53,7 +54,7 @@ class Source:
         await asyncio.sleep(self.takes)
         if problem:
             raise problem
-        return Fetched(published, self.max_age)
+        return Fetched(published, self.max_age, self.expires)
 
     async def close(self) -> None:
         self.closed = True
@@ -201,6 +202,22 @@ def test_a_source_that_does_not_answer_is_given_up_after_the_timeout() -> None:
         assert scene.observer.events == [("failed", "the source gave no answer within 5 s")]
 
     play(story, Source(keys(OLD), takes=60.0))
+
+
+def test_a_key_that_is_good_for_a_time_does_not_outlive_it_when_its_source_is_away() -> None:
+    (old,), (new,) = keys(OLD), keys(NEW)
+
+    async def story(scene: Scene) -> None:
+        scene.source.problem = SourceFault("away")
+        await asyncio.sleep(300)
+        assert scene.published[-1].knows("old")
+        assert scene.published[-1].knows("new")
+        await asyncio.sleep(700)
+        assert scene.published[-1].knows("old")
+        assert not scene.published[-1].knows("new")
+        assert scene.published[-1].usable_until == scene.published[0].usable_until
+
+    play(story, Source((old, new), expires={new: 1_000_600.0}))
 
 
 def test_it_recovers_by_itself() -> None:

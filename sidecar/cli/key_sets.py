@@ -1,0 +1,75 @@
+"""The public keys a command decides with: from files it is given, or fetched when asked to."""
+
+import asyncio
+import math
+import sys
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from pathlib import Path
+
+from sidecar.clients.files import read
+from sidecar.config import Configuration
+from sidecar.errors import ConfigurationFault, SourceFault
+from sidecar.keys.documents import parse
+from sidecar.keys.settings import KeySettings
+from sidecar.keys.sources.file import MAXIMUM_BYTES
+from sidecar.keys.sources.opened import open_source
+from sidecar.snapshots.keys import KeySet, KeySnapshot, VerificationKey
+
+
+def add_keys(parser: ArgumentParser) -> None:
+    """Declare how keys that are not in configured files are come by."""
+    parser.add_argument(
+        "--keys",
+        metavar="ISSUER=FILE",
+        action="append",
+        type=_given,
+        default=[],
+        help="take the keys of a trust entry from a JWKS or PEM file; may be given several times",
+    )
+    parser.add_argument(
+        "--fetch",
+        action="store_true",
+        help="fetch the keys of issuers that are not in files, as serve would",
+    )
+
+
+def known_keys(configuration: Configuration, options: Namespace) -> KeySnapshot:
+    """The keys of every trust entry that has some.
+
+    Raises:
+        ConfigurationFault: a file that was given cannot be used, or is of no trust entry.
+    """
+    keys = dict(configuration.found_keys)
+    entries = {entry.trust: entry for entry in configuration.keys}
+    for name, path in options.keys:
+        if name not in entries:
+            raise ConfigurationFault(f"--keys {name}: the trust entries are {', '.join(entries)}")
+        try:
+            keys[name] = parse(read(path, MAXIMUM_BYTES))
+        except SourceFault as fault:
+            raise ConfigurationFault(f"--keys {name}: {path}: {fault}") from fault
+    for name, entry in entries.items():
+        if options.fetch and name not in keys:
+            found = asyncio.run(_fetched(entry))
+            keys |= {name: found} if found else {}
+    return KeySnapshot({name: KeySet.of(found, math.inf) for name, found in keys.items()})
+
+
+async def _fetched(entry: KeySettings) -> tuple[VerificationKey, ...]:
+    source = open_source(entry.source)
+    try:
+        async with asyncio.timeout(entry.timeout):
+            return (await source.fetch()).keys
+    except (SourceFault, TimeoutError) as fault:
+        cause = str(fault) or f"{source} gave no answer within {entry.timeout:g} s"
+        sys.stderr.write(f"no keys of {entry.trust}: {cause}\n")
+        return ()
+    finally:
+        await source.close()
+
+
+def _given(text: str) -> tuple[str, Path]:
+    name, equals, path = text.partition("=")
+    if not equals or not name or not path:
+        raise ArgumentTypeError(f"{text!r} is not ISSUER=FILE")
+    return name, Path(path)
