@@ -17,6 +17,7 @@ from bench.figures import Figure, baseline, document, machine, table
 PARTS: Final = {
     "core": "the check in process, against a raw ES256 verification",
     "scaling": "more routes, issuers, keys",
+    "keys": "fetching keys, while checks are in flight",
     "floor": "a call that does nothing, against grpc's own servers",
     "whole": "over gRPC and through Envoy, against Envoy's jwt_authn",
     "flood": "good traffic beside a flood of unknown keys",
