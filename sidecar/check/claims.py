@@ -1,8 +1,8 @@
 """Whether the claims of a signed token hold here and now (RFC 7519 §4.1, RFC 9068 §4)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from math import isfinite
+from typing import NamedTuple
 
 from sidecar.check.patterns import matches_any
 from sidecar.check.refusal import Refusal
@@ -10,8 +10,7 @@ from sidecar.check.trust import ClaimPath, TrustEntry
 from sidecar.model import Reason, VerifiedToken
 
 
-@dataclass(frozen=True, slots=True)
-class SignedToken:
+class SignedToken(NamedTuple):
     """A token whose signature holds under a key of its trust entry; its claims are unchecked."""
 
     trust: TrustEntry

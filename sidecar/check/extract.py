@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from sidecar.check.refusal import Refusal
 from sidecar.model import Reason, RequestView
@@ -30,8 +30,7 @@ TokenSource = HeaderSource | CookieSource
 BEARER: Final = HeaderSource("authorization", "bearer")
 
 
-@dataclass(frozen=True, slots=True)
-class Credential:
+class Credential(NamedTuple):
     """What the client sent as its token, and where. ``text`` may be anything at all."""
 
     source: TokenSource

@@ -6,9 +6,8 @@ To Envoy an empty CheckResponse is an allow. So every response comes from ``enco
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Final
+from typing import Final, NamedTuple
 
 from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
 from google.protobuf.message import DecodeError
@@ -48,8 +47,7 @@ class UndecodableRequest(Fault):
     """The bytes are not a CheckRequest about an HTTP request."""
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(NamedTuple):
     """A request and what surrounds it: needed to answer, no part of the check.
 
     ``request_id`` is for correlation alone: the client may have chosen it. It is printable ASCII of
