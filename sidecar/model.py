@@ -161,10 +161,10 @@ class Reason(Enum):
 class RequestView(NamedTuple):
     """One request as the check sees it: what Envoy passes, nothing derived.
 
-    ``headers`` has one entry per field line, names in lower case, values as the bytes Envoy
-    received. ``path`` is ``:path`` with its query; empty for a CONNECT without one. ``principal``
-    is the peer identity Envoy took from the client certificate, empty without mTLS. ``route`` is
-    the route's name where Envoy's per-route configuration gives one.
+    ``headers`` has one entry per field line, pseudo-headers included, names in lower case, values
+    as the bytes Envoy received. ``path`` is ``:path`` with its query; empty for a CONNECT without
+    one. ``principal`` is the peer identity Envoy took from the client certificate, empty without
+    mTLS. ``route`` is the route's name where Envoy's per-route configuration gives one.
     """
 
     method: str
