@@ -193,8 +193,8 @@ def _overwrite(
         option = options.add(append_action=_OVERWRITE)
         option.append.value = False  # the API's field is append_action; releases in use read this
         header = option.header  # every look at a message's part costs as much as filling it in
-        header.key = name
-        header.value = value
+        header.key = _utf8(name)
+        header.value = _utf8(value)
 
 
 def _describe(
