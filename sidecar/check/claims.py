@@ -1,8 +1,8 @@
 """Whether the claims of a signed token hold here and now (RFC 7519 §4.1, RFC 9068 §4)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from math import isfinite
+from typing import NamedTuple, TypeGuard
 
 from sidecar.check.patterns import matches_any
 from sidecar.check.refusal import Refusal
@@ -10,8 +10,7 @@ from sidecar.check.trust import ClaimPath, TrustEntry
 from sidecar.model import Reason, VerifiedToken
 
 
-@dataclass(frozen=True, slots=True)
-class SignedToken:
+class SignedToken(NamedTuple):
     """A token whose signature holds under a key of its trust entry; its claims are unchecked."""
 
     trust: TrustEntry
@@ -65,23 +64,26 @@ def find(claims: Mapping[str, object], path: ClaimPath) -> object:
 
 
 def _check_dates(claims: Mapping[str, object], now: float, leeway: float) -> Refusal | None:
+    dates: dict[str, float] = {}
     for name in ("exp", "nbf", "iat"):
-        if name in claims and not _is_date(claims[name]):
-            return _invalid(name, "is not a finite number")
-    expires, not_before, issued = claims.get("exp"), claims.get("nbf"), claims.get("iat")
-    if not isinstance(expires, int | float):
+        if name in claims:
+            value = claims[name]
+            if not _is_date(value):
+                return _invalid(name, "is not a finite number")
+            dates[name] = value
+    if "exp" not in dates:
         return _invalid("exp", "is missing")
-    if now >= expires + leeway:
+    if now >= dates["exp"] + leeway:
         return Refusal(Reason.EXPIRED)
-    for name, start in (("nbf", not_before), ("iat", issued)):
-        if isinstance(start, int | float) and start > now + leeway:
+    for name in ("nbf", "iat"):
+        if name in dates and dates[name] > now + leeway:
             return Refusal(Reason.NOT_YET_VALID, f"its {name} lies in the future")
     return None
 
 
-def _is_date(value: object) -> bool:
+def _is_date(value: object) -> TypeGuard[float]:
     """RFC 7519 §2 NumericDate: a JSON number, fractions allowed. True is not a number here."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if type(value) is not int and type(value) is not float:
         return False
     try:
         return isfinite(value)
@@ -92,7 +94,7 @@ def _is_date(value: object) -> bool:
 def _check_audience(claims: Mapping[str, object], trust: TrustEntry) -> Refusal | None:
     audience = find(claims, trust.audience_claim)
     names = [audience] if isinstance(audience, str) else audience
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+    if not isinstance(names, list) or [name for name in names if not isinstance(name, str)]:
         return _invalid(".".join(trust.audience_claim), "is not a string or a list of strings")
     if trust.audiences.isdisjoint(names):
         return Refusal(Reason.WRONG_AUDIENCE, f"{trust.name} accepts: {_listed(trust.audiences)}")
@@ -110,7 +112,7 @@ def _names(value: object) -> frozenset[str]:
         return frozenset({value}) if value else frozenset()
     if not isinstance(value, list):
         return frozenset()
-    return frozenset(name for name in value if isinstance(name, str) and name)
+    return frozenset([name for name in value if isinstance(name, str) and name])
 
 
 def _listed(names: frozenset[str]) -> str:

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from sidecar.check.refusal import Refusal
 from sidecar.model import Reason, RequestView
@@ -30,15 +30,14 @@ TokenSource = HeaderSource | CookieSource
 BEARER: Final = HeaderSource("authorization", "bearer")
 
 
-@dataclass(frozen=True, slots=True)
-class Credential:
+class Credential(NamedTuple):
     """What the client sent as its token, and where. ``text`` may be anything at all."""
 
     source: TokenSource
     text: str
 
 
-_SCHEME: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+)(?: +(.*))?", re.DOTALL)
+_SCHEME: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 
 def extract(request: RequestView, sources: tuple[TokenSource, ...]) -> Credential | Refusal | None:
@@ -80,12 +79,12 @@ def _from_header(values: list[bytes], source: HeaderSource) -> Credential | Refu
     value = values[0]
     if source.scheme is None:
         return Credential(source, _text(value))
-    match = _SCHEME.fullmatch(value)
-    if match is None:
+    scheme, _, token = value.partition(b" ")
+    if scheme.lower() == source.scheme.lower().encode():
+        return Credential(source, _text(token.lstrip(b" ")))
+    if not _SCHEME.fullmatch(scheme):
         return Refusal(Reason.MALFORMED_TOKEN, f"{source.name} is not a scheme and a token")
-    if match[1].lower() != source.scheme.lower().encode():
-        return Refusal(Reason.UNSUPPORTED_SCHEME, f"{source.name} takes only {source.scheme}")
-    return Credential(source, _text(match[2] or b""))
+    return Refusal(Reason.UNSUPPORTED_SCHEME, f"{source.name} takes only {source.scheme}")
 
 
 def _from_cookie(lines: list[bytes], source: CookieSource) -> Credential | Refusal | None:

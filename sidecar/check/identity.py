@@ -48,7 +48,8 @@ class IdentityHeaders:
 
     def __init__(self, settings: IdentitySettings, sources: tuple[TokenSource, ...] = ()) -> None:
         self._settings = settings
-        self._owned = frozenset([name for name, _ in settings.headers]) | frozenset(settings.strip)
+        owned = [name for name, _ in settings.headers] + list(settings.strip)
+        self._nobody = dict.fromkeys(owned, "")
         self._token_headers = frozenset(
             each.name for each in sources if isinstance(each, HeaderSource)
         )
@@ -57,21 +58,32 @@ class IdentityHeaders:
         )
         # In the form that all spellings of a name share.
         self._guarded = frozenset(
-            name.replace("_", "-") for name in self._owned | self._token_headers
+            name.replace("_", "-") for name in self._token_headers.union(owned)
         )
 
     def for_token(self, request: RequestView, token: VerifiedToken) -> HeaderChanges | Refusal:
         """The identity of a verified token, replacing whatever the client sent under its names."""
         values = {name: encode(find(token.claims, path)) for name, path in self._settings.headers}
-        size = sum(len(name) + len(value) for name, value in values.items() if value)
+        size = sum([len(name) + len(value) for name, value in values.items() if value])
         if size > self._settings.maximum_bytes:
             limit = self._settings.maximum_bytes
             return Refusal(Reason.IDENTITY_TOO_LARGE, f"{size} bytes, and {limit} are allowed")
-        return self._changes(request, values | self._without_tokens(request))
+        return self._changes(request, self._nobody | values)
 
     def for_nobody(self, request: RequestView) -> HeaderChanges:
         """No identity: every owned header is taken away."""
-        return self._changes(request, self._without_tokens(request))
+        return self._changes(request, self._nobody)
+
+    def _changes(self, request: RequestView, identity: dict[str, str]) -> HeaderChanges:
+        """The owned headers with these values; one whose value is empty is taken away."""
+        values = identity | self._without_tokens(request)
+        for name, _ in request.headers:
+            if name.replace("_", "-") in self._guarded and name not in self._token_headers:
+                values.setdefault(name, "")
+        return HeaderChanges(
+            tuple([item for item in values.items() if item[1]]),
+            tuple(sorted([name for name, value in values.items() if not value])),
+        )
 
     def _without_tokens(self, request: RequestView) -> dict[str, str]:
         """The values that leave no token in the request, where tokens are not forwarded."""
@@ -85,15 +97,6 @@ class IdentityHeaders:
                 values["cookie"] = _joined(rest)
         return values
 
-    def _changes(self, request: RequestView, values: Mapping[str, str]) -> HeaderChanges:
-        """The headers with these values; one whose value is empty is taken away."""
-        overwrite = tuple([item for item in values.items() if item[1]])
-        received = {name for name, _ in request.headers if name.replace("_", "-") in self._guarded}
-        kept = self._token_headers.difference(values, self._owned)
-        kept = kept.union([name for name, _ in overwrite])
-        remove = self._owned.union(received, values).difference(kept)
-        return HeaderChanges(overwrite, tuple(sorted(remove)))
-
 
 def encode(value: object) -> str:
     """A claim as a header's value; empty when there is nothing to say.
@@ -103,15 +106,15 @@ def encode(value: object) -> str:
     object is written as JSON and encoded like any text.
     """
     if isinstance(value, list):
-        return ",".join(_encode_item(item) for item in value if item is not None)
+        return ",".join([_encode_item(item) for item in value if item is not None])
     return _encode_item(value)
 
 
 def _encode_item(value: object) -> str:
-    if value is None:
-        return ""
     if isinstance(value, str):
         text = value
+    elif value is None:
+        return ""
     elif isinstance(value, list | Mapping | bool):
         text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
     else:

@@ -6,9 +6,8 @@ the reading is done here.
 
 import binascii
 import re
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 from sidecar.check.refusal import Refusal
 from sidecar.check.strict_json import StrictJsonError, load_object
@@ -23,8 +22,7 @@ _LAST_OF_THREE: Final = frozenset("AEIMQUYcgkosw048")
 _NOT_CANONICAL: Final = Refusal(Reason.MALFORMED_TOKEN, "a segment is not canonical base64url")
 
 
-@dataclass(frozen=True, slots=True)
-class JoseHeader:
+class JoseHeader(NamedTuple):
     """What a token's header says (RFC 7515 §4). ``jku``, ``jwk``, ``x5u`` and ``x5c`` are not read.
 
     ``type`` is in the form of ``media_type``. ``kid`` and ``type`` are None where there is none.
@@ -35,8 +33,7 @@ class JoseHeader:
     type: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class UnverifiedToken:
+class UnverifiedToken(NamedTuple):
     """A token that can be read. Nothing in it has been verified."""
 
     header: JoseHeader

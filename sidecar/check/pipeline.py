@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from hashlib import sha256
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from sidecar.check import claims, jws, policy, signature
 from sidecar.check.claims import SignedToken
@@ -178,8 +178,7 @@ class Pipeline:
         return SignedToken(trust, token.claims, digest[:8].hex())
 
 
-@dataclass(frozen=True, slots=True)
-class _MissingKey:
+class _MissingKey(NamedTuple):
     trust: str
     kid: str
     detail: str

@@ -1,12 +1,11 @@
 """What a step returns when the check ends there."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from sidecar.model import Reason
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(NamedTuple):
     """A step's verdict against the request; the pipeline makes a ``Deny`` of it.
 
     ``detail`` is in our own words or the configuration's, never in the client's. ``scopes`` are

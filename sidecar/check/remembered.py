@@ -6,15 +6,14 @@ smaller than the parsed claims and parses again in microseconds.
 """
 
 from collections import OrderedDict
-from dataclasses import dataclass
 from threading import Lock
+from typing import NamedTuple
 
 from sidecar.check.trust import TrustEntry
 from sidecar.snapshots.keys import VerificationKey
 
 
-@dataclass(frozen=True, slots=True)
-class Remembered:
+class Remembered(NamedTuple):
     """A signature that held: under which key, for which trust entry, over which payload."""
 
     trust: TrustEntry

@@ -17,7 +17,7 @@ from sidecar.check.policy import Requirement
 from sidecar.check.templates import PathTemplate, Segment, Wild, split
 
 # RFC 3986 §3.2.2 without what no service is called: a name or an IP literal, and a port.
-_AUTHORITY: Final = re.compile(r"([a-z0-9._-]*?|\[[0-9a-f:.]+\])\.?(?::[0-9]*)?")
+_AUTHORITY: Final = re.compile(r"([a-z0-9._-]*|\[[0-9a-f:.]+\]\.?)(?::[0-9]*)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +141,7 @@ class RouteTable:
             # Two Host lines reach us joined: `evil,x.shop.internal` ends like one of ours.
             return None
         segments = split(path)
-        for root in self._roots(authority[1]):
+        for root in self._roots(authority[1].removesuffix(".")):
             found = root.find(segments, 0, method)
             if found is not None:
                 return found
@@ -158,12 +158,13 @@ class RouteTable:
             if not match.methods:
                 node.any_method = route
 
-    def _roots(self, host: str) -> Iterable[_Node]:
-        if self._hosts and host:
-            exact = self._hosts.get(host)
-            if exact is not None:
-                yield exact
-            for suffix, node in self._wildcards:
-                if host.endswith(suffix) and len(host) > len(suffix):
-                    yield node
-        yield self._any_host
+    def _roots(self, host: str) -> list[_Node]:
+        if not self._hosts or not host:
+            return [self._any_host]
+        exact = [self._hosts[host]] if host in self._hosts else []
+        wildcards = [
+            node
+            for suffix, node in self._wildcards
+            if host.endswith(suffix) and len(host) > len(suffix)
+        ]
+        return [*exact, *wildcards, self._any_host]

@@ -10,6 +10,7 @@ MAXIMUM_DEPTH: Final = 32
 # would cost quadratic time.
 _STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"?', re.DOTALL)
 _BRACKET: Final = re.compile(rb"[\[\]{}]")
+_WHITESPACE: Final = " \t\n\r"  # RFC 8259 §2
 
 
 class StrictJsonError(ValueError):
@@ -26,23 +27,26 @@ def load_object(data: bytes) -> dict[str, object]:
     if data.count(b"[") + data.count(b"{") > MAXIMUM_DEPTH and _depth(data) > MAXIMUM_DEPTH:
         raise StrictJsonError(f"is nested more than {MAXIMUM_DEPTH} levels deep")
     try:
-        text = data.decode()
-        value = _DECODER.decode(text)
+        text = data.decode().strip(_WHITESPACE)
+        value, end = _DECODER.raw_decode(text)
     except StrictJsonError:
         raise
     except ValueError as fault:
         # ValueError also covers UnicodeDecodeError and integers beyond Python's digit limit.
         raise StrictJsonError("is not UTF-8 JSON") from fault
+    if end != len(text):
+        raise StrictJsonError("is not UTF-8 JSON")
     if not isinstance(value, dict):
         raise StrictJsonError("is not a JSON object")
-    if "\\ud" in text or "\\uD" in text:
+    if "\\" in text and ("\\ud" in text or "\\uD" in text):
         _no_lone_surrogate(value)
     return value
 
 
 def load_again(data: bytes) -> dict[str, object]:
     """Read once more, without the rules, what ``load_object`` has read before."""
-    value: dict[str, object] = _PLAIN_DECODER.decode(data.decode())
+    value: dict[str, object]
+    value, _ = _PLAIN_DECODER.raw_decode(data.decode().lstrip(_WHITESPACE))
     return value
 
 

@@ -1,7 +1,5 @@
 """One check outside of a server: a request as Envoy would describe it, and the decision."""
 
-from dataclasses import replace
-
 from sidecar.check.extract import CookieSource, TokenSource
 from sidecar.check.pipeline import CheckSettings, Pipeline
 from sidecar.model import Decision, KeyNeeded, RequestView
@@ -33,4 +31,4 @@ def with_token(request: RequestView, source: TokenSource, token: str) -> Request
         line = ("cookie", f"{source.name}={token}")
     else:
         line = (source.name, f"{source.scheme} {token}" if source.scheme else token)
-    return replace(request, headers=(*request.headers, (line[0], line[1].encode("latin-1"))))
+    return request._replace(headers=(*request.headers, (line[0], line[1].encode("latin-1"))))

@@ -6,14 +6,12 @@ To Envoy an empty CheckResponse is an allow. So every response comes from ``enco
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Final
+from typing import Final, NamedTuple
 
 from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
 from google.protobuf.message import DecodeError
 from google.protobuf.struct_pb2 import Struct
-from google.protobuf.wrappers_pb2 import BoolValue
 from grpc import StatusCode
 
 from sidecar.errors import Fault
@@ -26,6 +24,7 @@ from sidecar.wire._pb.envoy.service.auth.v3.external_auth_pb2 import (
 )
 
 _LONGEST_REQUEST_ID: Final = 128
+_OVERWRITE: Final = HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
 
 # What a gRPC client gets for each HTTP status, and the code in CheckResponse.status. A status that
 # is not here is not one to deny with: it becomes a 500, never a 0.
@@ -37,19 +36,12 @@ _CODES: Final = {
     503: StatusCode.UNAVAILABLE.value[0],
 }
 
-# The API's field is append_action; what the releases in use read is append.
-_OVERWRITE: Final = HeaderValueOption(
-    append=BoolValue(value=False),
-    append_action=HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD,
-)
-
 
 class UndecodableRequest(Fault):
     """The bytes are not a CheckRequest about an HTTP request."""
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(NamedTuple):
     """A request and what surrounds it: needed to answer, no part of the check.
 
     ``request_id`` is for correlation alone: the client may have chosen it. It is printable ASCII of
@@ -74,8 +66,8 @@ def decode(body: bytes) -> Envelope:
     if not attributes.request.HasField("http"):
         raise UndecodableRequest("there is no attributes.request.http")
     http = attributes.request.http
-    fields = _fields(http)
-    last = dict(fields)
+    headers = tuple(_headers(http))
+    last = dict(headers)
     content_type = last.get("content-type", b"")
     # Envoy writes a byte that is not UTF-8 as `!` into its path, which is a legal character of
     # one: where the bytes are there, they count. Latin-1 loses none, and none passes the check.
@@ -85,7 +77,7 @@ def decode(body: bytes) -> Envelope:
             method=http.method,
             path=http.path if path is None else path.decode("latin-1"),
             host=http.host,
-            headers=tuple([field for field in fields if field[0][:1] != ":"]),
+            headers=headers,
             principal=attributes.source.principal,
             route=attributes.context_extensions.get("route"),
         ),
@@ -94,7 +86,7 @@ def decode(body: bytes) -> Envelope:
     )
 
 
-def _fields(http: AttributeContext.HttpRequest) -> list[tuple[str, bytes]]:
+def _headers(http: AttributeContext.HttpRequest) -> list[tuple[str, bytes]]:
     # header_map is there with Envoy's encode_raw_headers: one entry per field line, bytes as they
     # came. The map has one entry per name, its values joined with a comma.
     if http.HasField("header_map"):
@@ -198,10 +190,11 @@ def _overwrite(
     headers: Iterable[tuple[str, str]],
 ) -> None:
     for name, value in headers:
-        option = options.add()
-        option.header.key = _utf8(name)
-        option.header.value = _utf8(value)
-        option.MergeFrom(_OVERWRITE)
+        option = options.add(append_action=_OVERWRITE)
+        option.append.value = False  # the API's field is append_action; releases in use read this
+        header = option.header  # every look at a message's part costs as much as filling it in
+        header.key = _utf8(name)
+        header.value = _utf8(value)
 
 
 def _describe(

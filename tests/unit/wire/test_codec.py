@@ -94,7 +94,7 @@ def test_the_request_is_read_from_either_form_of_headers(raw: bool) -> None:
         "/orders/1?page=2",
         "orders.shop.internal",
     )
-    assert view.headers == (("accept", b"*/*"),)
+    assert ("accept", b"*/*") in view.headers
     assert view.principal == "spiffe://shop/ns/web"
     assert view.route is None
 
@@ -107,7 +107,6 @@ def test_raw_field_lines_stay_apart_and_their_bytes_untouched() -> None:
 def test_the_path_is_the_one_whose_bytes_arrived() -> None:
     assert decoded((":path", b"/orders/\xff?a=b")).view.path == "/orders/\xff?a=b"
     assert decoded((":path", b"/orders/1"), raw=False).view.path == "/orders/1?page=2"
-    assert decoded((":path", b"/orders/1")).view.headers == ()
 
 
 @pytest.mark.parametrize("route", ["read-order", ""])
