@@ -10,7 +10,7 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from tests.e2e.keys_authorities import REFRESH, Authority
-from tests.support import http1
+from tests.support import envoy, http1
 from tests.support.http1 import Field, Response
 from tests.support.load import Load
 from tests.support.pod import Pod, running_pod
@@ -63,20 +63,31 @@ class KeysPod:
     def status(self, token: str) -> int:
         return self.ask(token).status
 
-    def issuer(self, name: str) -> Json:
-        """What ``/readyz?verbose`` says about an issuer."""
+    def status_page(self) -> Json:
+        """What ``/readyz?verbose`` says."""
         url = urlsplit(self.sidecar.admin_url)
         assert url.hostname
         assert url.port
         accept = [("accept", "application/json")]
         answer = http1.request((url.hostname, url.port), target="/readyz?verbose", headers=accept)
         assert answer.status == 200
-        status: Json = answer.json()["issuers"][name]
+        page: Json = answer.json()
+        return page
+
+    def issuer(self, name: str) -> Json:
+        """What it says about an issuer."""
+        status: Json = self.status_page()["issuers"][name]
         return status
 
     def wait_for_key(self, issuer: str, kid: str) -> None:
         """Return once a regular refresh has brought a key."""
         eventually(lambda: kid in self.issuer(issuer)["kids"])
+
+    def rotate(self, authority: Authority) -> None:
+        """Have an issuer sign with a new key, which the sidecar knows by then."""
+        new = authority.add()
+        self.wait_for_key(authority.name, new.kid)
+        authority.signer = new
 
     def wait_for_failures(self, issuer: str, more: int) -> None:
         """Return once this many more refreshes have failed."""
@@ -107,7 +118,7 @@ class KeysPod:
         """Steady requests that all must be allowed."""
         with self.requests(issuer, note) as load:
             yield load
-        assert not load.failures, load.failures[:5]
+        assert not load.failures, (load.failures[:5], self.status_page()["denials"])
 
 
 @contextmanager
@@ -130,11 +141,21 @@ def keys_pod(
         "limits": {"key_wait": "400ms"},
         **changes,
     }
+    envoy_configuration = envoy.load(envoy.PLAIN)
+    # These stories are about keys, not about how long a busy machine takes for a check.
+    service = envoy.http_filter(envoy_configuration, "ext_authz")["grpc_service"]
+    service["timeout"] = service["retry_policy"]["retry_back_off"]["max_interval"] = "5s"
     for name in ("sidecar", "envoy"):
         (directory / name).mkdir()
     with (
         socket_directory() as sockets,
         SidecarProcess(configuration, directory / "sidecar", sockets) as sidecar,
-        running_pod(version, directory / "envoy", authz=sidecar.socket, upstream=upstream) as pod,
+        running_pod(
+            version,
+            directory / "envoy",
+            authz=sidecar.socket,
+            upstream=upstream,
+            configuration=envoy_configuration,
+        ) as pod,
     ):
         yield KeysPod(pod, sidecar)

@@ -113,8 +113,8 @@ def test_provider_that_goes_down_later_is_missed_by_nobody(
         assert pod.status(unknown) == 503
 
         server.behave()
-        provider.signer = provider.add()
-        eventually(lambda: pod.issuer("provider")["last_error"] is None)
+        pod.rotate(provider)
+        assert pod.issuer("provider")["last_error"] is None
         load.wait_for(100)
         assert pod.status(unknown) == 401
 

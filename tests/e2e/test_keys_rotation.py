@@ -75,11 +75,10 @@ def test_rotation_is_not_noticed_and_the_removed_key_is_of_no_more_use(
     remembered, unseen = authority.token(lifetime=3600), authority.token(lifetime=3601)
 
     with pod.traffic(authority, record_property) as load:
-        new = authority.add()
-        pod.wait_for_key(source, new.kid)
         assert pod.status(remembered) == 200
-        authority.signer = new
+        pod.rotate(authority)
         load.wait_for(300)
+        assert pod.status(remembered) == 200
 
         authority.remove(old)
         eventually(lambda: pod.status(remembered) == 401, within=WITHIN_ONE_REFRESH)
@@ -102,7 +101,7 @@ def test_key_that_nobody_announced_is_found_by_the_first_who_brings_it(
 
     # A fetch that takes longer than a check may wait is told as such: 503, never 401.
     assert {failure.what for failure in load.failures} <= {"503"}
-    assert len(load.failures) <= load.clients
+    assert pod.status(authority.token()) == 200
 
 
 def test_rotation_succeeds_in_the_middle_of_a_flood_of_random_kids(
@@ -118,8 +117,7 @@ def test_rotation_succeeds_in_the_middle_of_a_flood_of_random_kids(
         Flood(pod.sidecar.socket, flood, tmp_path, per_second=500),
         pod.requests(authority, record_property) as load,
     ):
-        new = authority.add()
-        authority.signer = new
+        authority.signer = authority.add()
         eventually(lambda: pod.status(authority.token()) == 200)
         load.wait_for(100)
         authority.remove(old)
