@@ -4,21 +4,18 @@ PYTHON ?= python3
 BIN := .venv/bin
 ENVOY_VERSIONS := 1.36.4 1.37.0 1.38.3 1.39.3 1.40.0
 
-.PHONY: demo test test-envoys coverage lint bench protos lock reference clean
+.PHONY: demo test test-envoys lint bench protos lock reference clean
 
 demo: .venv/.ready .envoy/1.40.0  ## a real Envoy, the sidecar and a small service, and a tour of what they do
 	$(BIN)/python -m examples.demo
 
-test: .venv/.ready .envoy/1.40.0 .openbao  ## the whole suite, real Envoy and OpenBao included
-	$(BIN)/python -m pytest
+test: .venv/.ready .envoy/1.40.0 .openbao  ## the whole suite, real Envoy and OpenBao included, and what it covers
+	$(BIN)/python -m pytest --cov --cov-report=
+	$(BIN)/coverage report --skip-covered --include 'sidecar/check/*' --fail-under 100
+	$(BIN)/coverage report --skip-covered --fail-under 95
 
 test-envoys: .venv/.ready $(ENVOY_VERSIONS:%=.envoy/%)  ## headers, denials and failures, on every supported Envoy
 	$(BIN)/python -m pytest tests/e2e -m every_envoy --envoy-versions "$(ENVOY_VERSIONS)"
-
-coverage: .venv/.ready .envoy/1.40.0  ## the suite again, counting: all of the check, 95 % of everything
-	$(BIN)/python -m pytest --cov --cov-report=
-	$(BIN)/coverage report --include 'sidecar/check/*' --fail-under 100
-	$(BIN)/coverage report --fail-under 95
 
 lint: .venv/.ready  ## style, types, layers, and that what is generated is up to date
 	$(BIN)/ruff check .
