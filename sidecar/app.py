@@ -174,9 +174,12 @@ class _Sidecar:
             configuration = await asyncio.to_thread(load, path)
             _refuse_what_needs_a_restart(self._configuration, configuration)
         except Fault as fault:
-            self._reload_error = str(fault)
-            self._metrics.reloaded(success=False)
-            _log.error("the new configuration is not used", extra={"problem": str(fault)})
+            self._not_reloaded(str(fault))
+            return
+        except Exception:
+            # A bug in loading must not be the end of reloading.
+            _log.exception("loading the new configuration failed unexpectedly")
+            self._not_reloaded("internal error; the log has its stack trace")
             return
         before = checks.policy
         policy = self._policy(configuration, before)
@@ -191,6 +194,11 @@ class _Sidecar:
         self._reload_error = None
         self._metrics.reloaded(success=True)
         _log.info("the new configuration is in use", extra={"digest": configuration.digest})
+
+    def _not_reloaded(self, problem: str) -> None:
+        self._reload_error = problem
+        self._metrics.reloaded(success=False)
+        _log.error("the new configuration is not used", extra={"problem": problem})
 
     def _is_ready(self) -> bool:
         return self._ready
@@ -217,6 +225,7 @@ class _Sidecar:
                     "keys": len(status.kids),
                     "kids": list(status.kids),
                     "last_success": _date(status.last_success),
+                    "age": _age(status.last_success),
                     "last_error": status.last_error,
                     "next_refresh": _date(status.next_refresh),
                 }
@@ -236,6 +245,10 @@ def _date(seconds: float | None) -> str | None:
     if seconds is None:
         return None
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+
+
+def _age(since: float | None) -> str | None:
+    return None if since is None else f"{max(0.0, time.time() - since):.0f} s"
 
 
 async def _stop_fetching(checks: Authorization) -> None:
