@@ -164,22 +164,24 @@ class _Sidecar:
                 for wait in waits:
                     wait.cancel()
             asked.clear()
-            await self._reload(checks)
+            try:
+                await self._reload(checks)
+            except Exception:
+                # A bug in loading must not be the end of reloading.
+                _log.exception("reloading failed unexpectedly")
+                self._not_reloaded("internal error; the log has its stack trace")
 
     async def _reload(self, checks: Authorization) -> None:
         """Replace what checks are made with; a bad configuration leaves everything as it is."""
         path = self._configuration.path
+        # Also of one that cannot be read: it is looked at again when it has changed once more.
+        self._file_version = files.version(path)
         try:
             _, self._file_version = await files.read_settled(path, MAXIMUM_BYTES)
             configuration = await asyncio.to_thread(load, path)
             _refuse_what_needs_a_restart(self._configuration, configuration)
         except Fault as fault:
             self._not_reloaded(str(fault))
-            return
-        except Exception:
-            # A bug in loading must not be the end of reloading.
-            _log.exception("loading the new configuration failed unexpectedly")
-            self._not_reloaded("internal error; the log has its stack trace")
             return
         before = checks.policy
         policy = self._policy(configuration, before)

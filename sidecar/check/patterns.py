@@ -15,6 +15,14 @@ def matches_any(patterns: tuple[str, ...], text: str) -> bool:
 
 @cache  # bounded by the configuration, where all patterns come from
 def _expression(patterns: tuple[str, ...]) -> re.Pattern[str]:
-    return re.compile(
-        "|".join("[^/:]+".join(map(re.escape, pattern.split("*"))) for pattern in patterns)
-    )
+    return re.compile("|".join(map(_one, patterns)))
+
+
+def _one(pattern: str) -> str:
+    first, *rest = map(re.escape, pattern.split("*"))
+    if not rest:
+        return first
+    *middle, last = rest
+    # Atomic: the first place where a literal fits is the only one tried. Otherwise the time would
+    # grow with a power of the text's length, and the text is a client's.
+    return first + "".join(f"(?>[^/:]+?{part})" for part in middle) + f"[^/:]+{last}"

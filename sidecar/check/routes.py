@@ -136,7 +136,8 @@ class RouteTable:
             path: the canonical path.
             method: the request's method, as it stands.
         """
-        authority = _AUTHORITY.fullmatch(host.lower())
+        # ASCII alone: lower-casing turns some other characters into ASCII letters (U+212A into k).
+        authority = _AUTHORITY.fullmatch(host.lower()) if host.isascii() else None
         if authority is None:
             # Two Host lines reach us joined: `evil,x.shop.internal` ends like one of ours.
             return None

@@ -10,7 +10,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
 from sidecar.errors import SourceFault
@@ -100,11 +100,9 @@ class Refresher:
     async def run(self) -> None:
         """Fetch now and from then on, until cancelled."""
         try:
-            await self._recall()
+            await self._surviving(self._recall)
             while True:
-                good = await self._fetch()
-                if good is not None and self._copy is not None:
-                    await self._copy.write(good)
+                await self._surviving(self._refresh)
                 self._tried.set()
                 await self._pause()
         finally:
@@ -119,7 +117,7 @@ class Refresher:
             timeout: seconds until the answer is ``UNAVAILABLE``.
             done: gets the outcome, on this thread or on the event loop's.
         """
-        waiter = Waiter(kid, self._clock(), done)
+        waiter = Waiter(kid, self._loop.time(), done)
         with self._lock:
             outcome = self._known(waiter, timeout)
             if outcome is None:
@@ -176,8 +174,22 @@ class Refresher:
                 if not self._waiters:
                     self._wake.clear()
                     await self._wake.wait()
-                cooldown = self._fetch_begun + self._settings.cooldown - self._clock()
+                cooldown = self._fetch_begun + self._settings.cooldown - self._loop.time()
                 await asyncio.sleep(max(0.0, cooldown))
+
+    async def _surviving(self, step: Callable[[], Awaitable[None]]) -> None:
+        """Take a step. A bug in it must not end the refreshing: nobody would notice for hours."""
+        try:
+            await step()
+        except Exception:
+            _log.exception("refreshing the keys of %s failed unexpectedly", self._settings.trust)
+            self._failures += 1
+            self._last_error = "internal error; the log has its stack trace"
+
+    async def _refresh(self) -> None:
+        good = await self._fetch()
+        if good is not None and self._copy is not None:
+            await self._copy.write(good)
 
     async def _recall(self) -> None:
         """Begin with what an earlier run saved, unless there are keys already."""
@@ -191,7 +203,8 @@ class Refresher:
         """Fetch once. What it brought, or None for a failure."""
         with self._lock:
             self._fetching = True
-            self._fetch_begun = begun = self._clock()
+            # By the loop's clock, which nobody sets back: waiting must not depend on the date.
+            self._fetch_begun = begun = self._loop.time()
         try:
             async with asyncio.timeout(self._settings.timeout):
                 fetched = await self._source.fetch()
@@ -200,7 +213,7 @@ class Refresher:
         except TimeoutError:
             self._failed(f"{self._source} gave no answer within {self._settings.timeout:g} s")
         except Exception:
-            # A source that breaks on an odd answer must not end its refresher: keys go on serving.
+            # A source that breaks on an odd answer is one that failed: keys go on serving.
             _log.exception("fetching the keys of %s failed unexpectedly", self._settings.trust)
             self._failed("internal error; the log has its stack trace")
         else:
@@ -252,5 +265,9 @@ class Refresher:
             released = [waiter for waiter in self._waiters if which(waiter)]
             self._waiters = [waiter for waiter in self._waiters if not which(waiter)]
         for waiter in released:
-            self._observer.looked_up(self._settings.trust, outcome.value)
-            waiter.done(outcome)
+            try:
+                self._observer.looked_up(self._settings.trust, outcome.value)
+                waiter.done(outcome)
+            except Exception:
+                # One that cannot be answered must not keep the others from their answers.
+                _log.exception("a check that waited for a key could not be answered")

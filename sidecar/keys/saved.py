@@ -84,11 +84,11 @@ class SavedCopy:
             _log.warning("keys are not saved", extra=told)
 
     def _read(self) -> SavedKeys | None:
-        if not self._path.exists():
-            return None
         try:
+            if not self._path.exists():
+                return None
             return self._checked(_read_own(self._path))
-        except (SourceFault, StrictJsonError) as fault:
+        except (SourceFault, StrictJsonError, OSError) as fault:
             problem = f"{self._path} {fault}"
             _log.warning(
                 "saved keys are not used", extra={"issuer": self._trust, "problem": problem}

@@ -22,8 +22,8 @@ _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asc
 
 # What looks like a compact JWS or JWE, and what follows an authentication scheme.
 _SECRET: Final = re.compile(
-    r"\beyJ[A-Za-z0-9_-]{5,}(?:\.[A-Za-z0-9_-]*){1,4}"
-    r"|(?i:\b(?:bearer|basic) )[A-Za-z0-9._~+/=-]{8,}"
+    r"eyJ[A-Za-z0-9_-]{5,}(?:\.[A-Za-z0-9_-]*){1,4}"
+    r"|(?i:(?:bearer|basic) )[A-Za-z0-9._~+/=-]{8,}"
 )
 
 

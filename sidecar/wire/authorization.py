@@ -151,4 +151,8 @@ class _Check:
             grpc=envelope.grpc,
         )
         self._call.reply(body)
-        self._observer.decided(envelope, decision, time.perf_counter() - self._started)
+        try:
+            self._observer.decided(envelope, decision, time.perf_counter() - self._started)
+        except Exception:
+            # The client has its answer; that it could not be written down changes nothing of it.
+            _log.exception("a decision could not be written down")

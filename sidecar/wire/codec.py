@@ -15,7 +15,7 @@ from google.protobuf.struct_pb2 import Struct
 from grpc import StatusCode
 
 from sidecar.errors import Fault
-from sidecar.model import Allow, Decision, Deny, RequestView, VerifiedToken
+from sidecar.model import Allow, Decision, Deny, Reason, RequestView, VerifiedToken
 from sidecar.wire._pb.envoy.config.core.v3.base_pb2 import HeaderValueOption
 from sidecar.wire._pb.envoy.service.auth.v3.attribute_context_pb2 import AttributeContext
 from sidecar.wire._pb.envoy.service.auth.v3.external_auth_pb2 import (
@@ -114,6 +114,10 @@ def encode(decision: Decision, *, realm: str, request_id: str = "", grpc: bool =
             _allow(response, decision)
         case Deny():
             _deny(response, decision, realm, request_id, grpc)
+        case _:
+            # Types do not hold at run time, and a response left empty would be an allow.
+            failed = Deny(Reason.INTERNAL_ERROR)  # type: ignore[unreachable]  # see above
+            _deny(response, failed, realm, request_id, grpc)
     return response.SerializeToString()
 
 

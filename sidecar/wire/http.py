@@ -60,7 +60,11 @@ def metrics_pages(registry: CollectorRegistry, ready: Callable[[], bool]) -> web
     """``/metrics``, ``/livez`` and ``/readyz``: for Prometheus and the kubelet."""
 
     async def metrics(request: web.Request) -> web.Response:
-        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        try:
+            encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        except (TypeError, ValueError):
+            # The library trips over odd versions; a neighbour could have us log each of them.
+            encode, content_type = choose_encoder("")
         return web.Response(body=encode(registry), headers={"Content-Type": content_type})
 
     async def livez(_: web.Request) -> web.Response:

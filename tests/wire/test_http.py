@@ -73,6 +73,12 @@ def test_metrics_are_served_as_openmetrics_where_asked_for() -> None:
     assert response.body.endswith(b"# EOF\n")
 
 
+@pytest.mark.parametrize("version", ["abc", "=", "1.0.0.0.0", ""])
+def test_an_odd_accept_header_gets_the_text_format(version: str) -> None:
+    response = get("/metrics", ("accept", f"application/openmetrics-text; version={version}"))
+    assert response.status == 200
+
+
 @pytest.mark.parametrize(("ready", "status"), [(True, 200), (False, 503)])
 @pytest.mark.parametrize("admin", [True, False])
 def test_readiness_is_a_status(ready: bool, status: int, admin: bool) -> None:

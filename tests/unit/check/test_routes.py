@@ -185,6 +185,7 @@ def test_one_route_is_more_specific_than_the_other(one: Route, other: Route) -> 
         "orders.shop.internal:80:80",
         "orders.shop.internal/",
         "örders.shop.internal",
+        "\u212aiosk.shop.internal",
         "orders.shop.internal\x00",
         "[::1",
         " ",

@@ -82,11 +82,22 @@ class Observer:
 
 
 @dataclass
+class Date:
+    """The simulated date, which an administrator may set back."""
+
+    set_back: float = 0.0
+
+    def __call__(self) -> float:
+        return clock() - self.set_back
+
+
+@dataclass
 class Scene:
     source: Source
     refresher: Refresher
     observer: Observer
     published: list[KeySet]
+    date: Date
 
     def lookup(self, kid: str, timeout: float = 0.1) -> "asyncio.Future[Outcome]":
         answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
@@ -116,7 +127,7 @@ def play(
 
     async def stage() -> Scene:
         published: list[KeySet] = []
-        observer = Observer()
+        observer, date = Observer(), Date()
         used = source or Source(keys(OLD))
         refresher = Refresher(
             SETTINGS,
@@ -124,9 +135,9 @@ def play(
             lambda _, key_set: published.append(key_set),
             observer,
             copy=copy,
-            clock=clock,
+            clock=date,
         )
-        scene = Scene(used, refresher, observer, published)
+        scene = Scene(used, refresher, observer, published, date)
         task = asyncio.create_task(refresher.run())
         await refresher.first_fetch()
         try:
@@ -408,3 +419,42 @@ def test_a_failed_fetch_saves_nothing() -> None:
     copy = Copy()
     play(story, Source(problem=DOWN), copy)
     assert copy.saved is None
+
+
+def test_one_that_cannot_be_answered_does_not_keep_the_others_from_their_answers() -> None:
+    async def story(scene: Scene) -> None:
+        def break_down(_: Outcome) -> None:
+            raise RuntimeError("a bug")
+
+        await asyncio.sleep(20)
+        scene.source.published = keys(OLD, NEW)
+        scene.refresher.lookup("new", 0.1, break_down)
+        assert await scene.lookup("new") is Outcome.FOUND
+        before = len(scene.source.fetches)
+        await asyncio.sleep(1000)
+        assert len(scene.source.fetches) > before
+
+    play(story)
+
+
+def test_a_bug_in_an_observer_does_not_end_the_refreshing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def break_down(*_: object) -> None:
+        raise RuntimeError("a bug")
+
+    async def story(scene: Scene) -> None:
+        monkeypatch.setattr(scene.observer, "refreshed", break_down)
+        before = len(scene.source.fetches)
+        await asyncio.sleep(1000)
+        assert len(scene.source.fetches) > before + 1
+
+    play(story)
+
+
+def test_a_date_that_is_set_back_changes_nothing_for_those_who_wait() -> None:
+    async def story(scene: Scene) -> None:
+        await asyncio.sleep(20)
+        scene.source.published = keys(OLD, NEW)
+        scene.date.set_back = 3600.0
+        assert await scene.lookup("new") is Outcome.FOUND
+
+    play(story)

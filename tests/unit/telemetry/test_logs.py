@@ -95,6 +95,10 @@ def test_what_looks_like_a_credential_is_redacted(secret: str) -> None:
     assert text.endswith(" after")
 
 
+def test_a_credential_on_a_line_of_its_own_is_redacted_in_json_too() -> None:
+    assert "opaque" not in redact(json.dumps("first line\nBearer opaque-secret-123456"))
+
+
 def test_ordinary_words_are_left_alone() -> None:
     text = "the bearer of this, a basic need, eyJ"
     assert redact(text) == text

@@ -12,6 +12,7 @@ from sidecar.model import (
     Allow,
     Deny,
     HeaderChanges,
+    KeyNeeded,
     Reason,
     TokenKind,
     VerifiedToken,
@@ -167,6 +168,15 @@ def test_only_an_allow_has_status_zero() -> None:
             assert denied.status.code != 0
             assert denied.WhichOneof("http_response") == "denied_response"
             assert denied.denied_response.status.code >= 400
+
+
+@pytest.mark.parametrize(
+    "verdict", [None, KeyNeeded("gateway", "kid", Deny(Reason.EXPIRED), Deny(Reason.EXPIRED)), ()]
+)
+def test_what_is_no_decision_is_a_denial(verdict: Any) -> None:
+    denied = CheckResponse.FromString(encode(verdict, realm="orders"))
+    assert denied.status.code != 0
+    assert denied.denied_response.status.code == 500
 
 
 def test_an_allow_without_headers_is_still_not_the_empty_response() -> None:
