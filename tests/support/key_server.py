@@ -124,6 +124,12 @@ class KeyServer:
         """Show this certificate from now on."""
         self._certificate = certificate
 
+    def demand_certificates(self) -> None:
+        """Serve only clients with a certificate of the same authority from now on."""
+        for context in self._contexts.values():
+            context.verify_mode = ssl.CERT_REQUIRED
+            context.load_verify_locations(self.ca_file)
+
     def _issue(self, directory: Path) -> dict[str, ssl.SSLContext]:
         yesterday = datetime.now(UTC) - timedelta(days=1)
         self.authority.issue("good", dns="localhost", address=LOOPBACK)

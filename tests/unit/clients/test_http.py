@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -283,3 +284,17 @@ def test_an_answer_with_another_status_is_an_answer(
 ) -> None:
     server.misbehave(answering(b'{"errors": []}', status=403))
     assert get(settings, server.jwks_url).status == 403
+
+
+def test_a_server_that_demands_a_certificate_is_shown_the_clients(
+    server: KeyServer, settings: HttpSettings
+) -> None:
+    server.demand_certificates()
+    assert server.url in refused(settings, server.jwks_url)
+
+    server.authority.issue("client", dns="sidecar.orders")
+    directory = server.authority.directory
+    known = replace(
+        settings, certificate=directory / "client.crt", private_key=directory / "client.key"
+    )
+    assert get(known, server.jwks_url).status == 200
