@@ -61,6 +61,7 @@ class _Sidecar:
         self._loaded_at = time.time()
         self._reload_error: str | None = None
         self._ready = False
+        self._server: GrpcServer | None = None
 
         log = configuration.log
         self._logs = Logs(log.format, log.level)
@@ -92,6 +93,7 @@ class _Sidecar:
                 limits=Limits(max_pending=self._configuration.pending_checks),
             )
             server.start()
+            self._server = server
             await checks.policy.keys.tried(self._configuration.start_timeout)
             self._settle()
             watcher = asyncio.create_task(self._reload_on_change(checks, reload))
@@ -203,14 +205,14 @@ class _Sidecar:
         _log.error("the new configuration is not used", extra={"problem": problem})
 
     def _is_ready(self) -> bool:
-        return self._ready
+        return self._ready and self._server is not None and self._server.serving
 
     def _status(self, checks: Authorization) -> dict[str, object]:
         """What the status page shows."""
         configuration, policy = self._configuration, checks.policy
         return {
             "version": version("authz-sidecar"),
-            "ready": self._ready,
+            "ready": self._is_ready(),
             "role": "sidecar",
             "mode": "shadow" if configuration.check.shadow else "enforce",
             "configuration": {

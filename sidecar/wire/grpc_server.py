@@ -139,6 +139,11 @@ class GrpcServer:
         self._core.accept(self._arrived)
         self._thread.start()
 
+    @property
+    def serving(self) -> bool:
+        """Whether calls are answered: from the start until the end, and not if the thread died."""
+        return self._thread.is_alive()
+
     def connections(self) -> int:
         """Count the connections clients hold open."""
         return self._listener.connections()

@@ -115,3 +115,10 @@ def test_a_connection_is_refused_once_the_server_has_stopped(running: Served) ->
     with pytest.raises(grpc.RpcError) as failure:
         running.echo(b"")
     assert status_of(failure.value) is grpc.StatusCode.UNAVAILABLE
+
+
+def test_a_server_says_whether_it_serves(running: Served) -> None:
+    assert running.server.serving
+    running.channel.close()
+    running.server.stop(0)
+    assert not running.server.serving
