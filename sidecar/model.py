@@ -5,9 +5,9 @@ is one of these values and never an exception. They are named tuples because a c
 of them, and a frozen dataclass costs three times as much to make.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from enum import Enum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 # RFC 6750 §3.1, and what the three codes mean to a client.
 INVALID_REQUEST = "invalid_request"
@@ -26,9 +26,15 @@ class Step(Enum):
     TRUST = "its issuer and type are trusted here"
     KEY = "its algorithm is allowed and its key is known"
     SIGNATURE = "the signature holds"
+    SESSION = "the session is alive"
     CLAIMS = "the claims are valid here and now"
     POLICY = "the route's rules hold"
     IDENTITY = "the identity fits into headers"
+    MINT = "a token for the services can be signed"
+
+
+# The steps that only the gateway takes.
+GATEWAY_STEPS: Final = frozenset({Step.SESSION, Step.MINT})
 
 
 class _Meaning(NamedTuple):
@@ -72,6 +78,13 @@ class Reason(Enum):
         Step.CREDENTIAL, 400, INVALID_REQUEST, "The request carries more than one credential."
     )
 
+    CROSS_SITE_REQUEST = _Meaning(
+        Step.CREDENTIAL,
+        403,
+        None,
+        "A page of another site may not make this request with the browser's cookies.",
+    )
+
     # The token.
     TOKEN_TOO_LARGE = _Meaning(
         Step.PARSE, 401, INVALID_TOKEN, "The token is larger than this service accepts."
@@ -105,6 +118,15 @@ class Reason(Enum):
     )
     BAD_SIGNATURE = _Meaning(
         Step.SIGNATURE, 401, INVALID_TOKEN, "The token's signature does not hold."
+    )
+    INVALID_SESSION = _Meaning(
+        Step.SESSION, 401, INVALID_TOKEN, "The session token was not made here, or was changed."
+    )
+    INACTIVE_SESSION = _Meaning(
+        Step.SESSION, 401, INVALID_TOKEN, "The session is not active at its issuer."
+    )
+    INTROSPECTION_UNAVAILABLE = _Meaning(
+        Step.SESSION, 503, None, "The session's issuer cannot be asked at the moment."
     )
     INVALID_CLAIM = _Meaning(
         Step.CLAIMS, 401, INVALID_TOKEN, "A claim of the token is missing or has the wrong form."
@@ -140,6 +162,10 @@ class Reason(Enum):
     )
     IDENTITY_TOO_LARGE = _Meaning(
         Step.IDENTITY, 403, None, "The token's identity does not fit into the request's headers."
+    )
+
+    SIGNING_UNAVAILABLE = _Meaning(
+        Step.MINT, 503, None, "No token for the services can be signed at the moment."
     )
 
     # The service.
@@ -188,10 +214,14 @@ class TokenKind(Enum):
 
 
 class VerifiedToken(NamedTuple):
-    """A token whose signature, dates, audience and type all held. Only ``check.claims`` makes one.
+    """A token that is valid here and now.
 
-    ``trust`` is the name of the configured trust entry, ``fingerprint`` the first 16 hex digits of
-    the token's SHA-256: the only form in which a token may be named anywhere.
+    Only two make one: ``check.claims``, whose signature, dates, audience and type all held, and
+    ``session``, for a session that its issuer says is active or that the gateway sealed itself.
+
+    ``trust`` is the name of the configured trust entry, or of the session's credential,
+    ``fingerprint`` the first 16 hex digits of the token's SHA-256: the only form in which a token
+    may be named anywhere.
     """
 
     trust: str
@@ -209,11 +239,13 @@ class HeaderChanges(NamedTuple):
     """What happens to the headers of a request that goes on to the service.
 
     A name is never in both: ``overwrite`` replaces every value the client sent, ``remove`` takes
-    the header away altogether. Names are in lower case, values are printable ASCII.
+    the header away altogether. Names are in lower case, values are printable ASCII. ``cookie`` is
+    a ``Set-Cookie`` to add to the response to the client, empty for none.
     """
 
     overwrite: tuple[tuple[str, str], ...] = ()
     remove: tuple[str, ...] = ()
+    cookie: str = ""
 
 
 class Deny(NamedTuple):
@@ -222,7 +254,8 @@ class Deny(NamedTuple):
     ``detail`` says more than the reason's sentence, in words of our own and of the configuration:
     nothing a client sent is ever part of it. ``scopes`` are those the route needs, for the
     challenge of an ``insufficient_scope``. ``fingerprint`` names the token that was looked at,
-    empty where there was none; ``token`` is there only once it was verified.
+    empty where there was none; ``token`` is there only once it was verified. ``cookie`` is a
+    ``Set-Cookie`` for the client, empty for none.
     """
 
     reason: Reason
@@ -231,6 +264,7 @@ class Deny(NamedTuple):
     fingerprint: str = ""
     token: VerifiedToken | None = None
     scopes: tuple[str, ...] = ()
+    cookie: str = ""
 
 
 class Allow(NamedTuple):
@@ -262,3 +296,14 @@ class KeyNeeded(NamedTuple):
     kid: str
     unknown: Deny
     unavailable: Deny
+
+
+class Unfinished(NamedTuple):
+    """The check goes on elsewhere: with a question to a session's issuer, or a remote signature.
+
+    ``finish`` is awaited on the event loop, with a clock that gives Unix seconds. ``late`` is the
+    verdict when it has not come to an end in time.
+    """
+
+    finish: Callable[[Callable[[], float]], Awaitable[Decision]]
+    late: Deny

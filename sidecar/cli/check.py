@@ -11,7 +11,7 @@ from sidecar.cli.options import add_configuration
 from sidecar.cli.simulation import decide, with_token
 from sidecar.cli.texts import moment, printable, read_token
 from sidecar.config import load
-from sidecar.model import Allow, Decision, Deny, RequestView, Step
+from sidecar.model import GATEWAY_STEPS, Allow, Decision, Deny, RequestView, Step
 
 _MARKS = {"passed": "✓", "failed": "✗", "not reached": "-"}
 
@@ -100,7 +100,7 @@ def _denial(decision: Decision) -> Deny | None:
 def _outcomes(decision: Decision, findings: Findings) -> dict[Step, str]:
     """Every step in order: passed, failed or not reached."""
     denial = _denial(decision)
-    steps = list(Step)
+    steps = [step for step in Step if step not in GATEWAY_STEPS]
     end = steps.index(decision.reason.step)
     outcomes = {
         step: "passed" if index <= end and step in findings else "not reached"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.model import Step
+from sidecar.model import GATEWAY_STEPS, Step
 from tests.support.key_server import KeyServer, answering
 from tests.support.tokens import Json, claims, key_for, new_key, sign
 from tests.unit.cli.conftest import Run
@@ -27,7 +27,7 @@ def test_an_allowed_request_passes_every_step(run: Run, configuration: Path) -> 
 
     assert status == 0
     assert [line[0] for line in output.splitlines()[:60] if line[:1] in {"✓", "✗", "-"}] == [
-        "✓" for _ in Step
+        "✓" for step in Step if step not in GATEWAY_STEPS
     ]
     assert "orders: GET /orders/{id} on any host" in output
     assert "in the header authorization, behind Bearer" in output

@@ -1,0 +1,54 @@
+"""Which route takes a request: steps 1 and 2 of a check, for every role."""
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from sidecar.check.path import canonical
+from sidecar.check.refusal import Refusal
+from sidecar.check.routes import Route, RouteTable
+from sidecar.model import Reason, RequestView
+
+
+class Routed(NamedTuple):
+    """A request, its route, and the canonical form of its path."""
+
+    request: RequestView
+    route: Route
+    path: str
+
+    def facts(self) -> Mapping[str, object]:
+        """The request as conditions see it."""
+        return {
+            "method": self.request.method,
+            "host": self.request.host,
+            "path": self.path,
+            "params": self.route.parameters(self.path),
+            "caller": self.request.principal,
+        }
+
+
+class Router:
+    """Finds the route of a request. Built once per configuration."""
+
+    def __init__(self, routes: Iterable[Route], *, literal_semicolons: bool) -> None:
+        self._routes = RouteTable(routes)
+        self._literal_semicolons = literal_semicolons
+
+    def find(self, request: RequestView) -> Routed | Refusal:
+        """The route, named by Envoy's configuration or found by host, path and method.
+
+        The path must have one form on every route: rules and service must see the same one.
+        """
+        path = canonical(request.path, literal_semicolons=self._literal_semicolons)
+        if isinstance(path, Refusal):
+            return path
+        if request.route is not None:
+            route = self._routes.named(request.route)
+            if route is None:
+                detail = "Envoy's context_extensions name a route that is not configured"
+                return Refusal(Reason.NO_ROUTE, detail)
+        else:
+            route = self._routes.find(request.host, path, request.method)
+            if route is None:
+                return Refusal(Reason.NO_ROUTE)
+        return Routed(request, route, path)

@@ -1,0 +1,1 @@
+"""``role: gateway``: a client's credential in, a fresh request token out. Start at ``pipeline``."""

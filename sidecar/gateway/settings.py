@@ -1,0 +1,79 @@
+"""Everything a configuration says about the gateway, besides what it shares with the sidecar."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from sidecar.check.extract import CookieSource, TokenSource
+from sidecar.keys.rings.settings import RingSettings
+from sidecar.mint.settings import Grant, RequestTokenSettings
+from sidecar.session.settings import IntrospectionSettings, SessionTokenSettings
+
+
+@dataclass(frozen=True, slots=True)
+class JwtCredential:
+    """JWTs of trusted issuers. ``trusts`` names the trust entries that decide about them."""
+
+    name: str
+    source: TokenSource
+    trusts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class IntrospectedCredential:
+    """Opaque sessions that their issuer is asked about."""
+
+    name: str
+    source: TokenSource
+    introspection: IntrospectionSettings
+
+
+@dataclass(frozen=True, slots=True)
+class SessionCredential:
+    """Session tokens of this gateway, in a cookie.
+
+    ``exchanges`` names the credentials that one is issued for. A session does not outlive the
+    credential it was issued for, unless ``outlives`` is set.
+    """
+
+    name: str
+    source: CookieSource
+    tokens: SessionTokenSettings
+    ring: RingSettings
+    exchanges: frozenset[str]
+    outlives: bool = False
+
+
+CredentialSettings = JwtCredential | IntrospectedCredential | SessionCredential
+
+
+@dataclass(frozen=True, slots=True)
+class ServerTlsFiles:
+    """The certificate that a listener shows, with its chain, and its key; PEM."""
+
+    certificate: Path
+    private_key: Path
+
+
+@dataclass(frozen=True, slots=True)
+class GatewaySettings:
+    """The gateway's part of a configuration.
+
+    ``credentials`` are in the order in which they are looked for; those named in
+    ``only_exchanged`` buy sessions and are no use on a request. ``prefixes`` stand in front of the
+    subjects of a credential, by its name. ``grants`` has what the tokens of a route are good for,
+    by the route's name. ``origins`` are those besides the request's own whose pages may use a
+    cookie. ``strip`` are further headers that no client may send. ``prefixes`` and
+    ``only_exchanged`` hold names of ``credentials``.
+    """
+
+    issuer: str
+    credentials: tuple[CredentialSettings, ...]
+    request_tokens: RequestTokenSettings
+    request_ring: RingSettings
+    grants: Mapping[str, Grant]
+    prefixes: Mapping[str, str]
+    only_exchanged: frozenset[str] = frozenset()
+    origins: frozenset[str] = frozenset()
+    strip: tuple[str, ...] = ()
+    internal_tls: ServerTlsFiles | None = None

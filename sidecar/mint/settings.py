@@ -1,0 +1,35 @@
+"""What a configuration says about the tokens that are minted."""
+
+from dataclasses import dataclass
+
+from sidecar.check.trust import ClaimPath
+
+# RFC 9068 §2.1, and the longest a request token may live (seconds): it cannot be revoked.
+TYPE = "at+jwt"
+LONGEST_LIFETIME = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class RequestTokenSettings:
+    """How request tokens are made; times in seconds.
+
+    ``claims`` copies further claims of the credential, by name. ``actors`` are patterns of mTLS
+    principals: a caller whose principal matches acts for the credential's subject (RFC 8693 §4.1).
+    With ``reuse`` one token may serve the same credential and route for so long.
+    """
+
+    issuer: str
+    lifetime: float = 60.0
+    claims: tuple[tuple[str, ClaimPath], ...] = ()
+    actors: tuple[str, ...] = ()
+    reuse: float = 0.0
+    reused_tokens: int = 2000
+    maximum_bytes: int = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What the tokens of one route are good for, at most: the credential's scopes bound it too."""
+
+    audiences: tuple[str, ...]
+    scopes: frozenset[str]

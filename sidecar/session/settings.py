@@ -1,0 +1,87 @@
+"""What a configuration says about sessions. All times are in seconds."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sidecar.check.trust import ClaimPath
+from sidecar.clients.http import HttpSettings
+
+
+@dataclass(frozen=True, slots=True)
+class SecretAuthentication:
+    """The client proves itself with a shared secret (RFC 6749 §2.3.1).
+
+    ``in_body`` sends it in the form (``client_secret_post``) and not in the Authorization header
+    (``client_secret_basic``).
+    """
+
+    client_id: str
+    secret_file: Path
+    in_body: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class KeyAuthentication:
+    """The client proves itself with a signed assertion, ``private_key_jwt`` (RFC 7523 §2.2).
+
+    ``key_file`` holds a private key, as PEM or as a JWK; ``audience`` is what the issuer expects
+    as the assertion's ``aud``.
+    """
+
+    client_id: str
+    key_file: Path
+    audience: str
+    algorithm: str = "ES256"
+    kid: str | None = None
+
+
+ClientAuthentication = SecretAuthentication | KeyAuthentication
+
+
+@dataclass(frozen=True, slots=True)
+class IntrospectionSettings:
+    """How the sessions of one issuer are looked up (RFC 7662).
+
+    ``name`` is the credential's. ``issuer`` and ``audiences``, where they are set, must agree with
+    the answer's ``iss`` and ``aud``. ``scopes`` are granted to every active session besides those
+    of its scope claim. ``cache`` and ``negative_cache`` bound how long an answer is believed;
+    ``timeout`` bounds one look-up, ``maximum_lookups`` how many are under way at once, and
+    ``remembered`` how many answers are kept. ``maximum_bytes`` bounds what is sent as a session.
+    """
+
+    name: str
+    url: str
+    authentication: ClientAuthentication
+    issuer: str | None = None
+    audiences: frozenset[str] = frozenset()
+    scopes: frozenset[str] = frozenset()
+    scope_claim: ClaimPath = ("scope",)
+    roles_claim: ClaimPath = ("roles",)
+    groups_claim: ClaimPath = ("groups",)
+    leeway: float = 10.0
+    cache: float = 10.0
+    negative_cache: float = 2.0
+    timeout: float = 2.0
+    maximum_lookups: int = 64
+    remembered: int = 10_000
+    maximum_bytes: int = 8192
+    http: HttpSettings = field(default_factory=HttpSettings)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionTokenSettings:
+    """The session tokens that clients hold.
+
+    ``issuer`` is the gateway's own, and their audience. A session ends ``absolute`` seconds after
+    it began, and earlier when it was not used for ``idle`` seconds; a cookie is made anew when
+    ``renew`` seconds have passed since the last one was. ``maximum_bytes`` bounds the cookie's
+    name and value together: browsers keep no more than 4,096.
+    """
+
+    name: str
+    issuer: str
+    cookie: str = "__Host-session"
+    idle: float = 1800.0
+    absolute: float = 43200.0
+    renew: float = 60.0
+    maximum_bytes: int = 4096
