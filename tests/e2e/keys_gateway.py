@@ -17,6 +17,7 @@ from sidecar.keys.rings.lifecycle import Timings
 from tests.e2e.keys_authorities import Authority
 from tests.e2e.shop import AUDIENCE
 from tests.support.key_server import Connection
+from tests.support.rings import signature
 from tests.support.tokens import Json, claims, segment
 
 T = TypeVar("T")
@@ -91,7 +92,7 @@ class Gateway:
         key = self._ring.keys.signer(time.time())
         header = {"alg": key.algorithm, "kid": key.kid, "typ": "at+jwt"}
         message = f"{segment(header)}.{segment(document)}"
-        return f"{message}.{segment(await key.sign(message.encode()))}"
+        return f"{message}.{segment(await signature(key, message.encode()))}"
 
     def _do(self, work: Coroutine[object, object, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(_PATIENCE)

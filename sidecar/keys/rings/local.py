@@ -67,8 +67,8 @@ class LocalKey:
         kid = thumbprint(public)
         return cls(kid, algorithm, public_jwk(public, algorithm), private)
 
-    async def sign(self, message: bytes) -> bytes:
-        """The JWS signature, made at once (``SigningKey.sign``)."""
+    def sign(self, message: bytes) -> bytes:
+        """The JWS signature, at once (``SigningKey.sign``)."""
         signature: bytes = _method(self.algorithm).sign(message, self.private)
         return signature
 

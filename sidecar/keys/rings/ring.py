@@ -5,7 +5,7 @@ the JWKS sees one state of it.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -31,11 +31,14 @@ class SigningKey(Protocol):
         """The public half (RFC 7517), with ``kid``, ``alg`` and ``use``."""
         ...
 
-    async def sign(self, message: bytes) -> bytes:
+    def sign(self, message: bytes) -> bytes | Awaitable[bytes]:
         """The JWS signature (RFC 7518 §3) of a signing input.
 
+        At once, on any thread, where the private half is in this process. Where it is elsewhere,
+        something to be awaited on the event loop of the ring.
+
         Raises:
-            SourceFault: whoever holds the private half cannot sign now.
+            SourceFault: awaited, when whoever holds the private half cannot sign now.
         """
         ...
 

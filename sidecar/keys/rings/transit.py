@@ -7,7 +7,7 @@ signs when every verifier has it: each signature names its version. An administr
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 
 from sidecar.clients.vault import VaultClient
@@ -30,9 +30,9 @@ class TransitVersion:
     ring: "TransitRing"
     version: int
 
-    async def sign(self, message: bytes) -> bytes:
-        """The signature, made in Vault (``SigningKey.sign``)."""
-        return await self.ring.sign(message, self)
+    def sign(self, message: bytes) -> Awaitable[bytes]:
+        """The signature, which Vault makes (``SigningKey.sign``)."""
+        return self.ring.sign(message, self)
 
 
 class TransitRing:

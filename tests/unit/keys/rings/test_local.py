@@ -1,5 +1,6 @@
 """Private keys in this process: what they sign is verified by the check itself."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -20,6 +21,15 @@ def test_what_a_new_key_signs_verifies_with_what_it_publishes(algorithm: str) ->
 
     assert verifies(signed_now(key), {"keys": [dict(key.jwk)]})
     assert not verifies(signed_now(key), {"keys": [LocalKey.generate(algorithm).jwk]})
+
+
+def test_a_key_in_this_process_signs_at_once_on_any_thread() -> None:
+    key = LocalKey.generate("ES256")
+
+    with ThreadPoolExecutor(1) as elsewhere:
+        signature = elsewhere.submit(key.sign, b"message").result()
+    assert isinstance(signature, bytes)
+    assert len(signature) == 64
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
