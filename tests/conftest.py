@@ -10,6 +10,7 @@ import pytest
 from tests.support.envoy import binary
 from tests.support.openbao import BINARY as OPENBAO
 from tests.support.openbao import OpenBao
+from tests.support.openid_provider import NODE, OpenIdProvider
 from tests.support.ports import socket_directory as new_socket_directory
 
 # The release that tests use unless they are about every release.
@@ -66,6 +67,24 @@ def openbao_to_seal(tmp_path: Path) -> Iterator[OpenBao]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def openid_provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenIdProvider]:
+    """A provider that is shared by all tests that leave it running."""
+    _require_openid_provider()
+    with OpenIdProvider(tmp_path_factory.mktemp("openid-provider")) as provider:
+        yield provider
+
+
+@pytest.fixture
+def openid_provider_to_stop(tmp_path: Path) -> Iterator[OpenIdProvider]:
+    """A provider of one test's own."""
+    _require_openid_provider()
+    directory = tmp_path / "openid-provider"
+    directory.mkdir()
+    with OpenIdProvider(directory) as provider:
+        yield provider
+
+
 @pytest.fixture
 def socket_directory() -> Iterator[Path]:
     """A directory whose name is short enough for Unix sockets."""
@@ -76,6 +95,11 @@ def socket_directory() -> Iterator[Path]:
 def _require_openbao() -> None:
     if not OPENBAO.exists():
         _missing("OpenBao is missing: run `make .openbao`")
+
+
+def _require_openid_provider() -> None:
+    if not NODE.exists():
+        _missing("the OpenID provider is missing: run `make .openid-provider`")
 
 
 def _missing(what: str) -> NoReturn:
