@@ -4,9 +4,7 @@ To Envoy an empty CheckResponse is an allow. So every response comes from ``enco
 ``Allow`` comes out of it with status 0.
 """
 
-import json
 from collections.abc import Iterable
-from http import HTTPStatus
 from typing import Final, NamedTuple
 
 from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
@@ -22,17 +20,19 @@ from sidecar.wire._pb.envoy.service.auth.v3.external_auth_pb2 import (
     CheckRequest,
     CheckResponse,
 )
+from sidecar.wire.denials import http_status, problem
 
 _LONGEST_REQUEST_ID: Final = 128
 _OVERWRITE: Final = HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
+_APPEND: Final = HeaderValueOption.APPEND_IF_EXISTS_OR_ADD
 
-# What a gRPC client gets for each HTTP status, and the code in CheckResponse.status. A status that
-# is not here is not one to deny with: it becomes a 500, never a 0.
+# What a gRPC client gets for each HTTP status, and the code in CheckResponse.status: never a 0.
+_INTERNAL: Final = StatusCode.INTERNAL.value[0]
 _CODES: Final = {
     400: StatusCode.INVALID_ARGUMENT.value[0],
     401: StatusCode.UNAUTHENTICATED.value[0],
     403: StatusCode.PERMISSION_DENIED.value[0],
-    500: StatusCode.INTERNAL.value[0],
+    500: _INTERNAL,
     503: StatusCode.UNAVAILABLE.value[0],
 }
 
@@ -104,8 +104,8 @@ def _printable(value: bytes) -> str:
 def encode(decision: Decision, *, realm: str, request_id: str = "", grpc: bool = False) -> bytes:
     """Build the CheckResponse for ``decision``.
 
-    ``realm`` names the protection space to the client (RFC 9110 §11.5). The body of a denial is
-    problem details (RFC 9457), or one sentence for a client that speaks gRPC.
+    ``realm`` names the protection space to the client. The body of a denial is problem details
+    (``wire.denials``), or one sentence for a client that speaks gRPC.
     """
     # Filled in place: protobuf copies a message that is handed to a constructor.
     response = CheckResponse()
@@ -127,6 +127,11 @@ def _allow(response: CheckResponse, allow: Allow) -> None:
     ok.SetInParent()
     _overwrite(ok.headers, allow.headers.overwrite)
     ok.headers_to_remove.extend(allow.headers.remove)
+    if allow.headers.cookie:
+        # The service's own cookies reach the client beside this one.
+        option = ok.response_headers_to_add.add(append_action=_APPEND)
+        option.append.value = True
+        option.header.key, option.header.value = "set-cookie", _utf8(allow.headers.cookie)
     denial = allow.would_deny
     if denial is None:
         _describe(response.dynamic_metadata, "allow", allow, allow.token)
@@ -135,58 +140,26 @@ def _allow(response: CheckResponse, allow: Allow) -> None:
 
 
 def _deny(response: CheckResponse, deny: Deny, realm: str, request_id: str, grpc: bool) -> None:
-    status = deny.reason.status if deny.reason.status in _CODES else 500
-    code = _CODES[status]
+    status = http_status(deny)
+    code = _CODES.get(status, _INTERNAL)
+    headers: tuple[tuple[str, str], ...]
     if grpc:
         # Envoy answers with HTTP status 200, the body as grpc-message and a grpc-status made from
         # the HTTP status, which it gets wrong for 400 and 500.
-        headers = [("grpc-status", str(code))]
+        headers = (("grpc-status", str(code)),)
         body = deny.reason.sentence
     else:
-        headers = [
-            ("content-type", "application/problem+json"),
-            ("cache-control", "no-store"),
-            *_challenge(deny, status, realm),
-        ]
-        if status == 503:
-            headers.append(("retry-after", "1"))
-        problem = {
-            "type": "about:blank",
-            "title": HTTPStatus(status).phrase,
-            "status": status,
-            # What exactly was missing is for the log: to a client it says how to get in.
-            "detail": deny.reason.sentence,
-            "reason": deny.reason.label,
-            "request_id": request_id,
-        }
-        body = json.dumps(problem)
+        status, headers, body = problem(deny, realm, request_id)
     response.status.code = code
     response.status.message = deny.reason.label
-    response.denied_response.status.code = status
-    response.denied_response.body = _utf8(body)
-    _overwrite(response.denied_response.headers, headers)
+    denied = response.denied_response
+    denied.status.code = status
+    denied.body = _utf8(body)
+    _overwrite(denied.headers, headers)
+    if deny.cookie:
+        # Envoy leaves out of a denial what is to be appended, and there is no other cookie in it.
+        _overwrite(denied.headers, [("set-cookie", deny.cookie)])
     _describe(response.dynamic_metadata, "deny", deny, deny.token)
-
-
-def _challenge(deny: Deny, status: int, realm: str) -> list[tuple[str, str]]:
-    """Build the WWW-Authenticate field (RFC 6750 §3). Without a token it has no error code."""
-    error = deny.reason.error
-    if status != 401 and error is None:
-        return []
-    parameters = [f"realm={_quoted(realm)}"]
-    if error is not None:
-        parameters.append(f"error={_quoted(error)}")
-        parameters.append(f"error_description={_quoted(deny.reason.sentence)}")
-    if deny.scopes:
-        parameters.append(f"scope={_quoted(' '.join(deny.scopes))}")
-    return [("www-authenticate", "Bearer " + ", ".join(parameters))]
-
-
-def _quoted(text: str) -> str:
-    """Write a quoted-string (RFC 9110 §5.6.4) of printable ASCII; anything else becomes ``?``."""
-    plain = text.encode("ascii", errors="replace").decode()
-    plain = "".join(char if char.isprintable() else "?" for char in plain)
-    return '"' + plain.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _overwrite(

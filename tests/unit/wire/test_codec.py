@@ -197,6 +197,38 @@ def test_identity_headers_overwrite_on_every_envoy() -> None:
     assert list(ok.headers_to_remove) == ["x-user-roles"]
 
 
+def test_a_cookie_of_an_allow_is_appended_to_those_of_the_service() -> None:
+    cookie = "__Host-session=sealed; Path=/; Secure; HttpOnly; SameSite=Lax"
+    ok = response(ALLOW._replace(headers=HeaderChanges(cookie=cookie))).ok_response
+    (option,) = ok.response_headers_to_add
+    assert (option.header.key, option.header.value) == ("set-cookie", cookie)
+    assert option.append.value is True
+    assert option.append_action == HeaderValueOption.APPEND_IF_EXISTS_OR_ADD
+    # To the service it says nothing.
+    assert not ok.headers
+    assert metadata(response(ALLOW)) == metadata(
+        response(ALLOW._replace(headers=ALLOW.headers._replace(cookie=cookie)))
+    )
+
+
+def test_without_a_cookie_nothing_is_added_to_the_response() -> None:
+    assert not response(ALLOW).ok_response.response_headers_to_add
+
+
+@pytest.mark.parametrize("grpc", [True, False])
+def test_a_cookie_of_a_denial_is_among_its_headers(grpc: bool) -> None:
+    cookie = "__Host-session=; Max-Age=0; Path=/; Secure; HttpOnly; SameSite=Lax"
+    denial = Deny(Reason.EXPIRED, "read-order")
+    with_cookie = response(denial._replace(cookie=cookie), grpc=grpc)
+    assert denied_headers(with_cookie) == {
+        **denied_headers(response(denial, grpc=grpc)),
+        "set-cookie": cookie,
+    }
+    # Envoy leaves out what is to be appended.
+    assert all(not option.append.value for option in with_cookie.denied_response.headers)
+    assert metadata(with_cookie) == metadata(response(denial))
+
+
 @pytest.mark.parametrize("reason", [r for r in Reason if r.status >= 400], ids=lambda r: r.label)
 def test_a_denial_is_a_problem_document(reason: Reason) -> None:
     denied = response(Deny(reason, "read-order", detail="role admin"))
