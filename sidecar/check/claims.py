@@ -26,26 +26,30 @@ def verify(token: SignedToken, now: float) -> VerifiedToken | Refusal:
         now: Unix seconds.
     """
     trust, claims = token.trust, token.claims
-    refusal = _check_dates(claims, now, trust.leeway) or _check_audience(claims, trust)
+    if "exp" not in claims:
+        return invalid("exp", "is missing")
+    refusal = check_dates(claims, now, trust.leeway) or check_audience(
+        claims, trust.audience_claim, trust.audiences, trust.name
+    )
     if refusal is not None:
         return refusal
     subject = claims.get("sub", "")
     if not isinstance(subject, str):
-        return _invalid("sub", "is not a string")
+        return invalid("sub", "is not a string")
     if trust.subjects and not matches_any(trust.subjects, subject):
         return Refusal(Reason.UNTRUSTED_SUBJECT, f"subjects of {trust.name} does not list it")
     for path in trust.required_claims:
         if find(claims, path) in (None, ""):
-            return _invalid(".".join(path), "is missing")
+            return invalid(".".join(path), "is missing")
     return VerifiedToken(
         trust=trust.name,
         kind=trust.kind,
         issuer=trust.issuer,
         subject=subject,
         claims=claims,
-        scopes=_words(find(claims, trust.scope_claim)),
-        roles=_names(find(claims, trust.roles_claim)),
-        groups=_names(find(claims, trust.groups_claim)),
+        scopes=scopes_in(find(claims, trust.scope_claim)),
+        roles=names_in(find(claims, trust.roles_claim)),
+        groups=names_in(find(claims, trust.groups_claim)),
         fingerprint=token.fingerprint,
     )
 
@@ -63,17 +67,19 @@ def find(claims: Mapping[str, object], path: ClaimPath) -> object:
     return value
 
 
-def _check_dates(claims: Mapping[str, object], now: float, leeway: float) -> Refusal | None:
+def check_dates(claims: Mapping[str, object], now: float, leeway: float) -> Refusal | None:
+    """Check the dates that are there: ``exp``, ``nbf`` and ``iat`` (RFC 7519 §4.1.4 to §4.1.6).
+
+    ``now`` is in Unix seconds, ``leeway`` in seconds.
+    """
     dates: dict[str, float] = {}
     for name in ("exp", "nbf", "iat"):
         if name in claims:
             value = claims[name]
             if not _is_date(value):
-                return _invalid(name, "is not a finite number")
+                return invalid(name, "is not a finite number")
             dates[name] = value
-    if "exp" not in dates:
-        return _invalid("exp", "is missing")
-    if now >= dates["exp"] + leeway:
+    if "exp" in dates and now >= dates["exp"] + leeway:
         return Refusal(Reason.EXPIRED)
     for name in ("nbf", "iat"):
         if name in dates and dates[name] > now + leeway:
@@ -91,22 +97,28 @@ def _is_date(value: object) -> TypeGuard[float]:
         return False
 
 
-def _check_audience(claims: Mapping[str, object], trust: TrustEntry) -> Refusal | None:
-    audience = find(claims, trust.audience_claim)
+def check_audience(
+    claims: Mapping[str, object], path: ClaimPath, accepted: frozenset[str], name: str
+) -> Refusal | None:
+    """Check that the claim at ``path`` names one of ``accepted`` (RFC 7519 §4.1.3).
+
+    ``name`` says in the refusal whose configuration that is.
+    """
+    audience = find(claims, path)
     names = [audience] if isinstance(audience, str) else audience
     if not isinstance(names, list) or [name for name in names if not isinstance(name, str)]:
-        return _invalid(".".join(trust.audience_claim), "is not a string or a list of strings")
-    if trust.audiences.isdisjoint(names):
-        return Refusal(Reason.WRONG_AUDIENCE, f"{trust.name} accepts: {_listed(trust.audiences)}")
+        return invalid(".".join(path), "is not a string or a list of strings")
+    if accepted.isdisjoint(names):
+        return Refusal(Reason.WRONG_AUDIENCE, f"{name} accepts: {_listed(accepted)}")
     return None
 
 
-def _words(value: object) -> frozenset[str]:
+def scopes_in(value: object) -> frozenset[str]:
     """Scopes: words in one string (RFC 6749 §3.3), or a list as some issuers write it."""
-    return frozenset(value.split(" ")) - {""} if isinstance(value, str) else _names(value)
+    return frozenset(value.split(" ")) - {""} if isinstance(value, str) else names_in(value)
 
 
-def _names(value: object) -> frozenset[str]:
+def names_in(value: object) -> frozenset[str]:
     """Roles or groups: a list of strings, or one string. Anything else grants nothing."""
     if isinstance(value, str):
         return frozenset({value}) if value else frozenset()
@@ -119,5 +131,6 @@ def _listed(names: frozenset[str]) -> str:
     return ", ".join(sorted(names))
 
 
-def _invalid(name: str, problem: str) -> Refusal:
+def invalid(name: str, problem: str) -> Refusal:
+    """The refusal of a claim that is missing or has the wrong form."""
     return Refusal(Reason.INVALID_CLAIM, f"{name} {problem}")
