@@ -301,9 +301,9 @@ class KeyNeeded(NamedTuple):
 class Unfinished(NamedTuple):
     """The check goes on elsewhere: with a question to a session's issuer, or a remote signature.
 
-    ``finish`` is awaited on the event loop, with a clock that gives Unix seconds. ``late`` is the
-    verdict when it has not come to an end in time.
+    ``finish`` is awaited on the event loop, with a clock that gives Unix seconds; it may lead to
+    the next thing to wait for. ``late`` is the verdict when it has not come to an end in time.
     """
 
-    finish: Callable[[Callable[[], float]], Awaitable[Decision]]
+    finish: "Callable[[Callable[[], float]], Awaitable[Decision | Unfinished]]"
     late: Deny

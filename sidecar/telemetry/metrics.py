@@ -53,56 +53,56 @@ class Metrics:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # it has no annotations
         self.registry = CollectorRegistry()
         self.descriptions: list[Description] = []
-        self._checks = self._counter(
+        self._checks = self.counter(
             "sidecar_checks",
             "Checks answered. decision: allow, deny, or would_deny in shadow mode.",
             ("route", "decision", "reason"),
         )
-        self._duration = self._histogram(
+        self._duration = self.histogram(
             "sidecar_check_duration_seconds",
             "From a check's arrival to its answer, waiting for keys included.",
         )
-        self._verifications = self._counter(
+        self._verifications = self.counter(
             "sidecar_verifications",
             "Tokens verified, by trust entry. result: valid, or the reason of the refusal.",
             ("issuer", "result"),
         )
-        self._hits = self._counter(
+        self._hits = self.counter(
             "sidecar_verified_cache_hits", "Tokens whose signature was remembered."
         )
-        self._misses = self._counter(
+        self._misses = self.counter(
             "sidecar_verified_cache_misses", "Tokens whose signature was not remembered."
         )
-        self._keys = self._gauge("sidecar_keys", "Usable public keys known.", ("issuer",))
-        self._refreshes = self._counter(
+        self._keys = self.gauge("sidecar_keys", "Usable public keys known.", ("issuer",))
+        self._refreshes = self.counter(
             "sidecar_key_refreshes",
             "Attempts to fetch an issuer's keys. result: success or failure.",
             ("issuer", "result"),
         )
-        self._last_success = self._gauge(
+        self._last_success = self.gauge(
             "sidecar_keys_last_success_timestamp_seconds",
             "When an issuer's keys were last fetched.",
             ("issuer",),
         )
-        self._lookups = self._counter(
+        self._lookups = self.counter(
             "sidecar_unknown_key_lookups",
             "Checks that met an unknown key id. result: found, absent or unavailable.",
             ("issuer", "result"),
         )
-        self._reloads = self._counter(
+        self._reloads = self.counter(
             "sidecar_config_reloads",
             "Reloads of the configuration. result: success or failure.",
             ("result",),
         )
-        self._suppressed = self._counter(
+        self._suppressed = self.counter(
             "sidecar_log_lines_suppressed", "Log lines about checks left out by the rate limit."
         )
-        self._handled = self._counter(
+        self._handled = self.counter(
             "grpc_server_handled",
             "gRPC calls completed, by method and status code.",
             ("grpc_method", "grpc_code"),
         )
-        self._gauge("sidecar_build_info", "The release that runs.", ("version",)).labels(
+        self.gauge("sidecar_build_info", "The release that runs.", ("version",)).labels(
             version("authz-sidecar")
         ).set(1)
         # Looking a child up by its labels is half of what counting costs; labels are closed sets.
@@ -114,8 +114,18 @@ class Metrics:
         for result in ("success", "failure"):
             self._reloads.labels(result)
 
-    def expect(self, issuers: Iterable[str], routes: Iterable[Route], *, shadow: bool) -> None:
-        """Export 0 for every label set the configuration can lead to, before it happens."""
+    def expect(
+        self,
+        issuers: Iterable[str],
+        routes: Iterable[Route],
+        *,
+        shadow: bool,
+        further: Iterable[Reason] = (),
+    ) -> None:
+        """Export 0 for every label set the configuration can lead to, before it happens.
+
+        ``further`` are reasons for which a role denies on routes that look at a credential.
+        """
         denied = "would_deny" if shadow else "deny"
         for issuer in issuers:
             self._keys.labels(issuer)
@@ -133,7 +143,10 @@ class Metrics:
         ):
             self._checks.labels(NO_ROUTE, denied, reason.label)
         for route in routes:
-            for reason in _reasons(route):
+            reasons = _reasons(route)
+            if not route.requirement.public:
+                reasons += further
+            for reason in reasons:
                 decision = "allow" if reason.status == 200 else denied
                 self._checks.labels(route.name, decision, reason.label)
 
@@ -183,15 +196,18 @@ class Metrics:
         """A gRPC call is over."""
         self._call(method, code).inc()
 
-    def _counter(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Counter:
+    def counter(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Counter:
+        """A new counter; ``_total`` is added to its name."""
         self.descriptions.append(Description(f"{name}_total", "counter", labels, text))
         return Counter(name, text, labels, registry=self.registry)
 
-    def _gauge(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Gauge:
+    def gauge(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Gauge:
+        """A new gauge."""
         self.descriptions.append(Description(name, "gauge", labels, text))
         return Gauge(name, text, labels, registry=self.registry)
 
-    def _histogram(self, name: str, text: str) -> Histogram:
+    def histogram(self, name: str, text: str) -> Histogram:
+        """A new histogram of seconds."""
         self.descriptions.append(Description(name, "histogram", (), text))
         return Histogram(name, text, buckets=DURATION_BUCKETS, registry=self.registry)
 

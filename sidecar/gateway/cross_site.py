@@ -1,0 +1,49 @@
+"""Whether a page of another site makes a browser send its cookie (cross-site request forgery).
+
+A browser adds the cookie to whatever request any page makes. ``SameSite=Lax`` keeps it out of most
+of them where the cookie is ours; that of an SSO may say nothing. What a browser says about the page
+itself decides here: ``Origin`` (RFC 6454 §7.3), or else ``Sec-Fetch-Site``. A client that sends
+neither is no browser that could be misled.
+"""
+
+from typing import Final
+
+from sidecar.check.extract import CookieSource, TokenSource
+from sidecar.check.refusal import Refusal
+from sidecar.model import Reason, RequestView
+
+_SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})  # RFC 9110 §9.2.1
+_OWN: Final = frozenset({b"same-origin", b"none"})  # "none": the user, not a page
+
+
+def refuse_cross_site(
+    request: RequestView, source: TokenSource, origins: frozenset[str]
+) -> Refusal | None:
+    """Refuse what another site's page may not do with a cookie; None for everything else.
+
+    Args:
+        request: the request.
+        source: where its credential stands.
+        origins: the origins besides the request's own whose pages may.
+    """
+    if not isinstance(source, CookieSource):
+        return None
+    # A WebSocket begins as a GET, and any page may open one.
+    if request.method in _SAFE and not request.values("upgrade"):
+        return None
+    stated = request.values("origin")
+    if len(stated) == 1:
+        origin = stated[0].decode("latin-1")
+        if origin in origins or origin == f"https://{request.host}":
+            return None
+        return _refused("origins does not list the page's origin")
+    fetch_site = request.values("sec-fetch-site")
+    if stated or len(fetch_site) > 1:
+        return _refused("it says more than once where it comes from")
+    if fetch_site and fetch_site[0] not in _OWN:
+        return _refused("the browser says that another site's page makes it")
+    return None
+
+
+def _refused(detail: str) -> Refusal:
+    return Refusal(Reason.CROSS_SITE_REQUEST, detail)

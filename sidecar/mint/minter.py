@@ -1,0 +1,115 @@
+"""Mints request tokens with the keys of a ring.
+
+A key in this process signs at once; one that is elsewhere makes the whole mint an awaitable.
+"""
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple, Protocol
+
+from sidecar.check.refusal import Refusal
+from sidecar.errors import SourceFault
+from sidecar.keys.rings.ring import KeyRing, SigningKey
+from sidecar.mint import request_tokens
+from sidecar.mint.compact import compact, signing_input
+from sidecar.mint.reuse import Purpose, ReusableTokens
+from sidecar.mint.settings import TYPE, Grant, RequestTokenSettings
+from sidecar.model import Reason, VerifiedToken
+
+# What a request token is called where tokens are counted.
+REQUEST = "request"
+
+
+class MintObserver(Protocol):
+    """Told about every token that is asked for."""
+
+    def minted(self, kind: str, result: str, duration: float) -> None:
+        """A token was ``minted`` or ``reused``, or is ``unavailable`` or ``too_large``.
+
+        ``duration`` is in seconds, from the question to the answer.
+        """
+
+
+class _Unsigned(NamedTuple):
+    """A token that only lacks its signature; ``until`` says how long it may serve again."""
+
+    started: float
+    credential: VerifiedToken
+    purpose: Purpose
+    message: bytes
+    until: float
+
+
+class Minter:
+    """Mints the tokens of one configuration. ``keys`` gives the ring at this moment."""
+
+    def __init__(
+        self,
+        settings: RequestTokenSettings,
+        keys: Callable[[], KeyRing[SigningKey]],
+        observer: MintObserver,
+    ) -> None:
+        self._settings = settings
+        self._keys = keys
+        self._observer = observer
+        self._reusable = ReusableTokens(settings.reused_tokens)
+
+    def mint(
+        self, credential: VerifiedToken, route: str, grant: Grant, principal: str, now: float
+    ) -> str | Refusal | Awaitable[str | Refusal]:
+        """A token for a request, or why there is none; to be awaited where the key is elsewhere.
+
+        Args:
+            credential: who asks; valid here and now.
+            route: the name of the request's route.
+            grant: what tokens of the route are good for.
+            principal: the caller's mTLS identity, empty without one.
+            now: Unix seconds.
+        """
+        started = time.perf_counter()
+        try:
+            key = self._keys().signer(now)
+        except SourceFault as fault:
+            return self._unavailable(started, fault)
+        actor = request_tokens.actor(self._settings, credential, principal)
+        purpose = Purpose(credential.fingerprint, route, actor, key.kid)
+        if self._settings.reuse and (text := self._reusable.get(purpose, credential, now)):
+            self._tell("reused", started)
+            return text
+
+        claims, ends = request_tokens.claims(self._settings, grant, credential, actor, now)
+        if ends <= now:
+            # Within the leeway its issuer is given; a token made of it would be dead on arrival.
+            return Refusal(Reason.EXPIRED, "the credential ends before a token of it could be used")
+        message = signing_input(claims, key.kid, key.algorithm, TYPE)
+        until = min(now + self._settings.reuse, ends)
+        unsigned = _Unsigned(started, credential, purpose, message, until)
+        signature = key.sign(message)
+        if isinstance(signature, bytes):
+            return self._signed(unsigned, signature)
+        return self._when_signed(unsigned, signature)
+
+    async def _when_signed(self, unsigned: _Unsigned, signature: Awaitable[bytes]) -> str | Refusal:
+        try:
+            return self._signed(unsigned, await signature)
+        except SourceFault as fault:
+            return self._unavailable(unsigned.started, fault)
+
+    def _signed(self, unsigned: _Unsigned, signature: bytes) -> str | Refusal:
+        text = compact(unsigned.message, signature)
+        limit = self._settings.maximum_bytes
+        if len(text) > limit:
+            self._tell("too_large", unsigned.started)
+            detail = f"a token of {len(text)} bytes, and {limit} are allowed"
+            return Refusal(Reason.IDENTITY_TOO_LARGE, detail)
+        if self._settings.reuse:
+            self._reusable.add(unsigned.purpose, unsigned.credential, text, unsigned.until)
+        self._tell("minted", unsigned.started)
+        return text
+
+    def _unavailable(self, started: float, fault: SourceFault) -> Refusal:
+        self._tell("unavailable", started)
+        return Refusal(Reason.SIGNING_UNAVAILABLE, str(fault))
+
+    def _tell(self, result: str, started: float) -> None:
+        self._observer.minted(REQUEST, result, time.perf_counter() - started)

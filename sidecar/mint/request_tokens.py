@@ -1,0 +1,109 @@
+"""What a request token says (RFC 9068 §2.2): who, for which services, with which scopes. Pure."""
+
+import secrets
+from collections.abc import Mapping
+from typing import Final
+
+from sidecar.check.claims import find
+from sidecar.check.patterns import matches_any
+from sidecar.mint.settings import Grant, RequestTokenSettings
+from sidecar.model import VerifiedToken
+
+# 128 random bits: the jti of a token and the txn of a request never repeat.
+_RANDOM_BYTES: Final = 16
+
+
+def actor(settings: RequestTokenSettings, token: VerifiedToken, principal: str) -> str:
+    """The workload that acts for the token's subject; empty when the subject acts for itself.
+
+    Args:
+        settings: the configuration's.
+        token: the credential.
+        principal: the caller's mTLS identity, empty without one.
+    """
+    if not principal or principal == token.subject:
+        return ""
+    return principal if matches_any(settings.actors, principal) else ""
+
+
+def claims(
+    settings: RequestTokenSettings, grant: Grant, token: VerifiedToken, actor: str, now: float
+) -> tuple[dict[str, object], int]:
+    """The claims of a new token and its end, in Unix seconds.
+
+    It is never good for more, or for longer, than the credential.
+
+    Args:
+        settings: the configuration's.
+        grant: what tokens of the route are good for.
+        token: the credential.
+        actor: who acts for its subject, empty for nobody.
+        now: Unix seconds.
+    """
+    source = token.claims
+    ends = int(_expiry(settings, source, now))
+    document = {
+        name: value for name, path in settings.claims if (value := find(source, path)) is not None
+    }
+    document |= _authentication(source)
+    document |= {
+        "iss": settings.issuer,
+        "sub": token.subject,
+        "aud": list(grant.audiences),
+        "client_id": _client_id(token),
+        "iat": int(now),
+        "exp": ends,
+        "jti": secrets.token_urlsafe(_RANDOM_BYTES),
+        # RFC 8417 §2.2. Never what a client sent: it would name other people's work.
+        "txn": secrets.token_urlsafe(_RANDOM_BYTES),
+    }
+    # RFC 9068 §2.2.3 and §2.2.3.1.
+    if scopes := token.scopes & grant.scopes:
+        document["scope"] = " ".join(sorted(scopes))
+    if token.groups:
+        document["groups"] = sorted(token.groups)
+    if token.roles:
+        document["roles"] = sorted(token.roles)
+    if acting := _acting(source.get("act"), actor):
+        document["act"] = acting
+    return document, ends
+
+
+def _expiry(settings: RequestTokenSettings, source: Mapping[str, object], now: float) -> float:
+    ends = source.get("exp")
+    latest = now + settings.lifetime
+    return min(latest, ends) if isinstance(ends, int | float) else latest
+
+
+def _client_id(token: VerifiedToken) -> str:
+    """RFC 9068 demands one. OpenID providers call it ``azp``, and some say nothing."""
+    for name in ("client_id", "azp"):
+        found = token.claims.get(name)
+        if isinstance(found, str) and found:
+            return found
+    return token.trust
+
+
+def _authentication(source: Mapping[str, object]) -> dict[str, object]:
+    """When and how the subject was authenticated (RFC 9068 §2.2.1), as far as it is well-formed."""
+    found: dict[str, object] = {}
+    match source.get("auth_time"):
+        case bool():
+            pass
+        case int(moment) | float(moment):
+            found["auth_time"] = moment
+    match source.get("acr"):
+        case str(reference):
+            found["acr"] = reference
+    match source.get("amr"):
+        case [*methods] if all(isinstance(method, str) for method in methods):
+            found["amr"] = methods
+    return found
+
+
+def _acting(before: object, actor: str) -> dict[str, object]:
+    """RFC 8693 §4.1: the current actor outermost, those before it inside."""
+    earlier = before if isinstance(before, dict) else {}
+    if not actor:
+        return earlier
+    return {"sub": actor, "act": earlier} if earlier else {"sub": actor}

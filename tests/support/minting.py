@@ -1,0 +1,62 @@
+"""What the tests of minting start from: a credential, a grant, a ring. Time stands at ``NOW``."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from sidecar.check import jws
+from sidecar.keys.rings.lifecycle import Timings
+from sidecar.keys.rings.local import LocalKey
+from sidecar.keys.rings.ring import KeyRing
+from sidecar.keys.rings.rotation import begin
+from sidecar.mint.settings import Grant, RequestTokenSettings
+from sidecar.model import TokenKind, VerifiedToken
+from tests.support.checks import NOW
+
+ISSUER = "https://gateway.shop.test"
+SETTINGS = RequestTokenSettings(issuer=ISSUER)
+GRANT = Grant(("orders", "payments"), frozenset({"orders:read", "payments:pay"}))
+
+
+def credential(claims: Mapping[str, object] = {}, **changes: Any) -> VerifiedToken:
+    """The session of alice, who may read orders and write reviews."""
+    usual = VerifiedToken(
+        trust="sso",
+        kind=TokenKind.EXTERNAL,
+        issuer="https://sso.shop.test",
+        subject="alice",
+        claims={"sub": "alice", "exp": NOW + 3600, "client_id": "shop-web", **claims},
+        scopes=frozenset({"orders:read", "reviews:write"}),
+        roles=frozenset(),
+        groups=frozenset(),
+        fingerprint="0123456789abcdef",
+    )
+    return usual._replace(**changes)
+
+
+def ring(key: LocalKey, now: float = NOW) -> KeyRing[LocalKey]:
+    """A ring whose only key is active."""
+    return begin(key, Timings(), now)
+
+
+def read(token: str) -> jws.UnverifiedToken:
+    """A token as whoever verifies it reads it."""
+    parsed = jws.parse(token, 8192)
+    assert isinstance(parsed, jws.UnverifiedToken), parsed
+    return parsed
+
+
+def claims_of(token: str) -> dict[str, object]:
+    document: dict[str, object] = json.loads(read(token).payload)
+    return document
+
+
+class MintRecorder:
+    """Keeps what a minter reports (``MintObserver``)."""
+
+    def __init__(self) -> None:
+        self.results: list[tuple[str, str]] = []
+
+    def minted(self, kind: str, result: str, duration: float) -> None:
+        assert duration >= 0
+        self.results.append((kind, result))
