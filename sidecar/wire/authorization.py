@@ -1,24 +1,32 @@
 """The shell around the check: bytes from Envoy in, one answer by value out, whatever happens.
 
 A check whose token names an unknown key is put aside here, holding no thread, until the shared
-fetch of that issuer's keys has come back; then it is made again.
+fetch of that issuer's keys has come back; then it is made again. One that has to ask others is
+finished on the event loop.
 """
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from sidecar.check.pipeline import Pipeline
 from sidecar.keys.keeper import KeyKeeper
 from sidecar.keys.lookups import Outcome
-from sidecar.model import Decision, Deny, KeyNeeded, Reason, RequestView
+from sidecar.model import Decision, Deny, KeyNeeded, Reason, RequestView, Unfinished
+from sidecar.snapshots.keys import KeySnapshot
 from sidecar.wire.codec import Envelope, UndecodableRequest, decode, encode
+from sidecar.wire.tasks import Tasks
 
 _log = logging.getLogger(__name__)
 
 METHOD: Final = "/envoy.service.auth.v3.Authorization/Check"
+
+# How long (seconds) an unfinished check may take whose caller set no deadline, and how much earlier
+# than a deadline it is given up: an answer on the very moment would find nobody.
+_LONGEST: Final = 30.0
+_MARGIN: Final = 0.02
 
 # Stands in for a request that could not be read: nothing matches it, and everything we own is
 # stripped where shadow mode lets it through.
@@ -36,6 +44,20 @@ class Call(Protocol):
         ...
 
 
+class Checks(Protocol):
+    """The checks of one role under one configuration."""
+
+    def check(
+        self, request: RequestView, keys: KeySnapshot, now: float
+    ) -> Decision | KeyNeeded | Unfinished:
+        """Decide about one request at ``now`` (Unix seconds), or say what is missing."""
+        ...
+
+    def refuse(self, request: RequestView, denial: Deny) -> Decision:
+        """A denial as the configured mode carries it out."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """What checks are made with. Replaced whole when the configuration is reloaded.
@@ -43,7 +65,7 @@ class Policy:
     ``key_wait`` is how long, in seconds, a check may wait for an unknown key.
     """
 
-    pipeline: Pipeline
+    pipeline: Checks
     keys: KeyKeeper
     realm: str
     key_wait: float
@@ -58,38 +80,46 @@ class DecisionObserver(Protocol):
 
 
 class Authorization:
-    """Answers ``envoy.service.auth.v3.Authorization/Check``."""
+    """Answers ``envoy.service.auth.v3.Authorization/Check``.
+
+    ``loop`` is where checks are finished that are ``Unfinished``, within the deadlines of their
+    calls. A role that has none needs no loop.
+    """
 
     def __init__(
         self,
         policy: Policy,
         observer: DecisionObserver,
+        loop: asyncio.AbstractEventLoop | None = None,
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.policy = policy
         self._observer = observer
+        self._tasks = Tasks(loop) if loop else None
         self._clock = clock
 
     def check(self, call: Call) -> None:
-        """Answer one call, now or when the key it needs was looked for."""
-        _Check(self.policy, self._observer, self._clock, call).run()
+        """Answer one call, now or when what it needs was looked for."""
+        _Check(self.policy, self._observer, self._tasks, self._clock, call).run()
 
 
 class _Check:
     """One call on its way. It sees one policy from its beginning to its end."""
 
-    __slots__ = ("_call", "_clock", "_envelope", "_observer", "_policy", "_started")
+    __slots__ = ("_call", "_clock", "_envelope", "_observer", "_policy", "_started", "_tasks")
 
     def __init__(
         self,
         policy: Policy,
         observer: DecisionObserver,
+        tasks: Tasks | None,
         clock: Callable[[], float],
         call: Call,
     ) -> None:
         self._policy = policy
         self._observer = observer
+        self._tasks = tasks
         self._clock = clock
         self._call = call
         self._envelope = _UNREADABLE
@@ -102,14 +132,14 @@ class _Check:
             if isinstance(verdict, KeyNeeded):
                 self._wait_for(verdict)
             else:
-                self._answer(verdict)
+                self._settle(verdict)
         except UndecodableRequest:
             _log.exception("Envoy's check request could not be read")
             self._refuse(Deny(Reason.INTERNAL_ERROR))
         except Exception:
             self._fail()
 
-    def _verdict(self) -> Decision | KeyNeeded:
+    def _verdict(self) -> Decision | KeyNeeded | Unfinished:
         now = self._clock()
         if now >= self._call.deadline:
             # Envoy has given up on this one: no cryptography for nobody.
@@ -131,9 +161,37 @@ class _Check:
             if isinstance(verdict, KeyNeeded):
                 self._refuse(needed.unknown)
             else:
-                self._answer(verdict)
+                self._settle(verdict)
         except Exception:
             self._fail()
+
+    def _settle(self, verdict: Decision | Unfinished) -> None:
+        if not isinstance(verdict, Unfinished):
+            self._answer(verdict)
+        elif self._tasks is None:
+            raise RuntimeError("an unfinished check, and no event loop to finish it on")
+        else:
+            self._tasks.start(lambda: self._finish(verdict))
+
+    async def _finish(self, unfinished: Unfinished) -> None:
+        patience = min(_LONGEST, self._call.deadline - self._clock() - _MARGIN)
+        limit = asyncio.timeout(patience)
+        try:
+            async with limit:
+                verdict: Decision | Unfinished = unfinished
+                while isinstance(verdict, Unfinished):
+                    unfinished = verdict
+                    verdict = await unfinished.finish(self._clock)
+            self._answer(verdict)
+        except asyncio.CancelledError:
+            # The process ends, or whatever this one waited for together with others was given up.
+            self._refuse(unfinished.late)
+            raise
+        except Exception:
+            if limit.expired():
+                self._refuse(unfinished.late)
+            else:
+                self._fail()
 
     def _fail(self) -> None:
         _log.exception("a check failed", extra={"request_id": self._envelope.request_id})

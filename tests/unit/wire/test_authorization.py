@@ -4,6 +4,7 @@ import asyncio
 import json
 import math
 import os
+import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,10 +18,21 @@ from sidecar.check.templates import PathTemplate
 from sidecar.check.trust import TrustEntry
 from sidecar.keys.keeper import KeyKeeper
 from sidecar.keys.settings import FileKeys, KeySettings
-from sidecar.model import Decision, Reason, TokenKind
+from sidecar.model import (
+    Allow,
+    Decision,
+    Deny,
+    HeaderChanges,
+    Reason,
+    RequestView,
+    TokenKind,
+    Unfinished,
+)
+from sidecar.snapshots.keys import KeySnapshot
 from sidecar.wire._pb.envoy.service.auth.v3.external_auth_pb2 import CheckRequest, CheckResponse
 from sidecar.wire.authorization import Authorization, Policy
 from sidecar.wire.codec import Envelope
+from tests.support import simulated_time
 from tests.support.tokens import SigningKey, claims, jwks, key_for, new_key, sign
 
 LONG_AGO = 1_000_000_000
@@ -268,3 +280,152 @@ def test_every_answer_is_reported_once(tmp_path: Path) -> None:
         Reason.UNKNOWN_KEY,
         Reason.INTERNAL_ERROR,
     ]
+
+
+# Checks that are finished on the event loop.
+
+ALLOW = Allow(Reason.AUTHORIZED, "all", HeaderChanges())
+Finish = Callable[[Callable[[], float]], Awaitable[Decision | Unfinished]]
+
+
+class Asking:
+    """A role whose every check is left to ``finish``."""
+
+    def __init__(self, finish: Finish) -> None:
+        self._finish = finish
+
+    def check(self, request: RequestView, keys: KeySnapshot, now: float) -> Unfinished:
+        del request, keys, now
+        return Unfinished(self._finish, late=Deny(Reason.INTROSPECTION_UNAVAILABLE))
+
+    def refuse(self, request: RequestView, denial: Deny) -> Decision:
+        del request
+        return denial
+
+
+class Pending:
+    """The answer to a check that is finished in simulated time, and after how long it came."""
+
+    def __init__(self, finish: Finish, deadline: float) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.watcher = Watcher()
+        policy = Policy(Asking(finish), KeyKeeper([], self.watcher), realm="shop", key_wait=5.0)
+        authorization = Authorization(policy, self.watcher, self.loop, clock=self.loop.time)
+        self._began = self.loop.time()
+        self.call = Call(request(), deadline=self._began + deadline)
+        # As in the server, where checks have a thread of their own.
+        checks = threading.Thread(target=authorization.check, args=(self.call,))
+        checks.start()
+        checks.join()
+
+    async def answer(self) -> tuple[str, float]:
+        await self.call.answered.wait()
+        assert [decision.reason.label for decision in self.watcher.decisions] == [self.call.reason]
+        return self.call.reason, round(self.loop.time() - self._began, 3)
+
+
+def finished(finish: Finish, *, deadline: float = math.inf) -> tuple[str, float]:
+    """The reason of the answer, and the seconds that it took."""
+
+    async def story() -> tuple[str, float]:
+        return await Pending(finish, deadline).answer()
+
+    return simulated_time.run(story())
+
+
+async def allow_after(seconds: float) -> Decision:
+    await asyncio.sleep(seconds)
+    return ALLOW
+
+
+def test_an_unfinished_check_is_answered_when_it_has_come_to_its_end() -> None:
+    assert finished(lambda _: allow_after(2.0), deadline=3.0) == ("authorized", 2.0)
+
+
+def test_an_unfinished_check_may_lead_to_the_next_thing_to_wait_for() -> None:
+    async def first(_clock: object) -> Unfinished:
+        await asyncio.sleep(1.0)
+        return Unfinished(lambda _: allow_after(1.0), late=Deny(Reason.SIGNING_UNAVAILABLE))
+
+    assert finished(first, deadline=3.0) == ("authorized", 2.0)
+    # What is said to have been late is what was being waited for.
+    assert finished(first, deadline=1.5) == ("signing_unavailable", 1.48)
+
+
+def test_an_unfinished_check_is_given_up_just_before_its_caller_does() -> None:
+    late = ("introspection_unavailable", 2.98)
+    assert finished(lambda _: allow_after(5.0), deadline=3.0) == late
+
+
+def test_without_a_deadline_it_is_given_up_after_half_a_minute() -> None:
+    assert finished(lambda _: allow_after(3600.0)) == ("introspection_unavailable", 30.0)
+
+
+def test_it_is_finished_with_the_clock_of_the_check() -> None:
+    seen = []
+
+    async def story() -> None:
+        async def finish(clock: Callable[[], float]) -> Decision:
+            await asyncio.sleep(7.0)
+            seen.append(clock() - began)
+            return ALLOW
+
+        pending = Pending(finish, math.inf)
+        began = pending.loop.time()
+        await pending.answer()
+
+    simulated_time.run(story())
+    assert seen == [pytest.approx(7.0)]
+
+
+@pytest.mark.parametrize("fault", [RuntimeError("a bug"), TimeoutError("a bug")])
+def test_a_bug_while_it_is_finished_is_a_denial_with_its_trace_in_the_log(
+    fault: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(_clock: object) -> Decision:
+        await asyncio.sleep(1.0)
+        raise fault
+
+    assert finished(broken, deadline=3.0) == ("internal_error", 1.0)
+    assert "a bug" in caplog.text
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_one_that_is_cancelled_is_answered_all_the_same(shared: bool) -> None:
+    """Because what it waits for was given up, or because the process ends."""
+
+    async def story() -> tuple[str, float]:
+        question = asyncio.get_running_loop().create_future()
+
+        async def finish(_clock: object) -> Decision:
+            await question
+            return ALLOW
+
+        before = asyncio.all_tasks()
+        pending = Pending(finish, math.inf)
+        await asyncio.sleep(1.0)
+        (task,) = asyncio.all_tasks() - before
+        if shared:
+            question.cancel()
+        else:
+            task.cancel()
+        return await pending.answer()
+
+    assert simulated_time.run(story()) == ("introspection_unavailable", 1.0)
+
+
+def closed_loop() -> asyncio.AbstractEventLoop:
+    loop = asyncio.new_event_loop()
+    loop.close()
+    return loop
+
+
+@pytest.mark.parametrize("loop", [None, closed_loop()], ids=["none", "ended"])
+def test_without_a_loop_to_finish_it_on_an_unfinished_check_is_denied(
+    loop: asyncio.AbstractEventLoop | None,
+) -> None:
+    watcher, asking = Watcher(), Asking(lambda _: allow_after(0.0))
+    policy = Policy(asking, KeyKeeper([], watcher), realm="shop", key_wait=5.0)
+    call = Call(request())
+    Authorization(policy, watcher, loop).check(call)
+    assert call.reason == Reason.INTERNAL_ERROR.label
