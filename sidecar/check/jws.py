@@ -4,21 +4,17 @@ PyJWT's decoder accepts more than the RFC does (padding, duplicate names, dates 
 the reading is done here.
 """
 
-import binascii
 import re
 from functools import lru_cache
 from typing import Final, NamedTuple
 
+from sidecar.check import base64url
 from sidecar.check.refusal import Refusal
 from sidecar.check.strict_json import StrictJsonError, load_object
 from sidecar.model import Reason
 
 _COMPACT: Final = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 _ENCRYPTED: Final = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*){4}")
-# In the last character of a group of two or three, the bits that carry no data must be zero
-# (RFC 4648 §3.5); otherwise two texts would be one token.
-_LAST_OF_TWO: Final = frozenset("AQgw")
-_LAST_OF_THREE: Final = frozenset("AEIMQUYcgkosw048")
 _NOT_CANONICAL: Final = Refusal(Reason.MALFORMED_TOKEN, "a segment is not canonical base64url")
 
 
@@ -61,7 +57,7 @@ def parse(token: str, maximum_bytes: int) -> UnverifiedToken | Refusal:
     header = _header(encoded_header)
     if isinstance(header, Refusal):
         return header
-    payload, signature = _decode(encoded_payload), _decode(encoded_signature)
+    payload, signature = base64url.decode(encoded_payload), base64url.decode(encoded_signature)
     if payload is None or signature is None:
         return _NOT_CANONICAL
     try:
@@ -78,7 +74,7 @@ def media_type(value: str) -> str:
 
 @lru_cache(maxsize=64)  # all tokens of a key have one header; 64 of at most the token's size
 def _header(encoded: str) -> JoseHeader | Refusal:
-    raw = _decode(encoded)
+    raw = base64url.decode(encoded)
     if raw is None:
         return _NOT_CANONICAL
     try:
@@ -104,16 +100,3 @@ def _header(encoded: str) -> JoseHeader | Refusal:
 
 def _malformed(detail: str) -> Refusal:
     return Refusal(Reason.MALFORMED_TOKEN, detail)
-
-
-def _decode(segment: str) -> bytes | None:
-    """Canonical, unpadded base64url (RFC 7515 §2), or None."""
-    rest = len(segment) % 4
-    if (
-        rest == 1
-        or (rest == 2 and segment[-1] not in _LAST_OF_TWO)
-        or (rest == 3 and segment[-1] not in _LAST_OF_THREE)
-    ):
-        return None
-    standard = segment.replace("-", "+").replace("_", "/") + "=" * (-len(segment) % 4)
-    return binascii.a2b_base64(standard)
