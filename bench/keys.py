@@ -24,7 +24,7 @@ from bench.sampling import percentiles, ratio
 from bench.service import Service
 from sidecar.config import build
 from sidecar.config.build_keys import key_settings
-from sidecar.config.models import Trust
+from sidecar.config.common_models import Trust
 from sidecar.keys.settings import KeySettings
 from sidecar.wire.authorization import METHOD
 from tests.support.key_server import Connection as KeyRequest

@@ -16,12 +16,14 @@ class Requirement:
     """The ``allow`` of a route. What is empty is not asked for.
 
     ``public`` looks at no credential at all. ``optional`` lets a request without one through, if
-    ``callers`` and ``when`` hold for it.
+    ``callers`` and ``when`` hold for it. ``trusts`` names the trust entries, or the gateway's
+    credentials, whose tokens are accepted; empty accepts all.
     """
 
     public: bool = False
     optional: bool = False
     tokens: frozenset[TokenKind] = REQUEST_TOKENS
+    trusts: frozenset[str] = frozenset()
     scopes: tuple[str, ...] = ()
     any_role: frozenset[str] = frozenset()
     any_group: frozenset[str] = frozenset()
@@ -63,6 +65,11 @@ def _evaluate_token(requirement: Requirement, token: VerifiedToken) -> Refusal |
         return Refusal(
             Reason.TOKEN_KIND_NOT_ACCEPTED,
             f"it is a {token.kind.value} token; accepted: {accepted}",
+        )
+    if requirement.trusts and token.trust not in requirement.trusts:
+        accepted = ", ".join(sorted(requirement.trusts))
+        return Refusal(
+            Reason.TOKEN_KIND_NOT_ACCEPTED, f"it is from {token.trust}; accepted: {accepted}"
         )
     missing = [scope for scope in requirement.scopes if scope not in token.scopes]
     if missing:

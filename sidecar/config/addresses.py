@@ -15,6 +15,11 @@ from sidecar.config.values import schema, shown, text
 
 _URL: Final = re.compile(r"[\x21-\x7E]+")  # RFC 3986 §2, roughly
 
+_ORIGIN: Final = re.compile(
+    r"(?P<scheme>https?)://(?:[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(?::(?P<port>[0-9]{1,5}))?"
+)
+_DEFAULT_PORTS: Final = {"https": "443", "http": "80"}
+
 
 class Endpoint(NamedTuple):
     """An IP address (without brackets) and a TCP port to listen on."""
@@ -46,6 +51,31 @@ def http_url(value: object) -> str:
         raise ValueError(
             f"{shown(found)} has a fragment, a space or another character that no request can have"
         )
+    return found
+
+
+def issuer_url(value: object) -> str:
+    """An issuer of tokens (RFC 8414 §2): an https URL without query and fragment."""
+    found = http_url(value)
+    if urlsplit(found).scheme != "https" or "?" in found:
+        raise ValueError(
+            f"{shown(found)} cannot be an issuer; write an https URL without a query, such as "
+            "https://gateway.shop.internal"
+        )
+    return found
+
+
+def origin(value: object) -> str:
+    """An origin in the form in which a browser sends it (RFC 6454 §6.2)."""
+    found = text(value)
+    match = _ORIGIN.fullmatch(found)
+    if match is None:
+        raise ValueError(
+            f"{shown(found)} is not an origin; write scheme, host and port in lower case and "
+            "nothing after them, as in https://www.shop.example"
+        )
+    if match["port"] == _DEFAULT_PORTS[match["scheme"]]:
+        raise ValueError(f"browsers leave the usual port out; leave :{match['port']} out")
     return found
 
 
@@ -94,6 +124,8 @@ def _loopback(found: Endpoint, why: str) -> Endpoint:
 
 
 HttpUrl = Annotated[str, PlainValidator(http_url), schema("URL")]
+IssuerUrl = Annotated[str, PlainValidator(issuer_url), schema("URL")]
+Origin = Annotated[str, PlainValidator(origin), schema("origin")]
 AuthzAddress = Annotated[str, PlainValidator(authz_address), schema("address")]
 HttpAddress = Annotated[Endpoint, PlainValidator(endpoint), schema("address")]
 LoopbackAddress = Annotated[Endpoint, PlainValidator(loopback_endpoint), schema("address")]

@@ -3,23 +3,37 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from sidecar.check.extract import CookieSource, HeaderSource
-from sidecar.check.extract import TokenSource as CheckTokenSource
-from sidecar.check.identity import IdentitySettings
+from sidecar.check.extract import CookieSource, HeaderSource, TokenSource
 from sidecar.check.pipeline import CheckSettings
 from sidecar.check.policy import REQUEST_TOKENS, Requirement
 from sidecar.check.routes import Match, Route
 from sidecar.check.trust import TrustEntry
-from sidecar.config import models
+from sidecar.config import common_models as models
+from sidecar.config import route_models
+from sidecar.config.addresses import Endpoint
 from sidecar.config.build_keys import key_settings
-from sidecar.config.models import Listen, Log, Sidecar
+from sidecar.config.common_models import Configured, Log
 from sidecar.config.problems import Problem
 from sidecar.keys.settings import KeySettings
 from sidecar.model import TokenKind
 from sidecar.snapshots.keys import VerificationKey
 
+if TYPE_CHECKING:  # a sidecar keeps none of the gateway in memory
+    from sidecar.gateway.settings import GatewaySettings
+
 _REQUEST_TYPES = ("at+jwt",)  # RFC 9068 §2.1
+
+
+@dataclass(frozen=True, slots=True)
+class Listeners:
+    """Where it listens. ``authz`` is a gRPC address; ``internal`` is the gateway's alone."""
+
+    authz: str
+    metrics: Endpoint
+    admin: Endpoint | None
+    internal: Endpoint | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +42,7 @@ class Configuration:
 
     ``digest`` is the SHA-256 of the file in hexadecimal digits; ``found_keys`` are the keys that
     were in the key files when it was loaded, by trust entry; ``warnings`` are for whoever wrote it.
+    ``gateway`` is None for a sidecar.
     """
 
     path: Path
@@ -35,7 +50,7 @@ class Configuration:
     check: CheckSettings
     keys: tuple[KeySettings, ...]
     key_cache: Path | None
-    listen: Listen
+    listen: Listeners
     log: Log
     realm: str
     pending_checks: int
@@ -44,47 +59,44 @@ class Configuration:
     start_timeout: float
     found_keys: Mapping[str, tuple[VerificationKey, ...]]
     warnings: tuple[Problem, ...]
+    gateway: "GatewaySettings | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What there is to know about a file besides what it says; as in ``Configuration``."""
+
+    path: Path
+    digest: str
+    found_keys: Mapping[str, tuple[VerificationKey, ...]]
+    warnings: tuple[Problem, ...]
 
 
 def build(
-    sidecar: Sidecar,
-    path: Path,
-    digest: str,
-    found_keys: Mapping[str, tuple[VerificationKey, ...]],
-    warnings: tuple[Problem, ...],
+    root: Configured,
+    loaded: Loaded,
+    check: CheckSettings,
+    gateway: "GatewaySettings | None" = None,
+    internal: Endpoint | None = None,
 ) -> Configuration:
-    """The settings of a file in which nothing is wrong."""
+    """What both roles are told, with the parts of one role."""
+    beside = loaded.path.parent
     return Configuration(
-        path=path,
-        digest=digest,
-        check=CheckSettings(
-            trust=tuple(map(trust_entry, sidecar.trust)),
-            routes=tuple(map(route, sidecar.routes)),
-            identity=IdentitySettings(
-                headers=tuple(sidecar.identity.headers.items()),
-                strip=sidecar.identity.strip,
-                forward_token=sidecar.identity.forward_token,
-                maximum_bytes=sidecar.identity.max_bytes,
-            ),
-            sources=tuple(map(_token_source, sidecar.token_sources)),
-            literal_semicolons=sidecar.paths.semicolons == "literal",
-            shadow=sidecar.mode == "shadow",
-            maximum_token_bytes=sidecar.limits.token_bytes,
-            remembered_tokens=sidecar.limits.remembered_tokens,
-        ),
-        keys=tuple(
-            key_settings(entry, path.parent, sidecar.limits.key_waiters) for entry in sidecar.trust
-        ),
-        key_cache=path.parent / sidecar.key_cache.directory if sidecar.key_cache else None,
-        listen=sidecar.listen,
-        log=sidecar.log,
-        realm=sidecar.realm,
-        pending_checks=sidecar.limits.pending_checks,
-        key_wait=sidecar.limits.key_wait,
-        drain=sidecar.drain,
-        start_timeout=sidecar.start_timeout,
-        found_keys=found_keys,
-        warnings=warnings,
+        path=loaded.path,
+        digest=loaded.digest,
+        check=check,
+        keys=tuple(key_settings(entry, beside, root.limits.key_waiters) for entry in root.trust),
+        key_cache=beside / root.key_cache.directory if root.key_cache else None,
+        listen=Listeners(root.listen.authz, root.listen.metrics, root.listen.admin, internal),
+        log=root.log,
+        realm=root.realm,
+        pending_checks=root.limits.pending_checks,
+        key_wait=root.limits.key_wait,
+        drain=root.drain,
+        start_timeout=root.start_timeout,
+        found_keys=loaded.found_keys,
+        warnings=loaded.warnings,
+        gateway=gateway,
     )
 
 
@@ -93,11 +105,6 @@ def accepted_types(trust: models.Trust) -> tuple[str, ...]:
     if trust.types:
         return trust.types
     return _REQUEST_TYPES if trust.kind is TokenKind.REQUEST else ()
-
-
-def accepted_kinds(allow: models.Allow) -> frozenset[TokenKind]:
-    """The kinds of token a route accepts."""
-    return frozenset(allow.tokens) if allow.tokens else REQUEST_TOKENS
 
 
 def trust_entry(trust: models.Trust) -> TrustEntry:
@@ -119,13 +126,18 @@ def trust_entry(trust: models.Trust) -> TrustEntry:
     )
 
 
-def route(model: models.Route) -> Route:
-    """What the check needs of a route."""
+def route(
+    model: route_models.Route,
+    tokens: frozenset[TokenKind] = REQUEST_TOKENS,
+    trusts: frozenset[str] = frozenset(),
+) -> Route:
+    """What the check needs of a route, which accepts these kinds of token, of these issuers."""
     allow = model.allow
     requirement = Requirement(
         public=allow.public,
         optional=allow.optional,
-        tokens=accepted_kinds(allow),
+        tokens=tokens,
+        trusts=trusts,
         scopes=allow.scopes,
         any_role=frozenset(allow.any_role),
         any_group=frozenset(allow.any_group),
@@ -139,7 +151,8 @@ def route(model: models.Route) -> Route:
     return Route(model.name, requirement, compiled)
 
 
-def _token_source(source: models.TokenSource) -> CheckTokenSource:
+def token_source(source: models.TokenSource) -> TokenSource:
+    """Where a token is looked for."""
     if source.cookie is not None:
         return CookieSource(source.cookie)
     return HeaderSource(source.header or "", source.scheme)

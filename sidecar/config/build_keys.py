@@ -6,7 +6,7 @@ from typing import Final
 from sidecar.clients import vault
 from sidecar.clients.http import HttpSettings
 from sidecar.config import key_models as models
-from sidecar.config.models import Trust
+from sidecar.config.common_models import Trust
 from sidecar.keys import settings
 
 _READ_TIMEOUT: Final = 5.0
@@ -49,6 +49,18 @@ def http_settings(source: models.Reached, beside: Path) -> HttpSettings:
     )
 
 
+def vault_settings(
+    server: models.InVault, reached: models.Reached, beside: Path
+) -> vault.VaultSettings:
+    """One server of Vault, and how to reach it."""
+    return vault.VaultSettings(
+        address=server.address,
+        login=_login(server.login, beside),
+        namespace=server.namespace or "",
+        http=http_settings(reached, beside),
+    )
+
+
 def _fetched(source: models.FetchedSource, issuer: str, beside: Path) -> settings.SourceSettings:
     match source:
         case models.JwksSource():
@@ -66,12 +78,7 @@ def _fetched(source: models.FetchedSource, issuer: str, beside: Path) -> setting
 
 
 def _in_vault(source: models.VaultSource, beside: Path) -> settings.SourceSettings:
-    server = vault.VaultSettings(
-        address=source.address,
-        login=_login(source.login, beside),
-        namespace=source.namespace or "",
-        http=http_settings(source, beside),
-    )
+    server = vault_settings(source, source, beside)
     if source.kv is not None:
         return settings.KvKeys(server, source.kv.path, source.kv.mount, source.kv.replicas)
     assert source.transit is not None  # noqa: S101 - the model refuses a source with neither

@@ -6,24 +6,21 @@ from typing import Final
 from sidecar.check.routes import Match, RouteTable
 from sidecar.check.templates import Wild
 from sidecar.config.build import route
-from sidecar.config.models import Sidecar
+from sidecar.config.common_models import Configured
 from sidecar.config.semantics import Finding
 
 # RFC 9110 §9.3 and RFC 5789, without HEAD (it follows GET) and CONNECT (it has no path).
 _METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 
 
-def doubts(sidecar: Sidecar) -> Iterator[Finding]:
+def doubts(root: Configured) -> Iterator[Finding]:
     """Everything in a good configuration that deserves a second look."""
-    if sidecar.mode == "shadow":
-        text = "mode is shadow: every request is let through, whatever is decided about it"
-        yield Finding(("mode",), text)
-    yield from _methods_left_to_a_public_route(sidecar)
+    yield from _methods_left_to_a_public_route(root)
 
 
-def _methods_left_to_a_public_route(sidecar: Sidecar) -> Iterator[Finding]:
+def _methods_left_to_a_public_route(root: Configured) -> Iterator[Finding]:
     """A protected path of which some methods fall through to a wider, public route."""
-    routes = [route(item) for item in sidecar.routes]
+    routes = [route(item) for item in root.routes]
     table = RouteTable(routes)
     for index, candidate in enumerate(routes):
         match = candidate.match

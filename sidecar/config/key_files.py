@@ -7,9 +7,9 @@ from pathlib import Path
 
 from sidecar.clients.files import read
 from sidecar.clients.tls import TlsFiles, client_context
-from sidecar.config.key_models import FileSource, Source
+from sidecar.config.common_models import Configured, Trust
+from sidecar.config.key_models import FileSource, Reached, Source
 from sidecar.config.key_rules import sources
-from sidecar.config.models import Trust
 from sidecar.config.problems import Location
 from sidecar.config.semantics import Draft, Finding
 from sidecar.errors import SourceFault
@@ -35,7 +35,7 @@ class Found:
     doubtful: tuple[Finding, ...]
 
 
-def examine(draft: Draft, expectation: KeyFiles) -> Found:
+def examine(draft: Draft[Configured], expectation: KeyFiles) -> Found:
     """Read the files that sources name: keys, and what TLS needs. No secret, and no server."""
     keys: dict[str, tuple[VerificationKey, ...]] = {}
     wrong: list[Finding] = []
@@ -45,7 +45,7 @@ def examine(draft: Draft, expectation: KeyFiles) -> Found:
         return Found(keys, (), ())
     beside = draft.document.path.parent
     for here, trust, source in sources(draft):
-        files = list(_files(source, beside))
+        files = list(written_files(source, beside))
         missing = [(name, path) for name, path in files if not path.exists()]
         if missing and expectation is KeyFiles.GOOD_IF_THERE:
             for name, path in missing:
@@ -53,7 +53,7 @@ def examine(draft: Draft, expectation: KeyFiles) -> Found:
                 doubtful.append(Finding((*here, name), text))
             continue
         if not isinstance(source, FileSource):
-            wrong += _unusable_for_tls(here, dict(files))
+            wrong += unusable_for_tls(here, dict(files))
             continue
         path_here = (*here, "path")
         try:
@@ -68,14 +68,14 @@ def examine(draft: Draft, expectation: KeyFiles) -> Found:
     return Found(keys, tuple(wrong), tuple(doubtful))
 
 
-def _files(source: Source, beside: Path) -> Iterator[tuple[str, Path]]:
+def written_files(source: Source | Reached, beside: Path) -> Iterator[tuple[str, Path]]:
     """The files to read, where the configuration writes them: a default is for inside a pod."""
     for name in ("path", "ca_file", "certificate", "private_key"):
         if name in source.model_fields_set and (file := getattr(source, name)) is not None:
             yield name, beside / file
 
 
-def _unusable_for_tls(here: Location, files: Mapping[str, Path]) -> Iterator[Finding]:
+def unusable_for_tls(here: Location, files: Mapping[str, Path]) -> Iterator[Finding]:
     """What is wrong with the certificates of a source."""
     both = TlsFiles(certificate=files.get("certificate"), private_key=files.get("private_key"))
     for name, used in (("ca_file", TlsFiles(ca=files.get("ca_file"))), ("certificate", both)):

@@ -91,7 +91,7 @@ class Reached(Section):
     )
     allow_http: StrictBool = Field(
         default=False,
-        description="Speak http, too: whoever is on the way can then exchange the keys.",
+        description="Speak http, too: whoever is on the way can then read and change what is said.",
     )
 
 
@@ -171,17 +171,22 @@ class Kv(Section):
     )
 
 
-class _InVault(Section):
+class InVault(Section):
+    """A server of HashiCorp Vault or OpenBao."""
+
     address: HttpUrl = Field(description="The server's URL.")
     namespace: VaultPath | None = Field(
         default=None, description="The namespace; without it, the root one."
     )
     login: Login = Field(description="How to log in.")
+
+
+class _Engines(Section):
     transit: Transit | None = Field(default=None, description="The keys are a transit key's.")
     kv: Kv | None = Field(default=None, description="The keys are in the key-value store.")
 
 
-class VaultSource(_Refreshed, Reached, _InVault):
+class VaultSource(_Refreshed, Reached, _Engines, InVault):
     """Public keys in HashiCorp Vault or OpenBao."""
 
     @model_validator(mode="after")

@@ -5,19 +5,19 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from sidecar.config import key_models as models
-from sidecar.config.models import Trust
+from sidecar.config.common_models import Configured, Trust
 from sidecar.config.problems import Location
 from sidecar.config.semantics import Draft, Finding, Rule
 from sidecar.model import TokenKind
 
 
-def sources(draft: Draft) -> Iterator[tuple[Location, Trust, models.Source]]:
+def sources(draft: Draft[Configured]) -> Iterator[tuple[Location, Trust, models.Source]]:
     """Every readable entry with its source and where that stands."""
     for location, trust in draft.trust:
         yield (*location, "keys", trust.keys.chosen), trust, models.source(trust.keys)
 
 
-def _times_fit(draft: Draft) -> Iterator[Finding]:
+def _times_fit(draft: Draft[Configured]) -> Iterator[Finding]:
     for here, _, source in sources(draft):
         if source.max_stale <= source.refresh:
             text = "max_stale is not longer than refresh; the keys would be too old in between"
@@ -33,26 +33,27 @@ def _times_fit(draft: Draft) -> Iterator[Finding]:
             yield Finding((*here, "min_refresh"), text)
 
 
-def _keys_come_over_https(draft: Draft) -> Iterator[Finding]:
+def _keys_come_over_https(draft: Draft[Configured]) -> Iterator[Finding]:
     for here, trust, source in sources(draft):
         match source:
             case models.JwksSource():
-                yield from _https((*here, "url"), source.url, source)
+                yield from https((*here, "url"), source.url, source)
             case models.OidcSource():
-                yield from _https((*here[:-2], "issuer"), trust.issuer, source)
+                yield from https((*here[:-2], "issuer"), trust.issuer, source)
             case models.VaultSource():
-                yield from _https((*here, "address"), source.address, source)
+                yield from https((*here, "address"), source.address, source)
             case models.KubernetesSource():
-                yield from _https((*here, "server"), source.server, None)
+                yield from https((*here, "server"), source.server, None)
 
 
-def _https(where: Location, url: str, source: models.Reached | None) -> Iterator[Finding]:
+def https(where: Location, url: str, source: models.Reached | None) -> Iterator[Finding]:
+    """A URL over http, unless its ``source`` allows it."""
     if urlsplit(url).scheme == "http" and not (source and source.allow_http):
         choice = "write https, or allow_http: true in the source" if source else "write https"
         yield Finding(where, f"over http, whoever is on the way could exchange the keys; {choice}")
 
 
-def _discovery_needs_a_url(draft: Draft) -> Iterator[Finding]:
+def _discovery_needs_a_url(draft: Draft[Configured]) -> Iterator[Finding]:
     for here, trust, source in sources(draft):
         if not isinstance(source, models.OidcSource):
             continue
@@ -62,14 +63,20 @@ def _discovery_needs_a_url(draft: Draft) -> Iterator[Finding]:
             yield Finding((*here[:-2], "issuer"), f"{fault}; or name the keys with jwks")
 
 
-def _private_key_has_its_certificate(draft: Draft) -> Iterator[Finding]:
+def _private_key_has_its_certificate(draft: Draft[Configured]) -> Iterator[Finding]:
     for here, _, source in sources(draft):
-        if isinstance(source, models.Reached) and source.private_key and not source.certificate:
-            text = "there is a private_key and no certificate to go with it; write both or neither"
-            yield Finding((*here, "private_key"), text)
+        if isinstance(source, models.Reached):
+            yield from private_key_alone(here, source)
 
 
-def _clusters_vouch_for_workloads(draft: Draft) -> Iterator[Finding]:
+def private_key_alone(here: Location, source: models.Reached) -> Iterator[Finding]:
+    """A client certificate's key without the certificate."""
+    if source.private_key and not source.certificate:
+        text = "there is a private_key and no certificate to go with it; write both or neither"
+        yield Finding((*here, "private_key"), text)
+
+
+def _clusters_vouch_for_workloads(draft: Draft[Configured]) -> Iterator[Finding]:
     for here, trust, source in sources(draft):
         cluster = isinstance(source, models.KubernetesSource)
         if cluster and trust.kind is not TokenKind.WORKLOAD:
@@ -80,7 +87,7 @@ def _clusters_vouch_for_workloads(draft: Draft) -> Iterator[Finding]:
             yield Finding((*here[:-2], "kind"), text)
 
 
-RULES: Final[tuple[Rule, ...]] = (
+RULES: Final[tuple[Rule[Configured], ...]] = (
     _times_fit,
     _keys_come_over_https,
     _discovery_needs_a_url,

@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar, get_args
 
@@ -39,14 +39,22 @@ class Checked(Generic[M]):
     bad: tuple[Location, ...]
 
 
-def check(document: Document, model: type[M]) -> Checked[M]:
-    """Read the model from the document, and find everything in it that does not fit."""
+def check(
+    document: Document, model: type[M], owner: Callable[[Location], str | None] = lambda _: None
+) -> Checked[M]:
+    """Read the model from the document, and find everything in it that does not fit.
+
+    Args:
+        document: the document.
+        model: what it is to be.
+        owner: tells, for a key that is unknown at its place, what has such a key there.
+    """
     try:
         return Checked(model.model_validate(document.value), (), ())
     except ValidationError as error:
         details = error.errors(include_url=False)
         problems = [
-            _problem(document, model, detail)
+            _problem(document, model, detail, owner)
             for detail in details
             if not _is_known_already(document, detail)
         ]
@@ -62,9 +70,26 @@ def _is_known_already(document: Document, detail: ErrorDetails) -> bool:
     return emptied or detail["loc"] in document.unreadable
 
 
-def _problem(document: Document, model: type[BaseModel], detail: ErrorDetails) -> Problem:
+def has_key(model: type[BaseModel], location: Location) -> bool:
+    """Whether the model has the key that a location leads to, and every key on the way."""
+    return all(
+        name in _model_at(model, location[:index]).model_fields
+        for index, name in enumerate(location)
+        if isinstance(name, str)
+    )
+
+
+def _problem(
+    document: Document,
+    model: type[BaseModel],
+    detail: ErrorDetails,
+    owner: Callable[[Location], str | None],
+) -> Problem:
     location = detail["loc"]
     if detail["type"] == "extra_forbidden":
+        if (other := owner(location)) is not None:
+            text = f'the key "{location[-1]}" is for {other}; leave it out'
+            return Problem(document.at_key(location), text)
         keys = list(_model_at(model, location[:-1]).model_fields)
         text = f'the key "{location[-1]}" is unknown here; {_suggestion(str(location[-1]), keys)}'
         return Problem(document.at_key(location), text)

@@ -1,35 +1,53 @@
 """The rules between values: what each of them allows alone and the whole does not.
 
-Each rule is a function from a draft to what it finds; ``RULES`` lists those of this module. A draft
-may lack the parts that could not be read, so that every rule that can be checked is checked in one
-run.
+Each rule is a function from a draft to what it finds; ``RULES`` lists those of this module, which
+hold for both roles. A draft may lack the parts that could not be read, so that every rule that can
+be checked is checked in one run.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 
 from sidecar.check.routes import ties
-from sidecar.config.build import accepted_kinds, accepted_types, route
+from sidecar.config.build import accepted_types, route
+from sidecar.config.common_models import Configured, TokenSource, Trust
 from sidecar.config.document import Document
-from sidecar.config.models import Allow, Route, Sidecar, Trust
 from sidecar.config.problems import Location, Problem
+from sidecar.config.route_models import Allow, Route
 from sidecar.model import TokenKind
+
+R_co = TypeVar("R_co", bound=Configured, covariant=True)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
-    """A configuration in which every part can be read, or only those that are listed here.
+class Draft(Generic[R_co]):
+    """A configuration in which every part can be read, or only those that ``root`` holds.
 
-    ``trust`` and ``routes`` are the readable items with their places in the document; ``bad``
-    names the sections in which something could not be read.
+    ``places`` tells where in the document the readable items of a list stand, by the list's name;
+    ``bad`` names the sections in which something could not be read: of those ``root`` has
+    stand-ins, or for a list what could be read.
     """
 
     document: Document
-    sidecar: Sidecar
-    trust: tuple[tuple[Location, Trust], ...]
-    routes: tuple[tuple[Location, Route], ...]
+    root: R_co
+    places: Mapping[str, tuple[Location, ...]]
     bad: frozenset[str]
+
+    @property
+    def trust(self) -> Iterator[tuple[Location, Trust]]:
+        """The readable trust entries with their places."""
+        return self.located("trust", self.root.trust)
+
+    @property
+    def routes(self) -> Iterator[tuple[Location, Route]]:
+        """The readable routes with their places."""
+        return self.located("routes", self.root.routes)
+
+    def located(self, name: str, items: Iterable[T]) -> Iterator[tuple[Location, T]]:
+        """The readable items of the list of this name with their places."""
+        return zip(self.places[name], items, strict=True)
 
     def line(self, location: Location) -> int:
         """The line a value begins on."""
@@ -43,10 +61,10 @@ class Finding(NamedTuple):
     text: str
 
 
-Rule = Callable[[Draft], Iterator[Finding]]
+Rule = Callable[[Draft[R_co]], Iterator[Finding]]
 
 
-def check(draft: Draft, rules: Iterable[Rule]) -> list[Problem]:
+def check(draft: Draft[R_co], rules: Iterable[Rule[R_co]]) -> list[Problem]:
     """Everything that the rules find."""
     return [
         Problem(draft.document.at_value(location), text)
@@ -55,17 +73,27 @@ def check(draft: Draft, rules: Iterable[Rule]) -> list[Problem]:
     ]
 
 
-def _trust_names(draft: Draft) -> Iterator[Finding]:
-    return _duplicate_names(draft, draft.trust, "trust entries")
+def _trust_names(draft: Draft[Configured]) -> Iterator[Finding]:
+    return duplicate_names(draft, draft.trust, "trust entries")
 
 
-def _route_names(draft: Draft) -> Iterator[Finding]:
-    return _duplicate_names(draft, draft.routes, "routes")
+def _route_names(draft: Draft[Configured]) -> Iterator[Finding]:
+    return duplicate_names(draft, draft.routes, "routes")
 
 
-def _duplicate_names(
-    draft: Draft, items: Iterable[tuple[Location, Trust | Route]], what: str
+class Named(Protocol):
+    """An item of a list that has a name."""
+
+    @property
+    def name(self) -> str:
+        """The name."""
+        ...
+
+
+def duplicate_names(
+    draft: Draft[Configured], items: Iterable[tuple[Location, Named]], what: str
 ) -> Iterator[Finding]:
+    """Items of a list that have the name of an earlier one. ``what`` they are, in the plural."""
     first: dict[str, Location] = {}
     for location, item in items:
         here = (*location, "name")
@@ -75,7 +103,7 @@ def _duplicate_names(
             yield Finding(here, f"{text}; {what} need names of their own")
 
 
-def _types_are_said(draft: Draft) -> Iterator[Finding]:
+def _types_are_said(draft: Draft[Configured]) -> Iterator[Finding]:
     for location, trust in draft.trust:
         if not accepted_types(trust):
             text = (
@@ -85,7 +113,7 @@ def _types_are_said(draft: Draft) -> Iterator[Finding]:
             yield Finding(location, text)
 
 
-def _workloads_are_named(draft: Draft) -> Iterator[Finding]:
+def _workloads_are_named(draft: Draft[Configured]) -> Iterator[Finding]:
     for location, trust in draft.trust:
         if trust.kind is TokenKind.WORKLOAD and not trust.subjects:
             text = (
@@ -95,7 +123,7 @@ def _workloads_are_named(draft: Draft) -> Iterator[Finding]:
             yield Finding((*location, "subjects"), text)
 
 
-def _types_do_not_overlap(draft: Draft) -> Iterator[Finding]:
+def _types_do_not_overlap(draft: Draft[Configured]) -> Iterator[Finding]:
     first: dict[tuple[str, str], tuple[Location, Trust]] = {}
     for location, trust in draft.trust:
         for name in dict.fromkeys(accepted_types(trust)):
@@ -108,23 +136,14 @@ def _types_do_not_overlap(draft: Draft) -> Iterator[Finding]:
                 yield Finding((*location, "issuer"), text)
 
 
-def _trust_is_needed(draft: Draft) -> Iterator[Finding]:
-    if draft.sidecar.trust or draft.bad & {"trust", "routes"}:
-        return
-    if not all(item.allow.public for _, item in draft.routes):
-        yield Finding(
-            ("trust",), "no issuer is trusted; write at least one entry, or make every route public"
-        )
-
-
-def _routes_are_needed(draft: Draft) -> Iterator[Finding]:
-    if not draft.routes and "routes" not in draft.bad:
+def _routes_are_needed(draft: Draft[Configured]) -> Iterator[Finding]:
+    if not draft.root.routes and "routes" not in draft.bad:
         yield Finding(
             ("routes",), "there are no routes, so every request would be denied; write at least one"
         )
 
 
-def _allow_says_something(draft: Draft) -> Iterator[Finding]:
+def _allow_says_something(draft: Draft[Configured]) -> Iterator[Finding]:
     for location, item in draft.routes:
         if not _named(item.allow):
             text = (
@@ -134,28 +153,28 @@ def _allow_says_something(draft: Draft) -> Iterator[Finding]:
             yield Finding((*location, "allow"), text)
 
 
-def _public_stands_alone(draft: Draft) -> Iterator[Finding]:
+def _public_stands_alone(draft: Draft[Configured]) -> Iterator[Finding]:
     for location, item in draft.routes:
         others = [name for name in _named(item.allow) if name != "public"]
         if item.allow.public and others:
             text = "a public route looks at no token and no caller; leave out"
             where = (*location, "allow", "public")
-            yield Finding(where, f"{text} {_listed(others)}, or public")
+            yield Finding(where, f"{text} {listed(others)}, or public")
 
 
-def _optional_asks_for_no_token(draft: Draft) -> Iterator[Finding]:
-    about_tokens = ("authenticated", "scopes", "any_role", "any_group", "tokens")
+def _optional_asks_for_no_token(draft: Draft[Configured]) -> Iterator[Finding]:
+    about_tokens = ("authenticated", "scopes", "any_role", "any_group", "tokens", "credentials")
     for location, item in draft.routes:
         others = [name for name in _named(item.allow) if name in about_tokens]
         if item.allow.optional and others:
             text = (
                 "an optional route accepts requests without a token, which could never have "
-                f"{_listed(others)}; leave out one or the other"
+                f"{listed(others)}; leave out one or the other"
             )
             yield Finding((*location, "allow", "optional"), text)
 
 
-def _routes_do_not_tie(draft: Draft) -> Iterator[Finding]:
+def _routes_do_not_tie(draft: Draft[Configured]) -> Iterator[Finding]:
     built = [(route(item), location) for location, item in draft.routes]
     places = {id(item): location for item, location in built}
     for one, other in ties(item for item, _ in built):
@@ -167,28 +186,12 @@ def _routes_do_not_tie(draft: Draft) -> Iterator[Finding]:
         yield Finding((*places[id(other)], "match"), text)
 
 
-def _kinds_are_provided(draft: Draft) -> Iterator[Finding]:
-    if "trust" in draft.bad or not draft.trust:
-        return
-    provided = {trust.kind for _, trust in draft.trust}
-    for location, item in draft.routes:
-        if item.allow.public:
-            continue
-        for kind in sorted(accepted_kinds(item.allow) - provided, key=lambda kind: kind.value):
-            default = "" if item.allow.tokens else " (which is what a route accepts by default)"
-            text = (
-                f"no trust entry is of kind {kind.value}{default}; add one, or name in tokens: "
-                f"{_listed(sorted(kind.value for kind in provided))}"
-            )
-            yield Finding((*location, "allow", "tokens"), text)
-
-
-def _sources_are_one_thing(draft: Draft) -> Iterator[Finding]:
-    if "token_sources" in draft.bad:
-        return
+def sources_are_one_thing(
+    draft: Draft[Configured], sources: Iterable[tuple[Location, TokenSource]]
+) -> Iterator[Finding]:
+    """Each place where a token may be is a header or a cookie, and named once."""
     first: dict[tuple[str, str | None], Location] = {}
-    for index, source in enumerate(draft.sidecar.token_sources):
-        here = ("token_sources", index)
+    for here, source in sources:
         if (source.header is None) == (source.cookie is None):
             yield Finding(here, "a token source is a header or a cookie; write one of the two")
         elif source.cookie is not None and source.scheme is not None:
@@ -198,27 +201,10 @@ def _sources_are_one_thing(draft: Draft) -> Iterator[Finding]:
             yield Finding(here, text)
 
 
-def _identity_has_its_own_headers(draft: Draft) -> Iterator[Finding]:
-    if "identity" in draft.bad:
-        return
-    identity = draft.sidecar.identity
-    owned: list[tuple[Location, str]] = [
-        (("identity", "headers", name), name) for name in identity.headers
-    ]
-    for index, name in enumerate(identity.strip):
-        here = ("identity", "strip", index)
-        if name in identity.headers or name in identity.strip[:index]:
-            yield Finding(here, f"{name} is listed already; a header is named once")
-        owned.append((here, name))
-    if "token_sources" in draft.bad:
-        return
-    sources = {source.header for source in draft.sidecar.token_sources if source.header}
-    folded = {name.replace("_", "-") for name in sources}
-    if any(source.cookie for source in draft.sidecar.token_sources):
-        folded.add("cookie")
-    for location, name in owned:
-        if name in folded:
-            yield Finding(location, f"{name} carries the token; choose another header")
+def carriers(sources: Iterable[TokenSource]) -> frozenset[str]:
+    """The headers that carry a token, in the form that all spellings of a name share."""
+    names = {source.header or "cookie" for source in sources}
+    return frozenset(name.replace("_", "-") for name in names)
 
 
 def _named(allow: Allow) -> list[str]:
@@ -226,23 +212,20 @@ def _named(allow: Allow) -> list[str]:
     return [name for name in type(allow).model_fields if getattr(allow, name)]
 
 
-def _listed(names: Iterable[str]) -> str:
+def listed(names: Iterable[str]) -> str:
+    """Names in a message."""
     return ", ".join(names)
 
 
-RULES: Final[tuple[Rule, ...]] = (
+RULES: Final[tuple[Rule[Configured], ...]] = (
     _trust_names,
     _route_names,
     _types_are_said,
     _workloads_are_named,
     _types_do_not_overlap,
-    _trust_is_needed,
     _routes_are_needed,
     _allow_says_something,
     _public_stands_alone,
     _optional_asks_for_no_token,
     _routes_do_not_tie,
-    _kinds_are_provided,
-    _sources_are_one_thing,
-    _identity_has_its_own_headers,
 )

@@ -36,6 +36,7 @@ TOKEN = VerifiedToken(
         Requirement(callers=("spiffe://shop/*",)),
         Requirement(when=Condition("claims.level >= 3")),
         Requirement(tokens=frozenset({TokenKind.WORKLOAD, TokenKind.REQUEST})),
+        Requirement(trusts=frozenset({"gateway", "partners"})),
     ],
 )
 def test_what_a_requirement_names_holds(requirement: Requirement) -> None:
@@ -89,6 +90,13 @@ def test_all_of_what_is_named_must_hold() -> None:
     requirement = Requirement(scopes=("read",), any_role=frozenset({"manager"}))
 
     assert evaluate(requirement, TOKEN, CALLER, facts) is not None
+
+
+def test_a_token_of_another_issuer_is_refused_where_issuers_are_named() -> None:
+    requirement = Requirement(trusts=frozenset({"sso", "partners"}))
+    assert evaluate(requirement, TOKEN, CALLER, facts) == Refusal(
+        Reason.TOKEN_KIND_NOT_ACCEPTED, "it is from gateway; accepted: partners, sso"
+    )
 
 
 def test_no_caller_is_none_of_those_listed() -> None:

@@ -31,7 +31,7 @@ def test_warnings_do_not_make_a_configuration_invalid(run: Run, configuration: P
 
 
 def test_a_bad_configuration_is_2_and_starts_nothing(run: Run, configuration: Path) -> None:
-    configuration.write_text("role: gateway\n")
+    configuration.write_text("role: edge\n")
     status, output, errors = run("validate", "-c", configuration)
 
     assert (status, output) == (2, "")

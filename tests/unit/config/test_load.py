@@ -12,8 +12,8 @@ from sidecar.clients.vault import AppRoleLogin, KubernetesLogin, TokenFile, Vaul
 from sidecar.config import Configuration, KeyFiles, load
 from sidecar.config.addresses import Endpoint
 from sidecar.config.build_keys import key_settings
+from sidecar.config.common_models import Trust
 from sidecar.config.key_models import Keys
-from sidecar.config.models import Trust
 from sidecar.errors import ConfigurationFault
 from sidecar.keys.settings import (
     FileKeys,

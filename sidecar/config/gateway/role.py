@@ -1,0 +1,52 @@
+"""A gateway's configuration: its model, its rules, and what becomes of it."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from sidecar.config.gateway.build import build_gateway
+from sidecar.config.gateway.files import examine
+from sidecar.config.gateway.models import Gateway
+from sidecar.config.gateway.rules import RULES
+from sidecar.config.roles import Role
+from sidecar.config.semantics import Finding
+
+
+def _doubts(gateway: Gateway) -> Iterator[Finding]:
+    """Credentials of several issuers whose subjects are told apart by nothing."""
+    issuers = {trust.name: trust.issuer for trust in gateway.trust}
+    owners: dict[str, tuple[str, str]] = {}
+    for index, each in enumerate(gateway.credentials):
+        found: tuple[str, ...] = ()
+        if each.jwt is not None:
+            found = tuple(issuers[name] for name in each.jwt.trust)
+        elif each.introspection is not None:
+            found = (each.introspection.issuer or each.introspection.url,)
+        for issuer in dict.fromkeys(found):
+            other, name = owners.setdefault(each.subject_prefix, (issuer, each.name))
+            if other != issuer:
+                whose = "itself" if name == each.name else f'"{name}"'
+                text = (
+                    f"its subjects come from {issuer} and those of {whose} from {other}, and "
+                    "nothing tells them apart; give each a subject_prefix of its own if one could "
+                    "be in both"
+                )
+                yield Finding(("credentials", index, "name"), text)
+                break
+
+
+GATEWAY: Final = Role(
+    model=Gateway,
+    rules=RULES,
+    doubts=_doubts,
+    examine=examine,
+    build=build_gateway,
+    lists=("trust", "routes", "credentials"),
+    # An issuer and an audience that no file has: no rule finds anything in them.
+    stand_ins={
+        "role": "gateway",
+        "issuer": "https://unreadable.invalid",
+        "credentials": [],
+        "request_tokens": {"keys": {"directory": "."}, "audiences": {"unreadable": []}},
+        "routes": [],
+    },
+)
