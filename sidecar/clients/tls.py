@@ -49,7 +49,7 @@ def client_context(files: TlsFiles) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=str(files.ca) if files.ca else None)
     except OSError as fault:  # ssl.SSLError is one
-        raise SourceFault(f"the CA file {files.ca} cannot be used: {_why(fault)}") from fault
+        raise SourceFault(f"the CA file {files.ca} cannot be used: {cause(fault)}") from fault
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if files.certificate:
         try:
@@ -58,12 +58,13 @@ def client_context(files: TlsFiles) -> ssl.SSLContext:
         except OSError as fault:
             raise SourceFault(
                 f"the client certificate {files.certificate} with the key "
-                f"{files.private_key or files.certificate} cannot be used: {_why(fault)}"
+                f"{files.private_key or files.certificate} cannot be used: {cause(fault)}"
             ) from fault
     return context
 
 
-def _why(fault: OSError) -> str:
+def cause(fault: OSError) -> str:
+    """Why a file cannot be used for TLS, in words that say what to do."""
     if not isinstance(fault, ssl.SSLError):
         return fault.strerror or type(fault).__name__
     if fault.reason == "KEY_VALUES_MISMATCH":

@@ -20,9 +20,8 @@ from sidecar.wire._pb.envoy.service.auth.v3.external_auth_pb2 import (
     CheckRequest,
     CheckResponse,
 )
-from sidecar.wire.denials import http_status, problem
+from sidecar.wire.denials import http_status, printable_id, problem
 
-_LONGEST_REQUEST_ID: Final = 128
 _OVERWRITE: Final = HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
 _APPEND: Final = HeaderValueOption.APPEND_IF_EXISTS_OR_ADD
 
@@ -81,7 +80,7 @@ def decode(body: bytes) -> Envelope:
             principal=attributes.source.principal,
             route=attributes.context_extensions.get("route"),
         ),
-        request_id=_printable(last.get("x-request-id", b"")),
+        request_id=printable_id(last.get("x-request-id", b"")),
         grpc=content_type == b"application/grpc" or content_type.startswith(b"application/grpc+"),
     )
 
@@ -94,11 +93,6 @@ def _headers(http: AttributeContext.HttpRequest) -> list[tuple[str, bytes]]:
     return [
         (name.lower(), value.encode()) for name, value in http.headers.items() if name != ":path"
     ]
-
-
-def _printable(value: bytes) -> str:
-    text = value[:_LONGEST_REQUEST_ID].decode("ascii", errors="ignore")
-    return text if text.isprintable() else "".join(filter(str.isprintable, text))
 
 
 def encode(decision: Decision, *, realm: str, request_id: str = "", grpc: bool = False) -> bytes:

@@ -2,9 +2,11 @@
 
 import json
 from http import HTTPStatus
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from sidecar.model import Deny
+
+_LONGEST_REQUEST_ID: Final = 128
 
 
 class Problem(NamedTuple):
@@ -13,6 +15,12 @@ class Problem(NamedTuple):
     status: int
     headers: tuple[tuple[str, str], ...]
     body: str
+
+
+def printable_id(value: bytes) -> str:
+    """What of an ``x-request-id`` is repeated: printable ASCII of at most 128 characters."""
+    text = value[:_LONGEST_REQUEST_ID].decode("ascii", errors="ignore")
+    return text if text.isprintable() else "".join(filter(str.isprintable, text))
 
 
 def problem(deny: Deny, realm: str, request_id: str) -> Problem:

@@ -1,38 +1,68 @@
-"""The HTTP listeners: metrics and probes for the cluster, the status page for people in the pod.
+"""HTTP listeners, and pages for two: metrics and probes for neighbours, a status page in the pod.
 
-Read-only pages, small and bounded; no page shows anything that must be kept from a neighbour on
-the listener that neighbours reach.
+The pages are read-only, small and bounded; none shows anything that must be kept from a neighbour
+on the listener that neighbours reach.
 """
 
 import json
+import logging
 import socket
 from collections.abc import Callable
 from typing import Final
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 from sidecar.errors import ListenFault
+from sidecar.wire.tls import ServerTls
 
 _IDLE: Final = 75.0
 _BACKLOG: Final = 16
 _LARGEST_HEADER: Final = 4096
 
 
-class HttpListener:
-    """One address and its pages. ``host`` is an IP address; ``::`` takes IPv4 as well."""
+class _NotTheClients(logging.Filter):
+    """Keeps what went wrong in a page, and not what a client got wrong.
 
-    def __init__(self, host: str, port: int, application: web.Application) -> None:
+    The library quotes a malformed request, and with it the credential that may be in it.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
+_log = logging.getLogger(__name__)
+_log.addFilter(_NotTheClients())
+
+
+class HttpListener:
+    """One address and its pages. ``host`` is an IP address; ``::`` takes IPv4 as well.
+
+    With ``tls`` it speaks HTTPS. ``largest_header`` bounds each line of a request, in bytes.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        application: web.Application,
+        *,
+        tls: ServerTls | None = None,
+        largest_header: int = _LARGEST_HEADER,
+    ) -> None:
         self._host = host
         self._port = port
+        self._context = tls.context if tls else None
         self._runner = web.AppRunner(
             application,
             access_log=None,
+            logger=_log,
             handle_signals=False,
             keepalive_timeout=_IDLE,
-            max_line_size=_LARGEST_HEADER,
-            max_field_size=_LARGEST_HEADER,
+            max_line_size=largest_header,
+            max_field_size=largest_header,
         )
 
     async def start(self) -> None:
@@ -49,7 +79,9 @@ class HttpListener:
                 f"cannot listen on {self._host} port {self._port}: {fault.strerror or fault}; "
                 "is another process using it?"
             ) from fault
-        await web.SockSite(self._runner, listening, backlog=_BACKLOG).start()
+        await web.SockSite(
+            self._runner, listening, backlog=_BACKLOG, ssl_context=self._context
+        ).start()
 
     async def stop(self) -> None:
         """Close the listener and its connections."""

@@ -131,6 +131,17 @@ def test_a_header_that_is_too_large_is_refused() -> None:
     assert get("/metrics", ("x-large", "a" * 10_000)).status == 400
 
 
+def test_a_page_that_fails_says_so_in_the_log_alone(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(Readiness):
+        def __call__(self) -> bool:
+            raise RuntimeError("a bug")
+
+    response = get("/readyz", ready=Broken())
+    assert response.status == 500
+    assert b"bug" not in response.body
+    assert "a bug" in caplog.text
+
+
 def test_the_address_of_all_interfaces_takes_ipv4_too() -> None:
     assert get("/livez", host="::").status == 200
 
