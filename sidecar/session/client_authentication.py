@@ -1,0 +1,139 @@
+"""How we prove to an issuer which of its clients we are: by a secret, or a signed assertion.
+
+What it takes is in files, read anew whenever they have changed, so that a replaced secret or key
+counts without a restart.
+"""
+
+import asyncio
+import base64
+import json
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+from urllib.parse import quote_plus
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
+from jwt.exceptions import InvalidKeyError
+
+from sidecar.check import base64url
+from sidecar.check.strict_json import load_object
+from sidecar.clients.files import Version, read, version
+from sidecar.clients.secrets import read_secret
+from sidecar.errors import SourceFault
+from sidecar.keys.rings.local import LocalKey, PrivateKey
+from sidecar.session.settings import ClientAuthentication, KeyAuthentication, SecretAuthentication
+from sidecar.snapshots.keys import algorithms_for
+
+ASSERTION_LIFETIME: Final = 30
+ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"  # RFC 7523 §2.2
+_MAXIMUM_KEY_BYTES: Final = 64 * 1024
+_FROM_JWK: Final[dict[str, Callable[[dict[str, object]], object]]] = {
+    "RSA": RSAAlgorithm.from_jwk,
+    "EC": ECAlgorithm.from_jwk,
+    "OKP": OKPAlgorithm.from_jwk,
+}
+# What a key signs with when nobody says so: what every issuer knows for its kind.
+_USUAL: Final = ("RS256", "ES256", "ES384", "ES512", "EdDSA")
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What a request carries as the client's proof, once."""
+
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    form: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+class _AssertionKey(NamedTuple):
+    key: LocalKey
+    kid: str | None  # as the issuer knows it
+
+
+class ClientAuthenticator:
+    """Makes the proofs of one client."""
+
+    def __init__(self, settings: ClientAuthentication) -> None:
+        self._settings = settings
+        self._loaded: tuple[Version | None, _AssertionKey] | None = None
+
+    async def prove(self, now: float) -> Proof:
+        """A proof for one request, made at ``now`` (Unix seconds).
+
+        Raises:
+            SourceFault: the secret or the key cannot be used; the text says why.
+        """
+        match self._settings:
+            case SecretAuthentication(client_id, file, in_body):
+                secret = await read_secret(file)
+                return _in_body(client_id, secret) if in_body else _basic(client_id, secret)
+            case KeyAuthentication() as settings:
+                return await asyncio.to_thread(self._signed, settings, now)
+
+    def _signed(self, settings: KeyAuthentication, now: float) -> Proof:
+        state = version(settings.key_file)
+        # An RSA key takes longer to read than a thousand to sign with.
+        if self._loaded is None or self._loaded[0] != state:
+            self._loaded = (state, _read_key(settings))
+        return _assertion(settings, self._loaded[1], now)
+
+
+def _basic(client_id: str, secret: str) -> Proof:
+    # RFC 6749 §2.3.1: both are form-encoded first, so that neither can hold the colon.
+    pair = f"{quote_plus(client_id)}:{quote_plus(secret)}"
+    credentials = base64.b64encode(pair.encode()).decode("ascii")
+    return Proof(headers=(("Authorization", f"Basic {credentials}"),))
+
+
+def _in_body(client_id: str, secret: str) -> Proof:
+    return Proof(form={"client_id": client_id, "client_secret": secret})
+
+
+def _assertion(settings: KeyAuthentication, key: _AssertionKey, now: float) -> Proof:
+    """A JWT as RFC 7523 §3 wants it; good for one use, and for half a minute."""
+    issued = int(now)
+    claims = {
+        "iss": settings.client_id,
+        "sub": settings.client_id,
+        "aud": settings.audience,
+        "jti": secrets.token_urlsafe(16),
+        "iat": issued,
+        "exp": issued + ASSERTION_LIFETIME,
+    }
+    header = {"alg": key.key.algorithm, "typ": "JWT", **({"kid": key.kid} if key.kid else {})}
+    message = f"{_segment(header)}.{_segment(claims)}"
+    assertion = f"{message}.{base64url.encode(key.key.sign(message.encode()))}"
+    return Proof(form={"client_assertion_type": ASSERTION_TYPE, "client_assertion": assertion})
+
+
+def _segment(members: Mapping[str, object]) -> str:
+    return base64url.encode(json.dumps(members, separators=(",", ":")).encode())
+
+
+def _read_key(settings: KeyAuthentication) -> _AssertionKey:
+    path = settings.key_file
+    data = read(path, _MAXIMUM_KEY_BYTES)
+    try:
+        if data.lstrip().startswith(b"-----BEGIN"):
+            members: dict[str, object] = {}
+            private: object = load_pem_private_key(data, password=None)
+        else:
+            members = load_object(data)
+            private = _FROM_JWK[str(members.get("kty"))](members)
+    except (InvalidKeyError, UnsupportedAlgorithm, ValueError, KeyError, TypeError) as fault:
+        # What went wrong may quote the key.
+        raise SourceFault(
+            f"{path} does not hold a private key as PEM without a passphrase, or as a JWK"
+        ) from fault
+    if not isinstance(private, PrivateKey):
+        raise SourceFault(f"{path} holds a public key, or one that cannot sign")
+    fitting = algorithms_for(private.public_key())
+    usual = next((name for name in _USUAL if name in fitting), None)
+    algorithm = settings.algorithm or members.get("alg") or usual
+    if not isinstance(algorithm, str) or algorithm not in fitting:
+        wanted = settings.algorithm or "any algorithm that is accepted here"
+        raise SourceFault(f"{path} holds a key that does not fit {wanted}")
+    kid = settings.kid or members.get("kid")
+    return _AssertionKey(LocalKey.of(private, algorithm), kid if isinstance(kid, str) else None)
