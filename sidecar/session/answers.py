@@ -1,0 +1,89 @@
+"""What an issuer's answer about a session means (RFC 7662 §2.2). Pure.
+
+Whatever is not plainly a yes or a no is neither: it ends as a fault, and never lets anyone in.
+"""
+
+from typing import Final
+
+from sidecar.check.claims import check_audience, check_dates, find, invalid, names_in, scopes_in
+from sidecar.check.refusal import Refusal
+from sidecar.check.strict_json import StrictJsonError, load_object
+from sidecar.clients.http import Response, named
+from sidecar.errors import SourceFault
+from sidecar.model import Reason, TokenKind, VerifiedToken
+from sidecar.session.settings import IntrospectionSettings
+
+Verdict = VerifiedToken | Refusal
+
+_AUDIENCE: Final = ("aud",)
+
+
+class UnusableAnswer(SourceFault):
+    """The issuer answered, and what it said tells nothing about this session."""
+
+
+def read(
+    response: Response, settings: IntrospectionSettings, fingerprint: str, now: float
+) -> Verdict:
+    """The session an answer describes, or why it is no good.
+
+    Args:
+        response: the issuer's answer, whatever it is.
+        settings: what is expected of it.
+        fingerprint: the session's, as ``VerifiedToken.fingerprint``.
+        now: Unix seconds.
+
+    Raises:
+        UnusableAnswer: it is not a JSON object that says whether the session is active.
+    """
+    answer = _document(response, settings.url)
+    active = answer.get("active")
+    if active is False:
+        return Refusal(Reason.INACTIVE_SESSION)
+    if active is not True:
+        raise UnusableAnswer(f"{named(settings.url)} does not say whether the session is active")
+    return _refusal(answer, settings, now) or _session(answer, settings, fingerprint)
+
+
+def _document(response: Response, url: str) -> dict[str, object]:
+    if response.status != 200:
+        raise UnusableAnswer(f"{named(url)} answered with status {response.status} instead of 200")
+    try:
+        return load_object(response.body)
+    except StrictJsonError as fault:
+        raise UnusableAnswer(f"{named(url)} gave an answer that {fault}") from fault
+
+
+def _refusal(
+    answer: dict[str, object], settings: IntrospectionSettings, now: float
+) -> Refusal | None:
+    """Why an active session is no good here; None where it is."""
+    refusal = check_dates(answer, now, settings.leeway)
+    if refusal is None and settings.audiences:
+        refusal = check_audience(answer, _AUDIENCE, settings.audiences, settings.name)
+    return refusal
+
+
+def _session(
+    answer: dict[str, object], settings: IntrospectionSettings, fingerprint: str
+) -> Verdict:
+    # Who answers is known from TLS: an issuer need not name itself, but not name another either.
+    issuer = answer.get("iss", settings.issuer or settings.url)
+    if not isinstance(issuer, str) or not issuer:
+        return invalid("iss", "is not a name")
+    if settings.issuer not in (None, issuer):
+        return Refusal(Reason.UNTRUSTED_ISSUER, f"{settings.name} accepts: {settings.issuer}")
+    subject = answer.get("sub")
+    if not isinstance(subject, str) or not subject:
+        return invalid("sub", "is missing or not a name")
+    return VerifiedToken(
+        trust=settings.name,
+        kind=TokenKind.EXTERNAL,
+        issuer=issuer,
+        subject=subject,
+        claims=answer,
+        scopes=scopes_in(find(answer, settings.scope_claim)) | settings.scopes,
+        roles=names_in(find(answer, settings.roles_claim)),
+        groups=names_in(find(answer, settings.groups_claim)),
+        fingerprint=fingerprint,
+    )

@@ -1,0 +1,178 @@
+"""What an issuer's answer means, member by member."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sidecar.check.refusal import Refusal
+from sidecar.clients.http import Response
+from sidecar.model import Reason, TokenKind, VerifiedToken
+from sidecar.session.answers import UnusableAnswer, Verdict, read
+from sidecar.session.settings import IntrospectionSettings, SecretAuthentication
+
+NOW = 1_000_000.0
+URL = "https://sso.example/introspect"
+SETTINGS = IntrospectionSettings(
+    name="sso",
+    url=URL,
+    authentication=SecretAuthentication("gateway", Path("unused")),
+    leeway=10.0,
+)
+
+
+def answered(
+    settings: IntrospectionSettings = SETTINGS, active: object = True, **members: object
+) -> Verdict:
+    """The verdict on an answer; a member given as None is left out."""
+    answer = {"active": active, "sub": "alice", **members}
+    present = {name: value for name, value in answer.items() if value is not None}
+    return read(Response(200, {}, json.dumps(present).encode()), settings, "f00d", NOW)
+
+
+def session(verdict: Verdict) -> VerifiedToken:
+    assert isinstance(verdict, VerifiedToken), verdict
+    return verdict
+
+
+def unusable(body: bytes, status: int = 200) -> str:
+    with pytest.raises(UnusableAnswer) as fault:
+        read(Response(status, {}, body), SETTINGS, "f00d", NOW)
+    return str(fault.value)
+
+
+def test_an_active_session_is_whose_the_issuer_says() -> None:
+    token = session(answered(exp=NOW + 60, scope="orders:read", client_id="shop"))
+    assert token == VerifiedToken(
+        trust="sso",
+        kind=TokenKind.EXTERNAL,
+        issuer=URL,
+        subject="alice",
+        claims=token.claims,
+        scopes=frozenset({"orders:read"}),
+        roles=frozenset(),
+        groups=frozenset(),
+        fingerprint="f00d",
+    )
+    assert token.claims["client_id"] == "shop"
+
+
+def test_scopes_roles_and_groups_are_where_the_configuration_says() -> None:
+    settings = replace(
+        SETTINGS,
+        scopes=frozenset({"shop"}),
+        scope_claim=("ext", "scp"),
+        roles_claim=("realm_access", "roles"),
+        groups_claim=("memberOf",),
+    )
+    token = session(
+        answered(
+            settings,
+            ext={"scp": ["orders:read"]},
+            realm_access={"roles": ["customer"]},
+            memberOf=["staff"],
+            scope="elsewhere",
+            roles=["elsewhere"],
+            groups=["elsewhere"],
+        )
+    )
+    assert token.scopes == {"shop", "orders:read"}
+    assert token.roles == {"customer"}
+    assert token.groups == {"staff"}
+
+
+def test_an_inactive_session_is_refused_whatever_else_is_said() -> None:
+    assert answered(active=False, exp="nonsense") == Refusal(Reason.INACTIVE_SESSION)
+
+
+@pytest.mark.parametrize("active", ["true", 1, None, {}, "false", 0])
+def test_active_is_a_boolean(active: object) -> None:
+    with pytest.raises(UnusableAnswer, match="does not say whether the session is active"):
+        answered(active=active)
+
+
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        (b"", "is not UTF-8 JSON"),
+        (b"<!doctype html><h1>Sign in</h1>", "is not UTF-8 JSON"),
+        (b"true", "is not a JSON object"),
+        (b'[{"active": true, "sub": "alice"}]', "is not a JSON object"),
+        (b'{"active": true, "active": false}', "holds a name twice"),
+        (b'{"active": true, "sub": "alice", "exp": NaN}', "holds NaN or an infinity"),
+    ],
+)
+def test_nonsense_is_no_answer(body: bytes, problem: str) -> None:
+    assert unusable(body) == f"{URL} gave an answer that {problem}"
+
+
+@pytest.mark.parametrize("status", [201, 204, 400, 403, 404, 500, 502])
+def test_only_200_is_an_answer(status: int) -> None:
+    expected = f"{URL} answered with status {status} instead of 200"
+    assert unusable(b'{"active": true, "sub": "alice"}', status) == expected
+
+
+@pytest.mark.parametrize("subject", [None, "", 17, ["alice"], True])
+def test_a_session_is_somebodys(subject: object) -> None:
+    expected = Refusal(Reason.INVALID_CLAIM, "sub is missing or not a name")
+    assert answered(sub=subject) == expected
+
+
+def test_a_session_without_an_end_is_accepted() -> None:
+    assert session(answered(exp=None)).subject == "alice"
+
+
+@pytest.mark.parametrize(
+    ("members", "reason"),
+    [
+        ({"exp": NOW - 9.9}, None),
+        ({"exp": NOW - 10}, Reason.EXPIRED),
+        ({"exp": "tomorrow"}, Reason.INVALID_CLAIM),
+        ({"exp": True}, Reason.INVALID_CLAIM),
+        ({"nbf": NOW + 10}, None),
+        ({"nbf": NOW + 10.1}, Reason.NOT_YET_VALID),
+        ({"iat": NOW + 10.1}, Reason.NOT_YET_VALID),
+        ({"nbf": "soon"}, Reason.INVALID_CLAIM),
+    ],
+)
+def test_dates_hold_within_the_leeway(members: dict[str, object], reason: Reason | None) -> None:
+    verdict = answered(SETTINGS, **members)
+    assert (verdict.reason if isinstance(verdict, Refusal) else None) is reason
+
+
+@pytest.mark.parametrize("audience", ["shop", ["other", "shop"]])
+def test_an_audience_that_is_ours_is_accepted(audience: object) -> None:
+    settings = replace(SETTINGS, audiences=frozenset({"shop"}))
+    assert session(answered(settings, aud=audience)).subject == "alice"
+
+
+@pytest.mark.parametrize("audience", ["other", ["other"], []])
+def test_an_audience_that_is_not_ours_is_refused(audience: object) -> None:
+    settings = replace(SETTINGS, audiences=frozenset({"shop"}))
+    assert answered(settings, aud=audience) == Refusal(Reason.WRONG_AUDIENCE, "sso accepts: shop")
+
+
+@pytest.mark.parametrize("audience", [None, 17, ["shop", 17]])
+def test_where_an_audience_is_needed_it_has_to_be_there(audience: object) -> None:
+    settings = replace(SETTINGS, audiences=frozenset({"shop"}))
+    expected = Refusal(Reason.INVALID_CLAIM, "aud is not a string or a list of strings")
+    assert answered(settings, aud=audience) == expected
+
+
+def test_the_issuer_is_who_it_says_or_who_it_is_configured_to_be() -> None:
+    named = replace(SETTINGS, issuer="https://sso.example")
+    assert session(answered(iss="https://any.example")).issuer == "https://any.example"
+    assert session(answered(named, iss="https://sso.example")).issuer == "https://sso.example"
+    assert session(answered(named)).issuer == "https://sso.example"
+
+
+def test_an_issuer_that_calls_itself_something_else_is_refused() -> None:
+    settings = replace(SETTINGS, issuer="https://sso.example")
+    expected = Refusal(Reason.UNTRUSTED_ISSUER, "sso accepts: https://sso.example")
+    assert answered(settings, iss="https://sso.example/") == expected
+
+
+@pytest.mark.parametrize("issuer", ["", 17, ["https://sso.example"]])
+def test_an_issuer_is_a_name(issuer: object) -> None:
+    assert answered(iss=issuer) == Refusal(Reason.INVALID_CLAIM, "iss is not a name")
