@@ -1,0 +1,532 @@
+"""Looking sessions up, in simulated time: what is asked, what is remembered, what is refused."""
+
+import asyncio
+import json
+import logging
+import threading
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from sidecar.check.refusal import Refusal
+from sidecar.clients.http import Response
+from sidecar.errors import SourceFault
+from sidecar.model import Reason, VerifiedToken
+from sidecar.session.answers import Verdict
+from sidecar.session.introspection import FAILURE_REMEMBERED, Introspector
+from sidecar.session.introspection_breaker import PAUSE, TRIPPED_BY
+from sidecar.session.introspection_log import QUIET
+from sidecar.session.settings import IntrospectionSettings, SecretAuthentication
+from tests.support.simulated_time import clock, run
+
+SETTINGS = IntrospectionSettings(
+    name="sso",
+    url="https://sso.example/introspect",
+    authentication=SecretAuthentication("gateway", Path("unused")),
+    leeway=10.0,
+    cache=10.0,
+    negative_cache=2.0,
+    maximum_lookups=4,
+    remembered=100,
+)
+SESSION = "alices-session"
+AWAY = SourceFault("https://sso.example/introspect cannot be reached")
+ERROR = Response(500, {}, b"")
+INACTIVE = Response(200, {}, b'{"active": false}')
+
+
+@dataclass
+class Sso:
+    """Answers as the test says, after as long as it says."""
+
+    takes: float = 0.0
+    problem: Exception | None = None
+    answer: Response | None = None
+    expires: float | None = None
+    asked: list[str] = field(default_factory=list)
+    closed: bool = False
+
+    async def ask(self, session: str) -> Response:
+        self.asked.append(session)
+        answer, problem = self.answer or self._active(session), self.problem
+        await asyncio.sleep(self.takes)
+        if problem:
+            raise problem
+        return answer
+
+    async def close(self) -> None:
+        self.closed = True
+
+    def _active(self, session: str) -> Response:
+        members: dict[str, object] = {"active": True, "sub": f"the bearer of {session}"}
+        if self.expires is not None:
+            members["exp"] = self.expires
+        return Response(200, {}, json.dumps(members).encode())
+
+
+@dataclass
+class Observer:
+    lookups: list[tuple[str, str, float]] = field(default_factory=list)
+    remembered: list[bool] = field(default_factory=list)
+
+    def introspected(self, credential: str, result: str, duration: float) -> None:
+        self.lookups.append((credential, result, duration))
+
+    def remembered_session(self, credential: str, *, hit: bool) -> None:
+        assert credential == SETTINGS.name
+        self.remembered.append(hit)
+
+
+@dataclass
+class Date:
+    """The simulated date, which an administrator may set back."""
+
+    set_back: float = 0.0
+
+    def __call__(self) -> float:
+        return clock() - self.set_back
+
+
+@dataclass
+class Scene:
+    sso: Sso
+    observer: Observer
+    introspector: Introspector
+    date: Date
+
+    async def look_up(self, session: str = SESSION) -> Verdict:
+        found = self.begin(session)
+        return found if isinstance(found, tuple) else await found
+
+    def begin(self, session: str = SESSION) -> Verdict | Awaitable[Verdict]:
+        digest = sha256(session.encode()).digest()
+        return self.introspector.look_up(session, digest, self.date())
+
+    async def trip(self) -> None:
+        """Fail as often as it takes for the issuer to be taken for absent."""
+        self.sso.problem = AWAY
+        for number in range(TRIPPED_BY):
+            assert reason(await self.look_up(f"failing-{number}")) is UNAVAILABLE
+
+
+UNAVAILABLE = Reason.INTROSPECTION_UNAVAILABLE
+
+
+def play(
+    story: Callable[[Scene], Awaitable[None]], settings: IntrospectionSettings = SETTINGS
+) -> None:
+    async def stage() -> None:
+        sso, observer, date = Sso(), Observer(), Date()
+        introspector = Introspector(settings, observer, clock=date, issuer=sso)
+        await story(Scene(sso, observer, introspector, date))
+        await introspector.close()
+
+    run(stage())
+
+
+def reason(verdict: Verdict) -> Reason | None:
+    return verdict.reason if isinstance(verdict, Refusal) else None
+
+
+def subject(verdict: Verdict) -> str:
+    assert isinstance(verdict, VerifiedToken), verdict
+    return verdict.subject
+
+
+def test_an_answer_is_believed_for_as_long_as_configured() -> None:
+    async def story(scene: Scene) -> None:
+        assert subject(await scene.look_up()) == "the bearer of alices-session"
+        await asyncio.sleep(9.9)
+        assert subject(await scene.look_up()) == "the bearer of alices-session"
+        assert len(scene.sso.asked) == 1
+        scene.sso.answer = INACTIVE
+        await asyncio.sleep(0.1)
+        assert reason(await scene.look_up()) is Reason.INACTIVE_SESSION
+        assert scene.observer.remembered == [False, True, False]
+
+    play(story)
+
+
+def test_an_answer_counts_from_when_it_was_asked_for() -> None:
+    async def story(scene: Scene) -> None:
+        scene.sso.takes = 1.5
+        await scene.look_up()
+        await asyncio.sleep(8.4)
+        await scene.look_up()
+        assert len(scene.sso.asked) == 1
+        await asyncio.sleep(0.2)
+        await scene.look_up()
+        assert len(scene.sso.asked) == 2
+
+    play(story)
+
+
+def test_an_answer_is_not_believed_beyond_the_end_of_the_session() -> None:
+    async def story(scene: Scene) -> None:
+        scene.sso.expires = clock() + 3
+        await scene.look_up()
+        await asyncio.sleep(2.9)
+        await scene.look_up()
+        assert len(scene.sso.asked) == 1
+        await asyncio.sleep(0.1)
+        scene.sso.answer = INACTIVE
+        assert reason(await scene.look_up()) is Reason.INACTIVE_SESSION
+
+    play(story)
+
+
+def test_an_issuer_whose_clock_is_behind_is_asked_each_time_and_believed_for_the_leeway() -> None:
+    async def story(scene: Scene) -> None:
+        scene.sso.expires = clock()
+        for asked in (1, 2):
+            assert subject(await scene.look_up()) == "the bearer of alices-session"
+            assert len(scene.sso.asked) == asked
+        await asyncio.sleep(SETTINGS.leeway)
+        assert reason(await scene.look_up()) is Reason.EXPIRED
+
+    play(story)
+
+
+def test_a_refused_session_is_remembered_for_less_long() -> None:
+    async def story(scene: Scene) -> None:
+        scene.sso.answer = INACTIVE
+        for _ in range(5):
+            assert reason(await scene.look_up()) is Reason.INACTIVE_SESSION
+        assert len(scene.sso.asked) == 1
+        scene.sso.answer = None
+        await asyncio.sleep(SETTINGS.negative_cache)
+        assert subject(await scene.look_up()) == "the bearer of alices-session"
+
+    play(story)
+
+
+def test_without_a_cache_every_request_asks() -> None:
+    async def story(scene: Scene) -> None:
+        for _ in range(3):
+            await scene.look_up()
+        assert len(scene.sso.asked) == 3
+
+    play(story, replace(SETTINGS, cache=0.0))
+
+
+def test_a_clock_that_is_set_back_prolongs_nothing() -> None:
+    async def story(scene: Scene) -> None:
+        await scene.look_up()
+        scene.date.set_back = 3600.0
+        await scene.look_up()
+        assert len(scene.sso.asked) == 2
+
+    play(story)
+
+
+def test_one_look_up_serves_all_who_wait() -> None:
+    async def story(scene: Scene) -> None:
+        scene.sso.takes = 1.0
+        verdicts = await asyncio.gather(*(scene.look_up() for _ in range(50)))
+        assert {subject(verdict) for verdict in verdicts} == {"the bearer of alices-session"}
+        assert scene.sso.asked == [SESSION]
+        assert scene.observer.lookups == [("sso", "active", 1.0)]
+
+    play(story)
+
+
+def test_whoever_gives_up_takes_the_answer_from_nobody_else() -> None:
+    async def story(scene: Scene) -> None:
+        scene.sso.takes = 1.0
+        patient = asyncio.create_task(scene.look_up())
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(scene.look_up(), 0.5)
+        assert subject(await patient) == "the bearer of alices-session"
+        assert scene.sso.asked == [SESSION]
+
+    play(story)
+
+
+def test_an_answer_that_nobody_waited_for_serves_the_next_request() -> None:
+    async def story(scene: Scene) -> None:
+        scene.sso.takes = 1.0
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(scene.look_up(), 0.5)
+        await asyncio.sleep(0.6)
+        assert isinstance(scene.begin(), VerifiedToken)
+
+    play(story)
+
+
+def test_what_is_never_awaited_asks_nothing() -> None:
+    async def story(scene: Scene) -> None:
+        scene.begin()
+        await asyncio.sleep(1)
+        assert scene.sso.asked == []
+
+    play(story)
+
+
+def test_what_was_answered_between_question_and_await_is_not_asked_again() -> None:
+    async def story(scene: Scene) -> None:
+        late = scene.begin()
+        await scene.look_up()
+        assert not isinstance(late, tuple)
+        await late
+        assert scene.sso.asked == [SESSION]
+
+    play(story)
+
+
+def test_only_so_many_look_ups_are_under_way() -> None:
+    async def story(scene: Scene) -> None:
+        scene.sso.takes = 1.0
+        names = [f"session-{number}" for number in range(5)]
+        verdicts = await asyncio.gather(*map(scene.look_up, names))
+        assert [reason(verdict) for verdict in verdicts] == [None] * 4 + [UNAVAILABLE]
+        assert verdicts[4] == Refusal(UNAVAILABLE, "4 look-ups are under way, as many as may be")
+        # What waits for one that is under way already needs no other.
+        assert len(scene.sso.asked) == 4
+        assert subject(await scene.look_up(names[4])) == "the bearer of session-4"
+
+    play(story)
+
+
+def test_the_answer_not_used_for_longest_makes_room() -> None:
+    async def story(scene: Scene) -> None:
+        for session in ("first", "second", "first", "third", "first"):
+            await scene.look_up(session)
+        assert scene.sso.asked == ["first", "second", "third"]
+        await scene.look_up("second")
+        assert scene.sso.asked[3:] == ["second"]
+
+    play(story, replace(SETTINGS, remembered=2))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "two words", "line\nbreak", "trailing\n", "nul\0", "\x7f", "caf\xe9"),
+        *('quo"ted', "com,ma", "semi;colon", "back\\slash"),
+    ],
+)
+def test_what_cannot_be_a_session_is_not_sent(text: str) -> None:
+    async def story(scene: Scene) -> None:
+        verdict = scene.begin(text)
+        expected = "empty, or with characters that no session has"
+        assert verdict == Refusal(Reason.INACTIVE_SESSION, expected)
+        assert scene.sso.asked == []
+
+    play(story)
+
+
+@pytest.mark.parametrize("text", ["a" * 64, "AZaz09-._~+/==", "s%3A%21!#$&'()*:<=>?@[]^`{|}"])
+def test_what_a_cookie_may_hold_is_sent(text: str) -> None:
+    async def story(scene: Scene) -> None:
+        await scene.look_up(text)
+        assert scene.sso.asked == [text]
+
+    play(story, replace(SETTINGS, maximum_bytes=64))
+
+
+def test_what_is_too_large_is_not_sent() -> None:
+    async def story(scene: Scene) -> None:
+        assert scene.begin("a" * 65) == Refusal(Reason.TOKEN_TOO_LARGE, "more than 64 bytes")
+        assert scene.sso.asked == []
+
+    play(story, replace(SETTINGS, maximum_bytes=64))
+
+
+def test_a_failure_is_told_with_its_cause_and_repeated_for_a_moment() -> None:
+    async def story(scene: Scene) -> None:
+        scene.sso.problem = AWAY
+        for _ in range(5):
+            assert await scene.look_up() == Refusal(UNAVAILABLE, str(AWAY))
+        assert len(scene.sso.asked) == 1
+        assert scene.observer.lookups == [("sso", "unavailable", 0.0)]
+        scene.sso.problem = None
+        await asyncio.sleep(FAILURE_REMEMBERED)
+        assert subject(await scene.look_up()) == "the bearer of alices-session"
+
+    play(story)
+
+
+def test_what_is_remembered_serves_while_the_issuer_is_away() -> None:
+    async def story(scene: Scene) -> None:
+        await scene.look_up()
+        await scene.trip()
+        assert subject(await scene.look_up()) == "the bearer of alices-session"
+
+    play(story)
+
+
+def test_an_issuer_that_is_away_is_left_alone_for_a_while() -> None:
+    async def story(scene: Scene) -> None:
+        await scene.trip()
+        refused = await scene.look_up("another")
+        assert refused == Refusal(
+            UNAVAILABLE, "the last look-ups got no answer; the next one begins in a moment"
+        )
+        assert len(scene.sso.asked) == TRIPPED_BY
+
+    play(story)
+
+
+def test_one_look_up_finds_out_whether_the_issuer_is_back() -> None:
+    async def story(scene: Scene) -> None:
+        await scene.trip()
+        await asyncio.sleep(PAUSE)
+        scene.sso.takes = 1.0
+        verdicts = await asyncio.gather(scene.look_up("one"), scene.look_up("two"))
+        assert len(scene.sso.asked) == TRIPPED_BY + 1
+        assert all(reason(verdict) is UNAVAILABLE for verdict in verdicts)
+        scene.sso.problem = None
+        await asyncio.sleep(PAUSE)
+        assert subject(await scene.look_up("three")) == "the bearer of three"
+        verdicts = await asyncio.gather(scene.look_up("four"), scene.look_up("five"))
+        assert [subject(verdict)[-4:] for verdict in verdicts] == ["four", "five"]
+
+    play(story)
+
+
+def test_a_session_on_which_the_issuer_stumbles_is_its_bearers_affair_alone() -> None:
+    async def story(scene: Scene) -> None:
+        scene.sso.answer = ERROR
+        for number in range(2 * TRIPPED_BY):
+            assert reason(await scene.look_up(f"odd-{number}")) is UNAVAILABLE
+        scene.sso.answer = None
+        assert subject(await scene.look_up()) == "the bearer of alices-session"
+
+    play(story)
+
+
+def lines(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str, str | None]]:
+    """Level, beginning and problem of what was written about look-ups."""
+    return [
+        (record.levelname, record.message.partition(";")[0], getattr(record, "problem", None))
+        for record in caplog.records
+        if record.name == "sidecar.session.introspection_log"
+    ]
+
+
+def test_an_outage_is_written_down_when_it_begins_and_when_it_ends(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+
+    async def story(scene: Scene) -> None:
+        scene.sso.problem = AWAY
+        for _ in range(20):
+            await scene.look_up()
+            await asyncio.sleep(PAUSE)
+        scene.sso.problem = None
+        for _ in range(3):
+            await scene.look_up()
+            await asyncio.sleep(SETTINGS.cache)
+
+    play(story)
+    assert lines(caplog) == [
+        ("ERROR", "sessions cannot be looked up", str(AWAY)),
+        ("INFO", "sessions can be looked up again", None),
+    ]
+
+
+def test_sessions_that_fail_among_good_ones_do_not_fill_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+
+    async def story(scene: Scene) -> None:
+        for number in range(200):
+            scene.sso.answer = ERROR if number % 2 else None
+            await scene.look_up(f"session-{number}")
+            await asyncio.sleep(QUIET / 100)
+
+    play(story)
+    assert [level for level, _, _ in lines(caplog)] == ["ERROR", "INFO"] * 2
+
+
+def test_an_outage_that_changes_its_cause_is_written_down_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def story(scene: Scene) -> None:
+        scene.sso.problem = AWAY
+        await scene.look_up()
+        await asyncio.sleep(QUIET)
+        scene.sso.problem = SourceFault("it is not in service")
+        await scene.look_up()
+
+    play(story)
+    assert [problem for _, _, problem in lines(caplog)] == [str(AWAY), "it is not in service"]
+
+
+def test_closing_waits_for_the_look_ups_under_way_and_begins_none() -> None:
+    async def story(scene: Scene) -> None:
+        scene.sso.takes = 1.0
+        waiting = asyncio.create_task(scene.look_up())
+        await asyncio.sleep(0.5)
+        closing = asyncio.create_task(scene.introspector.close())
+        await asyncio.sleep(0)
+        refused = await scene.look_up("another")
+        assert refused == Refusal(
+            UNAVAILABLE, "nobody is asked any more: this configuration is no longer used"
+        )
+        assert not scene.sso.closed
+        assert subject(await waiting) == "the bearer of alices-session"
+        await closing
+        assert scene.sso.closed
+
+    play(story)
+
+
+def test_a_bug_reaches_those_who_wait_and_blocks_nobody_after_them() -> None:
+    async def story(scene: Scene) -> None:
+        scene.sso.problem = RuntimeError("a bug")
+        results = await asyncio.gather(scene.look_up(), scene.look_up(), return_exceptions=True)
+        assert [str(result) for result in results] == ["a bug", "a bug"]
+        scene.sso.problem = None
+        assert subject(await scene.look_up()) == "the bearer of alices-session"
+
+    play(story)
+
+
+def test_no_session_shows_where_what_holds_it_is_shown() -> None:
+    async def story(scene: Scene) -> None:
+        scene.sso.problem = AWAY
+        shown = [repr(scene.begin()), repr(await scene.look_up()), repr(scene.introspector)]
+        assert SESSION not in "".join(shown)
+
+    play(story)
+
+
+def test_another_thread_reads_while_answers_arrive() -> None:
+    """The check thread never sees another session's answer, and no error."""
+    sso, observer = Sso(), Observer()
+    # So few are remembered that answers are pushed out while they are read.
+    settings = replace(SETTINGS, remembered=8)
+    introspector = Introspector(settings, observer, clock=lambda: 0.0, issuer=sso)
+    digests = {name: sha256(name.encode()).digest() for name in map(str, range(16))}
+    mixed_up: list[VerifiedToken] = []
+    done = threading.Event()
+
+    def check_thread() -> None:
+        while not done.is_set():
+            for name, digest in digests.items():
+                found = introspector.look_up(name, digest, 0.0)
+                if isinstance(found, VerifiedToken) and found.subject != f"the bearer of {name}":
+                    mixed_up.append(found)
+
+    async def event_loop() -> None:
+        thread = threading.Thread(target=check_thread)
+        thread.start()
+        try:
+            for _ in range(100):
+                for name, digest in digests.items():
+                    found = introspector.look_up(name, digest, 0.0)
+                    if not isinstance(found, tuple):
+                        await found
+        finally:
+            done.set()
+            await asyncio.to_thread(thread.join)
+
+    asyncio.run(event_loop())
+    assert mixed_up == []
+    assert True in observer.remembered

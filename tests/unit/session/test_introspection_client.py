@@ -1,0 +1,137 @@
+"""The question to an issuer over a real socket, and everything it may get for an answer."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sidecar.clients.http import HttpSettings, Response
+from sidecar.errors import SourceFault
+from sidecar.session.answers import UnusableAnswer, read
+from sidecar.session.introspection_client import IntrospectionClient
+from sidecar.session.settings import IntrospectionSettings, SecretAuthentication
+from tests.support import key_server as misbehaviour
+from tests.support.key_server import KeyServer, Misbehaviour, answering, redirecting
+
+SESSION = "alices-session"
+SECRET = "the-secret-of-the-gateway"
+PATH = "/introspect"
+TIMEOUT = 0.3
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[KeyServer]:
+    with KeyServer(tmp_path) as running:
+        running.documents[PATH] = {"active": True, "sub": "alice"}
+        yield running
+
+
+@pytest.fixture
+def settings(server: KeyServer, tmp_path: Path) -> IntrospectionSettings:
+    secret = tmp_path / "secret"
+    secret.write_text(SECRET)
+    return IntrospectionSettings(
+        name="sso",
+        url=server.url + PATH,
+        authentication=SecretAuthentication("gateway", secret),
+        timeout=TIMEOUT,
+        http=HttpSettings(ca_file=server.ca_file, maximum_bytes=10_000),
+    )
+
+
+def ask(settings: IntrospectionSettings) -> Response:
+    async def question() -> Response:
+        client = IntrospectionClient(settings, time.time)
+        try:
+            return await client.ask(SESSION)
+        finally:
+            await client.close()
+
+    return asyncio.run(question())
+
+
+def fault(settings: IntrospectionSettings) -> str:
+    """The fault that asking and reading the answer ends with."""
+    with pytest.raises(SourceFault) as raised:
+        read(ask(settings), settings, "f00d", time.time())
+    return str(raised.value).removeprefix(settings.url).strip()
+
+
+def test_a_question_says_who_asks_and_what_answer_is_understood(
+    server: KeyServer, settings: IntrospectionSettings
+) -> None:
+    assert ask(settings).status == 200
+    ((path, headers),) = server.requests
+    assert path == PATH
+    assert headers["accept"] == "application/json"
+    assert headers["content-type"] == "application/x-www-form-urlencoded"
+    assert headers["authorization"].startswith("Basic ")
+
+
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        (misbehaviour.silence, "gave no answer within 0.3 s"),
+        (misbehaviour.trickle, "gave no answer within 0.3 s"),
+        (misbehaviour.endless_body, "sent more than 10000 bytes"),
+        (misbehaviour.stop_in_the_middle, "sent an answer that ends too early"),
+        (misbehaviour.close_at_once, "closed the connection without an answer"),
+        (misbehaviour.speak_something_else, "sent an answer that is not HTTP"),
+        (misbehaviour.GZIP_BOMB, "sent its answer packed, unasked"),
+        (misbehaviour.HTML, "gave an answer that is not UTF-8 JSON"),
+        (misbehaviour.OUT_OF_ORDER, "answered with status 500 instead of 200"),
+        (answering(b"{}"), "does not say whether the session is active"),
+        (
+            answering(b'{"error": "invalid_client"}', status=401),
+            "does not accept us as the client gateway: it knows another secret or key",
+        ),
+        (answering(b"", status=429), "wants to be asked less often (429)"),
+        (answering(b"", status=503), "is not in service (503)"),
+    ],
+)
+def test_whatever_is_no_answer_ends_as_a_fault_that_names_its_cause(
+    server: KeyServer, settings: IntrospectionSettings, answer: Misbehaviour, problem: str
+) -> None:
+    server.misbehave(answer)
+    assert fault(settings) == problem
+
+
+def test_nobody_else_is_asked(server: KeyServer, settings: IntrospectionSettings) -> None:
+    server.misbehave(redirecting("https://elsewhere.example/"))
+    expected = "redirects to https://elsewhere.example/, which is not followed"
+    assert fault(settings) == expected
+
+
+def test_a_server_that_cannot_prove_its_name_is_told_nothing(
+    server: KeyServer, settings: IntrospectionSettings
+) -> None:
+    server.show("stranger")
+    assert "shows a certificate that is not trusted" in fault(settings)
+    assert server.requests == []
+
+
+def test_only_what_concerns_one_session_is_called_an_unusable_answer(
+    server: KeyServer, settings: IntrospectionSettings
+) -> None:
+    for answer, one_session in [
+        (misbehaviour.OUT_OF_ORDER, True),
+        (misbehaviour.HTML, True),
+        (misbehaviour.silence, False),
+        (answering(b"", status=401), False),
+    ]:
+        server.misbehave(answer)
+        with pytest.raises(SourceFault) as raised:
+            read(ask(settings), settings, "f00d", time.time())
+        assert isinstance(raised.value, UnusableAnswer) is one_session
+
+
+def test_an_issuer_that_quotes_what_it_was_sent_is_not_quoted(
+    server: KeyServer, settings: IntrospectionSettings
+) -> None:
+    for status in (400, 401, 500):
+        server.misbehave(answering(f"{SESSION} {SECRET}".encode(), status=status))
+        problem = fault(settings)
+        assert SESSION not in problem
+        assert SECRET not in problem
