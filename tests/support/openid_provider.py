@@ -48,7 +48,7 @@ ACCOUNTS: Final[Mapping[str, Mapping[str, object]]] = {
 }
 # Seconds; those of a brief session are enough to look it up before and after its end.
 LIFETIME: Final = 3600
-BRIEF_LIFETIME: Final = 2
+BRIEF_LIFETIME: Final = 3
 
 # The clients that look sessions up. What is in their secrets has to be encoded on its way.
 BASIC: Final = "gateway:basic"
