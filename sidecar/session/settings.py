@@ -25,13 +25,14 @@ class KeyAuthentication:
     """The client proves itself with a signed assertion, ``private_key_jwt`` (RFC 7523 §2.2).
 
     ``key_file`` holds a private key, as PEM or as a JWK; ``audience`` is what the issuer expects
-    as the assertion's ``aud``.
+    as the assertion's ``aud``. ``algorithm`` and ``kid`` default to the JWK's; then the algorithm
+    is the one that is usual for the key, and there is no ``kid``.
     """
 
     client_id: str
     key_file: Path
     audience: str
-    algorithm: str = "ES256"
+    algorithm: str | None = None
     kid: str | None = None
 
 
@@ -73,9 +74,11 @@ class SessionTokenSettings:
     """The session tokens that clients hold.
 
     ``issuer`` is the gateway's own, and their audience. A session ends ``absolute`` seconds after
-    it began, and earlier when it was not used for ``idle`` seconds; a cookie is made anew when
-    ``renew`` seconds have passed since the last one was. ``maximum_bytes`` bounds the cookie's
-    name and value together: browsers keep no more than 4,096.
+    it began, and earlier when it was not used for ``idle`` seconds; a token is made anew when
+    ``renew`` seconds have passed since the last one was. ``claims`` names what a session keeps of
+    its credential besides what every session does. ``leeway`` is how far the clocks of two replicas
+    may be apart. ``maximum_bytes`` bounds the cookie's name and value together: browsers keep no
+    more than 4,096.
     """
 
     name: str
@@ -84,4 +87,11 @@ class SessionTokenSettings:
     idle: float = 1800.0
     absolute: float = 43200.0
     renew: float = 60.0
+    claims: tuple[str, ...] = ()
+    leeway: float = 10.0
     maximum_bytes: int = 4096
+
+    @property
+    def maximum_token_bytes(self) -> int:
+        """What the cookie's name leaves for its value."""
+        return self.maximum_bytes - len(self.cookie)

@@ -1,0 +1,190 @@
+"""Session tokens that clients hold: a session's state, sealed, so that no replica has to keep it.
+
+A token is an encrypted JWT (RFC 7519, ``session+jwt``) whose issuer and audience is the gateway
+alone. It dies with each renewal's idle time; the session it stands for keeps its id, ``sid``, and
+its end, the private claim ``session_exp``, however often it is renewed. Pure but for randomness.
+"""
+
+import json
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from sidecar.check.refusal import Refusal
+from sidecar.check.strict_json import StrictJsonError, load_object
+from sidecar.errors import SourceFault
+from sidecar.keys.rings.ring import KeyRing
+from sidecar.keys.rings.sealing import SealingKey
+from sidecar.model import Reason, TokenKind, VerifiedToken
+from sidecar.session import jwe
+from sidecar.session.settings import SessionTokenSettings
+
+TYPE: Final = "session+jwt"
+
+_TEXTS: Final = ("iss", "aud", "sub", "sid")
+_DATES: Final = ("iat", "exp", "session_exp")
+_LISTS: Final = ("groups", "roles")
+# What request tokens copy of every credential: who the client is, how and when the subject was
+# authenticated, who acts for it.
+_KEPT: Final = ("client_id", "azp", "auth_time", "acr", "amr", "act")
+# 128 random bits: no two sessions share an id.
+_RANDOM_BYTES: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class SessionToken:
+    """A new token for a client to hold. It expires at ``expires`` (Unix seconds)."""
+
+    text: str = field(repr=False)
+    expires: int
+
+
+class SessionTokens:
+    """Makes, opens and renews the tokens of one configuration. ``ring`` gives the ring of now."""
+
+    def __init__(
+        self, settings: SessionTokenSettings, ring: Callable[[], KeyRing[SealingKey]]
+    ) -> None:
+        self._settings = settings
+        self._ring = ring
+
+    def begin(self, identity: VerifiedToken, now: float, *, ends: float | None) -> SessionToken:
+        """A token for a new session.
+
+        Args:
+            identity: the credential that it is issued for.
+            now: Unix seconds.
+            ends: when the session ends at the latest, because the credential does; Unix seconds.
+
+        Raises:
+            SourceFault: no key can seal it now.
+        """
+        settings = self._settings
+        latest = now + settings.absolute
+        source = identity.claims
+        claims: dict[str, Any] = {
+            name: source[name] for name in (*_KEPT, *settings.claims) if name in source
+        }
+        claims |= {
+            "iss": settings.issuer,
+            "aud": settings.issuer,
+            "sub": identity.subject,
+            "sid": secrets.token_urlsafe(_RANDOM_BYTES),
+            "session_exp": int(latest if ends is None else min(latest, ends)),
+            # A space would make two scopes of one (RFC 6749 §3.3).
+            "scope": " ".join(sorted(scope for scope in identity.scopes if " " not in scope)),
+            "groups": sorted(identity.groups),
+            "roles": sorted(identity.roles),
+        }
+        return self._seal(claims, self._ring().signer(now), now)
+
+    def open(self, text: str, digest: bytes, now: float) -> VerifiedToken | Refusal:
+        """The session that a token stands for, if it is alive.
+
+        The claims are the token's own, and the ``kid`` of its header.
+
+        Args:
+            text: what the client sent as its token; any text.
+            digest: the SHA-256 of its bytes.
+            now: Unix seconds.
+        """
+        # 1. It is small enough to be looked at, and has the form of a token.
+        settings = self._settings
+        if len(text) > settings.maximum_token_bytes:
+            return Refusal(
+                Reason.TOKEN_TOO_LARGE, f"more than {settings.maximum_token_bytes} bytes"
+            )
+        sealed = jwe.parse(text, TYPE)
+        if isinstance(sealed, Refusal):
+            return sealed
+
+        # 2. A key of ours sealed it, header and all.
+        key = self._ring().find(sealed.kid, now)
+        if key is None:
+            return _invalid("its key is unknown here, or gone")
+        payload = jwe.unseal(sealed, key)
+        if isinstance(payload, Refusal):
+            return payload
+
+        # 3. It was made by this gateway, as tokens are made now.
+        claims = _read(payload)
+        if isinstance(claims, Refusal):
+            return claims
+        if claims["iss"] != settings.issuer or claims["aud"] != settings.issuer:
+            return _invalid("it was made by another gateway")
+
+        # 4. Its session is alive.
+        refusal = _check_dates(claims, now, settings.leeway)
+        if refusal is not None:
+            return refusal
+        return VerifiedToken(
+            trust=settings.name,
+            kind=TokenKind.EXTERNAL,
+            issuer=settings.issuer,
+            subject=claims["sub"],
+            claims={**claims, "kid": sealed.kid},
+            scopes=frozenset(claims["scope"].split(" ")) - {""},
+            roles=frozenset(claims["roles"]),
+            groups=frozenset(claims["groups"]),
+            fingerprint=digest[:8].hex(),
+        )
+
+    def renewed(self, token: VerifiedToken, now: float) -> SessionToken | None:
+        """A new token for the same session, when it is time; otherwise None.
+
+        It is time when ``renew`` seconds have passed since the last one, or another key seals now.
+        While none does, the token in hand goes on being good.
+
+        Args:
+            token: what ``open`` returned.
+            now: Unix seconds.
+        """
+        claims: dict[str, Any] = dict(token.claims)
+        try:
+            key = self._ring().signer(now)
+        except SourceFault:
+            return None
+        if claims.pop("kid") == key.kid and now < claims["iat"] + self._settings.renew:
+            return None
+        return self._seal(claims, key, now)
+
+    def _seal(self, claims: dict[str, Any], key: SealingKey, now: float) -> SessionToken:
+        expires = min(int(now + self._settings.idle), claims["session_exp"])
+        document = {**claims, "iat": int(now), "exp": expires}
+        payload = json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
+        return SessionToken(jwe.seal(payload, key, TYPE), expires)
+
+
+def _read(payload: bytes) -> dict[str, Any] | Refusal:
+    """The claims, if they have the form in which ``SessionTokens`` writes them."""
+    try:
+        claims: dict[str, Any] = load_object(payload)
+    except StrictJsonError as fault:
+        return _invalid(f"its payload {fault}")
+    if (
+        all(type(claims.get(name)) is str for name in (*_TEXTS, "scope"))
+        and all(type(claims.get(name)) is int for name in _DATES)
+        and all(_is_list_of_texts(claims.get(name)) for name in _LISTS)
+    ):
+        return claims
+    return _invalid("its claims are not those of a session")
+
+
+def _is_list_of_texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+def _check_dates(claims: Mapping[str, Any], now: float, leeway: float) -> Refusal | None:
+    # No leeway for the ends: they are limits of ours, not dates of somebody else's clock.
+    if now >= claims["session_exp"]:
+        return Refusal(Reason.EXPIRED, "the session has come to its end")
+    if now >= claims["exp"]:
+        return Refusal(Reason.EXPIRED, "the session was idle for too long")
+    if claims["iat"] > now + leeway:
+        return Refusal(Reason.NOT_YET_VALID, "its iat lies in the future")
+    return None
+
+
+def _invalid(detail: str) -> Refusal:
+    return Refusal(Reason.INVALID_SESSION, detail)
