@@ -11,9 +11,10 @@ import pytest
 from sidecar.clients.vault import TokenFile, VaultClient
 from sidecar.errors import SourceFault
 from sidecar.keys.documents import MAXIMUM_KEYS
+from sidecar.keys.records import MAXIMUM_RECORDS
 from sidecar.keys.settings import KvKeys
 from sidecar.keys.sources import Fetched
-from sidecar.keys.sources.vault import MAXIMUM_RECORDS, VaultKvSource
+from sidecar.keys.sources.vault import VaultKvSource
 from tests.support.openbao import ROOT_TOKEN, OpenBao
 from tests.support.tokens import Json, jwks, key_for, new_key
 
