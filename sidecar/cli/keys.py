@@ -1,4 +1,4 @@
-"""``sidecar keys``: make, look at and rotate a ring of signing keys kept in a directory.
+"""``sidecar keys``: make, look at and rotate a ring of keys kept in a directory.
 
 ``rotate`` is meant for cron: it does what is due, which mostly is nothing, and says so.
 """
@@ -7,6 +7,7 @@ import sys
 import time
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -14,33 +15,40 @@ from sidecar.cli.texts import dated
 from sidecar.config.values import seconds
 from sidecar.errors import SourceFault
 from sidecar.keys.rings.directory import FILE, load_directory, locked, store
-from sidecar.keys.rings.lifecycle import Life, State, Timings
-from sidecar.keys.rings.local import ALGORITHMS, DEFAULT_ALGORITHM, LocalKey
+from sidecar.keys.rings.lifecycle import Life, State
+from sidecar.keys.rings.local import DEFAULT_ALGORITHM
 from sidecar.keys.rings.ring import KeyRing
 from sidecar.keys.rings.rotation import begin, next_publication, next_step, revoked, rotated
+from sidecar.keys.rings.stored import ALGORITHMS, StoredKey, default_timings, new_key, seals
 
-_TIMINGS: Final = (
-    ("verifier-refresh", "5m", "the longest time between two fetches of any verifier"),
-    ("token-life", "60s", "the longest life of a token the keys sign"),
-    ("leeway", "10s", "how far clocks may be apart, what verifiers allow for included"),
-    ("propagation", "2m", "the time until every gateway has read a change of the ring"),
-    ("period", "720h", "how long a key is active"),
-)
+_TIMINGS: Final = {
+    "verifier_refresh": (
+        "the longest time between two fetches of any verifier; 5m if not given, 1s for A256GCM"
+    ),
+    "token_life": (
+        "the longest life of a token the keys sign, or of a session; 60s if not given, 12h for "
+        "A256GCM"
+    ),
+    "leeway": ("how far clocks may be apart, what verifiers allow for included; 10s if not given"),
+    "propagation": ("the time until every gateway has read a change of the ring; 2m if not given"),
+    "period": "how long a key is active; 720h if not given",
+}
+_KINDS: Final = "A256GCM makes keys that seal sessions, the others keys that sign request tokens"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the command's options."""
     actions = parser.add_subparsers(metavar="ACTION", required=True)
-    new = _action(actions.add_parser, "new", "make a ring with one key, which signs at once", _new)
-    new.add_argument("--algorithm", choices=ALGORITHMS, default=DEFAULT_ALGORITHM)
-    for name, default, meaning in _TIMINGS:
-        new.add_argument(
-            f"--{name}",
-            metavar="TIME",
-            type=_duration,
-            default=default,
-            help=f"{meaning}; {default} if not given",
-        )
+    new = _action(actions.add_parser, "new", "make a ring with one key, active at once", _new)
+    new.add_argument(
+        "--algorithm",
+        choices=ALGORITHMS,
+        default=DEFAULT_ALGORITHM,
+        help=f"{_KINDS}; {DEFAULT_ALGORITHM} if not given",
+    )
+    for name, meaning in _TIMINGS.items():
+        option = f"--{name.replace('_', '-')}"
+        new.add_argument(option, metavar="TIME", type=_duration, help=meaning)
     _action(actions.add_parser, "list", "show every key and what happens to it next", _list)
     rotate = _action(
         actions.add_parser,
@@ -87,12 +95,10 @@ def _duration(text: str) -> float:
 
 def _new(options: Namespace) -> int:
     directory: Path = options.directory
-    timings = Timings(
-        verifier_refresh=options.verifier_refresh,
-        token_life=options.token_life,
-        leeway=options.leeway,
-        propagation=options.propagation,
-        period=options.period,
+    given = {name: getattr(options, name) for name in _TIMINGS}
+    timings = replace(
+        default_timings(options.algorithm),
+        **{name: time for name, time in given.items() if time is not None},
     )
     try:
         directory.mkdir(mode=0o700, exist_ok=True)
@@ -102,7 +108,7 @@ def _new(options: Namespace) -> int:
         if (directory / FILE).exists():
             return _refused(f"{directory / FILE} exists; rotate adds keys to a ring")
         now = time.time()
-        ring = begin(LocalKey.generate(options.algorithm), timings, now)
+        ring = begin(new_key(options.algorithm), timings, now)
         store(directory, ring)
     sys.stdout.writelines(_told(ring, now))
     return 0
@@ -121,14 +127,20 @@ def _rotate(options: Namespace) -> int:
     directory: Path = options.directory
     with locked(directory):
         ring, now = load_directory(directory), time.time()
-        algorithm = options.algorithm or ring.keys[-1].key.algorithm
+        newest = ring.keys[-1].key.algorithm
+        algorithm = options.algorithm or newest
+        if seals(algorithm) != seals(newest):
+            return _refused(
+                f"{directory / FILE} holds keys for {newest}; those for {algorithm} are of another "
+                "kind and need a ring of their own, which new makes"
+            )
         if options.revoke is None:
-            after = rotated(ring, lambda: LocalKey.generate(algorithm), now, early=options.early)
+            after = rotated(ring, lambda: new_key(algorithm), now, early=options.early)
         else:
             objection = _objection(ring, options.revoke, now, force=options.force)
             if objection is not None:
                 return _refused(objection)
-            after = revoked(ring, options.revoke, lambda: LocalKey.generate(algorithm), now)
+            after = revoked(ring, options.revoke, lambda: new_key(algorithm), now)
         if after != ring:
             store(directory, after)
     sys.stdout.writelines(_changes(ring, after))
@@ -141,7 +153,7 @@ def _refused(reason: str) -> int:
     return 1
 
 
-def _objection(ring: KeyRing[LocalKey], kid: str, now: float, *, force: bool) -> str | None:
+def _objection(ring: KeyRing[StoredKey], kid: str, now: float, *, force: bool) -> str | None:
     """Why a key must not be revoked; None if it may be."""
     states = {key.key.kid: state for key, state in zip(ring.keys, ring.states(now), strict=True)}
     state = states.get(kid)
@@ -160,7 +172,7 @@ def _objection(ring: KeyRing[LocalKey], kid: str, now: float, *, force: bool) ->
     )
 
 
-def _changes(before: KeyRing[LocalKey], after: KeyRing[LocalKey]) -> Iterator[str]:
+def _changes(before: KeyRing[StoredKey], after: KeyRing[StoredKey]) -> Iterator[str]:
     """What was done, one line each."""
     old, new = ({key.key.kid: key for key in ring.keys} for ring in (before, after))
     yield from (f"took out {kid}\n" for kid in old if kid not in new)
@@ -174,7 +186,7 @@ def _changes(before: KeyRing[LocalKey], after: KeyRing[LocalKey]) -> Iterator[st
         yield "nothing to do yet\n"
 
 
-def _told(ring: KeyRing[LocalKey], now: float) -> Iterator[str]:
+def _told(ring: KeyRing[StoredKey], now: float) -> Iterator[str]:
     """Every key and what happens to it next, and when ``rotate`` has something to do."""
     for key, life in zip(ring.keys, ring.lives(), strict=True):
         yield f"{key.key.kid}  {key.key.algorithm:7}  {_fate(life, now)}\n"
@@ -188,11 +200,11 @@ def _fate(life: Life, now: float) -> str:
     """A key's state and what follows it."""
     state = life.state(now)
     if state is State.PUBLISHED:
-        return f"published; signs from {dated(life.active, now)}"
+        return f"published; active from {dated(life.active, now)}"
     if state is State.ACTIVE and life.retired is None:
-        return "active; signs until another key does"
+        return "active until another key is"
     if state is State.ACTIVE:
-        return f"active; signs until {dated(life.retired, now)}"
+        return f"active until {dated(life.retired, now)}"
     if state is State.RETIRED:
-        return f"retired; stays published until {dated(life.gone, now)}"
+        return f"retired; kept until {dated(life.gone, now)}"
     return "gone; rotate takes it out"

@@ -10,6 +10,7 @@ import pytest
 
 from sidecar.clients.vault import TokenFile
 from sidecar.keys.rings.ephemeral import EphemeralRing
+from sidecar.keys.rings.local import LocalKey
 from sidecar.keys.rings.mounted import MountedRing
 from sidecar.keys.rings.transit import TransitRing
 from sidecar.keys.settings import KvKeys, TransitKeys
@@ -66,7 +67,7 @@ def test_rotation_of_a_ring_in_a_directory_is_not_noticed(
         f"--{name.replace('_', '-')}={getattr(TIMINGS, name) * 1000:.0f}ms" for name in times
     ]
     sidecar_keys("new", directory, *options)
-    ring = MountedRing(directory, TIMINGS, look_every=0.1)
+    ring = MountedRing(directory, LocalKey, TIMINGS, look_every=0.1)
 
     with Gateway(ring, authority) as gateway:
         jwks_endpoint.misbehave(gateway.serve)

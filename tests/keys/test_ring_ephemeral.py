@@ -9,15 +9,17 @@ import pytest
 
 from sidecar.clients.vault import TokenFile
 from sidecar.errors import SourceFault
+from sidecar.keys.rings import ephemeral
 from sidecar.keys.rings.ephemeral import EphemeralRing
 from sidecar.keys.rings.lifecycle import State, Timings
+from sidecar.keys.rings.local import LocalKey
 from sidecar.keys.settings import KvKeys
 from sidecar.keys.sources.vault import VaultKvSource
 from tests.support.openbao import ROOT_TOKEN, Json, OpenBao
-from tests.support.rings import until
+from tests.support.rings import signed, until, verifies
 
 SLOW = Timings(verifier_refresh=100, token_life=60, leeway=10, propagation=70, period=10_000)
-# Renewed every 0.41 s.
+# The folder is looked at every second, and the record renewed each time.
 FAST = Timings(verifier_refresh=0.1, token_life=0.2, leeway=0.1, propagation=0.1, period=1000)
 
 
@@ -74,6 +76,15 @@ def folder(openbao: OpenBao, mount: str, tmp_path: Path) -> Folder:
 
 def kid(ring: EphemeralRing) -> str:
     return ring.keys.keys[0].key.kid
+
+
+def published(ring: EphemeralRing, now: float) -> list[str]:
+    return [jwk["kid"] for jwk in ring.jwks(now)["keys"]]
+
+
+def record(key: LocalKey, expires: float) -> Json:
+    """What a replica leaves that is killed."""
+    return {"jwks": {"keys": [dict(key.jwk)]}, "expires": expires}
 
 
 def test_the_first_process_signs_at_once_and_publishes_no_secret(folder: Folder) -> None:
@@ -142,7 +153,7 @@ def test_keys_that_never_signed_leave_nothing(folder: Folder) -> None:
 
 
 def test_a_record_is_renewed_and_those_of_the_dead_are_removed(folder: Folder) -> None:
-    folder.put("dead", {"jwks": {"keys": []}, "expires": 1})
+    folder.put("dead", record(LocalKey.generate("ES256"), 1))
     folder.put("odd", {"not": "a record"})
 
     async def story() -> None:
@@ -195,14 +206,123 @@ def test_who_cannot_renew_stops_signing_before_verifiers_forget(
     asyncio.run(story())
 
 
-def test_a_process_that_cannot_publish_does_not_start(folder: Folder, tmp_path: Path) -> None:
-    (tmp_path / "token").write_text("nonsense")
+def test_a_process_that_cannot_publish_signs_as_soon_as_it_can(
+    folder: Folder, tmp_path: Path
+) -> None:
+    (tmp_path / "token").unlink()
 
     async def story() -> None:
         ring = folder.ring()
-        with pytest.raises(SourceFault):
-            await ring.start()
-        assert ring.keys.keys == ()
+        await ring.start()
+        assert "token cannot be read" in str(ring.problem)
+        assert (ring.keys.keys, ring.max_age()) == ((), 0)
+
+        (tmp_path / "token").write_text(ROOT_TOKEN)
+        await until(lambda: ring.problem is None)
+        assert ring.keys.signer(time.time()).kid == kid(ring)
+        assert await folder.fetched() == {kid(ring)}
+        assert ring.max_age() == 100
         await ring.stop()
+
+    asyncio.run(story())
+
+
+def test_every_replica_publishes_the_keys_of_all(folder: Folder) -> None:
+    async def story() -> None:
+        first, second = folder.ring(FAST), folder.ring(FAST, "gateway-2")
+        await first.start()
+        await second.start()
+        both = {kid(first), kid(second)}
+        assert published(second, folder.clock()) == [kid(second), kid(first)]
+
+        # Within the propagation time the one that was there before has it as well.
+        await until(lambda: len(published(first, folder.clock())) == 2)
+        assert published(first, folder.clock()) == [kid(first), kid(second)]
+        assert await folder.fetched() == both
+        assert verifies(await signed(second.keys.keys[0].key), first.jwks(folder.clock()))
+        await second.stop()
+        await first.stop()
+
+    asyncio.run(story())
+
+
+def test_the_key_of_a_killed_replica_is_published_until_its_record_expires(
+    folder: Folder,
+) -> None:
+    killed = LocalKey.generate("Ed25519")
+    expires = time.time() + 500
+    folder.put("gateway-2-killed", record(killed, expires))
+
+    async def story() -> None:
+        ring = folder.ring()
+        await ring.start()
+        own, theirs = ring.jwks(expires - 1)["keys"]
+        assert own["kid"] == kid(ring)
+        assert theirs == {**killed.jwk}
+        assert published(ring, expires) == [kid(ring)]
+        await ring.stop()
+
+    asyncio.run(story())
+
+
+def test_what_no_replica_would_publish_is_not_published(
+    folder: Folder, caplog: pytest.LogCaptureFixture
+) -> None:
+    key, soon = LocalKey.generate("ES256"), time.time() + 500
+    folder.put("private", {"jwks": {"keys": [key.private_jwk()]}, "expires": soon})
+    folder.put("renamed", {"jwks": {"keys": [{**key.jwk, "kid": "another"}]}, "expires": soon})
+    folder.put("more", {"jwks": {"keys": [{**key.jwk, "x5u": "https://evil"}]}, "expires": soon})
+    folder.put("twice", record(key, soon))
+    folder.put("expired", record(LocalKey.generate("ES256"), time.time() - 5))
+
+    async def story() -> None:
+        ring = folder.ring()
+        await ring.start()
+        own, theirs = ring.jwks(time.time())["keys"]
+        assert (own["kid"], theirs) == (kid(ring), dict(key.jwk))
+        await ring.stop()
+
+    asyncio.run(story())
+    assert "private of a replica is not used: it holds private or shared key" in caplog.text
+    assert key.private_jwk()["d"] not in caplog.text
+
+
+def test_a_folder_of_too_many_records_is_a_problem_and_is_cleaned(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ephemeral, "MAXIMUM_RECORDS", 2)
+    for number in range(2):
+        folder.put(f"dead-{number}", record(LocalKey.generate("ES256"), 1))
+    folder.put("living", record(LocalKey.generate("ES256"), time.time() + 500))
+
+    async def story() -> None:
+        ring = folder.ring(FAST)
+        await ring.start()
+        assert "has 3 others beside it; at most 2 are read" in str(ring.problem)
+        await until(lambda: ring.problem is None)
+        assert len(published(ring, folder.clock())) == 2
+        await ring.stop()
+
+    asyncio.run(story())
+
+
+def test_a_sealed_vault_takes_no_known_key_away_before_its_time(
+    openbao_to_seal: OpenBao, tmp_path: Path
+) -> None:
+    (tmp_path / "token").write_text(ROOT_TOKEN)
+    folder = Folder(openbao_to_seal, openbao_to_seal.mount("kv"), tmp_path / "token")
+
+    async def story() -> None:
+        first, second = folder.ring(FAST), folder.ring(FAST, "gateway-2")
+        await first.start()
+        await second.start()
+        await until(lambda: len(published(first, folder.clock())) == 2)
+        openbao_to_seal.seal()
+        await until(lambda: "sealed" in str(first.problem))
+        # Its record may have been renewed a moment before.
+        assert set(published(first, time.time() - 1)) == {kid(first), kid(second)}
+        assert published(first, time.time() + 10) == [kid(first)]
+        await second.stop()
+        await first.stop()
 
     asyncio.run(story())

@@ -111,16 +111,37 @@ def test_a_version_that_is_taken_out_gives_way_at_once(
         (None, "does not exist"),
     ],
 )
-def test_a_key_that_cannot_sign_as_asked_does_not_start(
+def test_a_key_that_cannot_sign_as_asked_signs_nothing(
     openbao: OpenBao, mount: str, login: TokenFile, kind: str | None, words: str
 ) -> None:
     key = openbao.new_transit_key(mount, kind) if kind else "missing"
 
-    async def unexpected(_: TransitRing) -> None:
-        raise AssertionError("it started")
+    async def story(ring: TransitRing) -> None:
+        assert words in str(ring.problem)
+        assert ring.keys.keys == ()
+        assert ring.jwks(time.time()) == {"keys": []}
 
-    with pytest.raises(SourceFault, match=words):
-        play(TransitKeys(openbao.settings(login), key, mount), "ES256", unexpected)
+    play(TransitKeys(openbao.settings(login), key, mount), "ES256", story)
+
+
+def test_a_vault_that_cannot_be_used_at_first_signs_as_soon_as_it_can(
+    openbao: OpenBao, mount: str, tmp_path: Path
+) -> None:
+    token = tmp_path / "later"
+    key = openbao.new_transit_key(mount, "ecdsa-p256")
+
+    async def story(ring: TransitRing) -> None:
+        assert str(ring.problem) == f"{token} cannot be read: No such file or directory"
+        with pytest.raises(SourceFault, match="no key has been published"):
+            ring.keys.signer(time.time())
+
+        token.write_text(ROOT_TOKEN)
+        await until(lambda: ring.problem is None)
+        now = time.time()
+        assert verifies(await signed(ring.keys.signer(now)), ring.jwks(now))
+        assert ring.max_age() == 100
+
+    play(TransitKeys(openbao.settings(TokenFile(token)), key, mount), "ES256", story)
 
 
 def test_a_sealed_vault_signs_nothing_and_its_keys_stay_published(

@@ -5,9 +5,13 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import count
+from pathlib import Path
 
 from sidecar.keys.documents import parse
-from sidecar.keys.rings.ring import SigningKey
+from sidecar.keys.rings.directory import load_directory
+from sidecar.keys.rings.local import LocalKey
+from sidecar.keys.rings.ring import KeyRing, SigningKey
+from sidecar.keys.rings.stored import of_kind
 from tests.support.checks import signed_with
 from tests.support.tokens import segment
 
@@ -54,6 +58,11 @@ def signed_now(key: SigningKey) -> str:
 def verifies(token: str, jwks: Mapping[str, object]) -> bool:
     """Whether a sidecar that has fetched this document would find the token's signature good."""
     return any(signed_with(key, token) for key in parse(json.dumps(jwks).encode()))
+
+
+def signing_ring(directory: Path) -> KeyRing[LocalKey]:
+    """The ring of signing keys in a directory."""
+    return of_kind(load_directory(directory), LocalKey)
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -15,14 +15,14 @@ from typing import Final
 from sidecar.clients.files import read, replace
 from sidecar.errors import SourceFault
 from sidecar.keys.rings.document import dump, load
-from sidecar.keys.rings.local import LocalKey
 from sidecar.keys.rings.ring import KeyRing
+from sidecar.keys.rings.stored import StoredKey
 
 FILE: Final = "ring.json"
 MAXIMUM_BYTES: Final = 1024 * 1024  # what a Kubernetes Secret may hold
 
 
-def load_directory(directory: Path) -> KeyRing[LocalKey]:
+def load_directory(directory: Path) -> KeyRing[StoredKey]:
     """The ring in a directory.
 
     Raises:
@@ -34,7 +34,7 @@ def load_directory(directory: Path) -> KeyRing[LocalKey]:
     return parse(path, read(path, MAXIMUM_BYTES))
 
 
-def parse(path: Path, content: bytes) -> KeyRing[LocalKey]:
+def parse(path: Path, content: bytes) -> KeyRing[StoredKey]:
     """The ring in the content of the file ``path``. Raises SourceFault as ``document.load``."""
     try:
         return load(content)
@@ -43,7 +43,7 @@ def parse(path: Path, content: bytes) -> KeyRing[LocalKey]:
 
 
 def refuse_open_to_all(path: Path) -> None:
-    """Refuse private keys that every user of the machine may read or replace.
+    """Refuse secret keys that every user of the machine may read or replace.
 
     The group may: that is how the kubelet gives a Secret to a pod with an ``fsGroup``.
 
@@ -56,7 +56,7 @@ def refuse_open_to_all(path: Path) -> None:
         raise SourceFault(f"{path} cannot be read: {fault.strerror}") from fault
     if mode & stat.S_IRWXO:
         raise SourceFault(
-            f"{path} holds private keys and is open to every user (mode {stat.S_IMODE(mode):04o}); "
+            f"{path} holds secret keys and is open to every user (mode {stat.S_IMODE(mode):04o}); "
             "take that away with chmod o=, or for a mounted Secret with defaultMode: 0440"
         )
 
@@ -79,7 +79,7 @@ def locked(directory: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def store(directory: Path, ring: KeyRing[LocalKey]) -> None:
+def store(directory: Path, ring: KeyRing[StoredKey]) -> None:
     """Put a ring in the place of the one that is there, readable by its owner alone.
 
     The caller has ``locked`` the directory.

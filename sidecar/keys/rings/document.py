@@ -1,12 +1,12 @@
-"""The one file a ring is kept in: its timings and its keys, private halves included.
+"""The one file a ring is kept in: its timings and its keys, with what is secret of them.
 
 A JSON object, so that it fits into one entry of a Kubernetes Secret and is replaced as a whole::
 
     {"timings": {"verifier_refresh": 300, "token_life": 60, …},
      "keys": [{"published": 1700000000, "activates": 1700000790, "jwk": {…}}, …]}
 
-Times are seconds, dates Unix seconds, keys private JWKs (RFC 7517). Whatever else stands in it is
-an error: a later format must not be half understood.
+Times are seconds, dates Unix seconds, keys private or symmetric JWKs (RFC 7517), all of one kind.
+Whatever else stands in it is an error: a later format must not be half understood.
 """
 
 import json
@@ -18,13 +18,13 @@ from typing import Final
 from sidecar.check.strict_json import StrictJsonError, load_object
 from sidecar.errors import ConfigurationFault, SourceFault
 from sidecar.keys.rings.lifecycle import Timings
-from sidecar.keys.rings.local import LocalKey, from_private_jwk
 from sidecar.keys.rings.ring import KeyRing, RingKey
+from sidecar.keys.rings.stored import StoredKey, from_jwk
 
 _TIMINGS: Final = frozenset(field.name for field in fields(Timings))
 
 
-def dump(ring: KeyRing[LocalKey]) -> bytes:
+def dump(ring: KeyRing[StoredKey]) -> bytes:
     """The file's content."""
     document = {
         "timings": asdict(ring.timings),
@@ -40,7 +40,7 @@ def dump(ring: KeyRing[LocalKey]) -> bytes:
     return json.dumps(document, indent=2).encode() + b"\n"
 
 
-def load(content: bytes) -> KeyRing[LocalKey]:
+def load(content: bytes) -> KeyRing[StoredKey]:
     """Read what ``dump`` wrote.
 
     Raises:
@@ -58,6 +58,8 @@ def load(content: bytes) -> KeyRing[LocalKey]:
     ring = KeyRing(_timings(members["timings"]), tuple(_key(key) for key in keys))
     if len({key.key.kid for key in ring.keys}) != len(ring.keys):
         raise SourceFault("holds a key twice")
+    if len({type(key.key) for key in ring.keys}) > 1:
+        raise SourceFault("holds keys that sign and keys that seal; a ring is of one kind")
     if any(later.activates < earlier.activates for earlier, later in pairwise(ring.keys)):
         raise SourceFault("holds keys that are not in the order in which they become active")
     return ring
@@ -71,13 +73,12 @@ def _timings(value: object) -> Timings:
         raise SourceFault(f"has timings that cannot be used: {fault}") from fault
 
 
-def _key(value: object) -> RingKey[LocalKey]:
+def _key(value: object) -> RingKey[StoredKey]:
     members = _members(value, {"published", "activates", "jwk"})
     jwk = members["jwk"]
     if not isinstance(jwk, dict):
         raise SourceFault('is not a key ring: "jwk" must be an object')
-    key = from_private_jwk(jwk)
-    return RingKey(key, _number(members["published"]), _number(members["activates"]))
+    return RingKey(from_jwk(jwk), _number(members["published"]), _number(members["activates"]))
 
 
 def _members(value: object, names: Collection[str]) -> dict[str, object]:

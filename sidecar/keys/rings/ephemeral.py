@@ -1,26 +1,30 @@
 """Signing keys that are never written down: made in memory, gone with the process.
 
 Their public halves are published in KV version 2, in a folder that verifiers read: one record per
-process, ``{"jwks": {"keys": [...]}, "expires": <Unix seconds>}``. A record is renewed long before
-it expires; a process that is killed leaves one that expires by itself. Whoever can write to the
-folder can mint tokens.
+process (``keys.records``). A record is renewed long before it expires; a process that is killed
+leaves one that expires by itself. Each process publishes the keys of all the others as well, since
+a verifier may ask any of them. Whoever can write to the folder can mint tokens.
 """
 
 import asyncio
 import logging
+import math
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from sidecar.clients.vault import VaultClient
 from sidecar.errors import SourceFault
+from sidecar.keys.documents import MAXIMUM_KEYS
+from sidecar.keys.records import MAXIMUM_RECORDS, Folder, Record
 from sidecar.keys.rings.lifecycle import State, Timings
-from sidecar.keys.rings.local import LocalKey
+from sidecar.keys.rings.local import LocalKey, public_jwk
 from sidecar.keys.rings.ring import KeyRing, RingKey
 from sidecar.keys.rings.rotation import begin, rotated
 from sidecar.keys.rings.upkeep import Upkeep
 from sidecar.keys.settings import KvKeys
+from sidecar.snapshots.keys import VerificationKey
 
 _log = logging.getLogger(__name__)
 
@@ -49,33 +53,28 @@ class EphemeralRing:
         self._path = f"{settings.path}/{replica}-{secrets.token_hex(8)}"
         self._clock = clock
         self._vault = VaultClient(settings.vault)
-        self._upkeep = Upkeep(str(self), self._pause, self._renew)
+        self._folder = Folder(self._vault, settings.mount, settings.path)
+        self._others: Mapping[str, Record] = {}
+        self._upkeep = Upkeep(str(self), self._pause, self._renew_and_look)
         # What a verifier fetches outlasts its next fetch, even when one renewal has failed.
         self._renewal = (timings.ahead + timings.kept) / 2
         self._lifetime = 4 * self._renewal
+        self._renewed = -math.inf
 
     def __str__(self) -> str:
         return f"record {self._settings.mount}/{self._path}"
 
     @property
     def problem(self) -> str | None:
-        """Why the record could not be renewed last (``Ring.problem``)."""
+        """Why the records could not be renewed or read last (``Ring.problem``)."""
         return self._upkeep.problem
 
     async def start(self) -> None:
-        """Make a key and publish it (``Ring.start``).
+        """Make a key and publish it, and look at the others' from then on (``Ring.start``).
 
         It signs at once if no other process does; otherwise when every verifier has it.
         """
-        now, timings = self._clock(), self.keys.timings
-        others = await self._others()
-        ring = begin(self._new_key(), timings, now)
-        # A process signs until its record has no more left than its last token needs.
-        if any(expires > now + timings.kept for expires in others.values()):
-            waiting = RingKey(ring.keys[0].key, now, now + timings.ahead)
-            ring = replace(ring, keys=(waiting,))
-        await self._publish(ring)
-        self._upkeep.begin()
+        await self._upkeep.begin(self._begin)
 
     async def stop(self) -> None:
         """Sign no more, and leave the record until the last token has expired.
@@ -93,20 +92,56 @@ class EphemeralRing:
                 await self._write(self.keys, now, now + timings.kept)
         except SourceFault as fault:
             # The record expires by itself, only later.
-            _log.warning("signing keys", extra={"ring": str(self), "problem": str(fault)})
+            _log.warning("key ring", extra={"ring": str(self), "problem": str(fault)})
         finally:
             await self._vault.close()
+
+    def jwks(self, now: float) -> dict[str, list[dict[str, str]]]:
+        """The public halves of this process and of all that are known to live (``Ring.jwks``)."""
+        own = {key.key.kid for key in self.keys.keys}
+        others = {
+            key.thumbprint: public_jwk(key.public_key, self._named(key))
+            for record in self._others.values()
+            for key in record.keys
+            # The kid of every key of a ring is its thumbprint: anything else is not of one.
+            if now < record.expires and key.kid == key.thumbprint and key.kid not in own
+        }
+        published = [*self.keys.jwks(now)["keys"], *others.values()]
+        return {"keys": published[:MAXIMUM_KEYS]}
+
+    def max_age(self) -> int:
+        """For how long they may be reused (``Ring.max_age``)."""
+        return self.keys.max_age()
+
+    def _named(self, key: VerificationKey) -> str:
+        """The algorithm of another's key: the one it names, of which Ed25519 has two."""
+        return self._algorithm if self._algorithm in key.algorithms else min(key.algorithms)
 
     def _new_key(self) -> LocalKey:
         return LocalKey.generate(self._algorithm)
 
-    async def _pause(self) -> None:
-        # After a failure there is less time left.
-        await asyncio.sleep(self._renewal / 10 if self.problem else self._renewal)
+    async def _begin(self) -> None:
+        await self._look()
+        now, timings = self._clock(), self.keys.timings
+        ring = begin(self._new_key(), timings, now)
+        # A process signs until its record has no more left than its last token needs.
+        if any(other.expires > now + timings.kept for other in self._others.values()):
+            waiting = RingKey(ring.keys[0].key, now, now + timings.ahead)
+            ring = replace(ring, keys=(waiting,))
+        await self._publish(ring)
 
-    async def _renew(self) -> None:
-        await self._publish(rotated(self.keys, self._new_key, self._clock()))
-        await self._clean()
+    async def _pause(self) -> None:
+        # Another's key has to be published here within the propagation time, one failed look
+        # included.
+        await asyncio.sleep(max(1.0, self.keys.timings.propagation / 3))
+
+    async def _renew_and_look(self) -> None:
+        now = self._clock()
+        try:
+            if now >= self._renewed + self._renewal:
+                await self._publish(rotated(self.keys, self._new_key, now))
+        finally:
+            await self._look()
 
     async def _publish(self, ring: KeyRing[LocalKey]) -> None:
         """Write the record, and use the ring only then."""
@@ -114,34 +149,26 @@ class EphemeralRing:
         expires = now + self._lifetime
         await self._write(ring, now, expires)
         self.keys = replace(ring, signs_until=expires - ring.timings.kept)
+        self._renewed = now
 
     async def _write(self, ring: KeyRing[LocalKey], now: float, expires: float) -> None:
         record = {"jwks": ring.jwks(now), "expires": expires}
         await self._vault.write_kv(self._settings.mount, self._path, record)
 
-    async def _clean(self) -> None:
-        """Remove the records of processes that are no more."""
+    async def _look(self) -> None:
+        """Read the records of the other processes, and remove those of processes that are no more.
+
+        Raises:
+            SourceFault: they cannot be read or are too many. Those known so far serve until they
+                expire.
+        """
+        paths = [path for path in await self._folder.paths() if path != self._path]
+        self._others = await self._folder.read(paths[:MAXIMUM_RECORDS])
         expired = self._clock() - self.keys.timings.leeway
-        for path, expires in (await self._others()).items():
-            if expires < expired:
+        for path, record in self._others.items():
+            if record.expires < expired:
                 await self._vault.delete_kv(self._settings.mount, path)
-
-    async def _others(self) -> dict[str, float]:
-        """When the other records of the folder expire, in Unix seconds."""
-        mount, folder = self._settings.mount, self._settings.path
-        names = await self._vault.list_kv(mount, folder)
-        paths = [f"{folder}/{name}" for name in names if not name.endswith("/")]
-        found = {path: await self._vault.read_kv(mount, path) for path in paths}
-        return {
-            path: expires
-            for path, secret in found.items()
-            if path != self._path and (expires := _expiry(secret)) is not None
-        }
-
-
-def _expiry(secret: tuple[dict[str, object], int] | None) -> float | None:
-    """When a record expires; None for what is not one, which is left to people."""
-    match secret:
-        case ({"expires": int(expires) | float(expires)}, _):
-            return expires
-    return None
+        if len(paths) > MAXIMUM_RECORDS:
+            raise SourceFault(
+                f"{self} has {len(paths)} others beside it; at most {MAXIMUM_RECORDS} are read"
+            )

@@ -1,28 +1,42 @@
-"""Signing keys in a directory that something else manages, such as a mounted Secret."""
+"""Keys in a directory that something else manages, such as a mounted Secret."""
 
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Generic
 
 from sidecar.clients.files import Version, changed, read_settled
-from sidecar.errors import ConfigurationFault
-from sidecar.keys.rings.directory import FILE, MAXIMUM_BYTES, parse, refuse_open_to_all
+from sidecar.keys.rings.directory import FILE, MAXIMUM_BYTES
 from sidecar.keys.rings.lifecycle import Timings
 from sidecar.keys.rings.local import LocalKey
 from sidecar.keys.rings.ring import KeyRing
+from sidecar.keys.rings.stored import K
 from sidecar.keys.rings.upkeep import Upkeep
+from sidecar.keys.rings.usable import usable
 
 
-class MountedRing:
-    """Reads the ring that ``sidecar keys`` manages, again whenever it was replaced (``Ring``).
+class MountedRing(Generic[K]):
+    """Reads the ring that ``sidecar keys`` manages, again whenever it was replaced.
 
-    ``needed`` are the timings of what the ring is used for: one made for shorter-lived tokens or
-    for verifiers that fetch more often is refused. The file is looked at every ``look_every``
-    seconds.
+    It is a ``Ring`` where the keys are to sign and a ``SealingRing`` where they are to seal:
+    ``kind`` says which. ``needed`` are the timings of what the ring is used for (``usable``). The
+    file is looked at every ``look_every`` seconds; ``clock`` gives Unix seconds.
     """
 
-    def __init__(self, directory: Path, needed: Timings, *, look_every: float = 1.0) -> None:
-        self.keys: KeyRing[LocalKey] = KeyRing(needed, ())
+    def __init__(
+        self,
+        directory: Path,
+        kind: type[K],
+        needed: Timings,
+        *,
+        look_every: float = 1.0,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.keys: KeyRing[K] = KeyRing(needed, ())
         self._path = directory / FILE
+        self._kind = kind
         self._needed = needed
+        self._clock = clock
         self._look_every = look_every
         self._known: Version | None = None
         self._upkeep = Upkeep(str(self), self._changed, self._read)
@@ -37,12 +51,19 @@ class MountedRing:
 
     async def start(self) -> None:
         """Read the ring, and look for another one from then on (``Ring.start``)."""
-        await self._read()
-        self._upkeep.begin()
+        await self._upkeep.begin(self._read)
 
     async def stop(self) -> None:
         """Stop looking; the ring stays where it is."""
         await self._upkeep.end()
+
+    def jwks(self: "MountedRing[LocalKey]", now: float) -> dict[str, list[dict[str, str]]]:
+        """The public halves (``Ring.jwks``). The other replicas read the same directory."""
+        return self.keys.jwks(now)
+
+    def max_age(self) -> int:
+        """For how long they may be reused (``Ring.max_age``)."""
+        return self.keys.max_age()
 
     async def _changed(self) -> None:
         # A ring that could not be used is tried again even if its file is the same: what was
@@ -51,9 +72,5 @@ class MountedRing:
 
     async def _read(self) -> None:
         content, state = await read_settled(self._path, MAXIMUM_BYTES)
-        refuse_open_to_all(self._path)
-        ring = parse(self._path, content)
-        shortfall = ring.timings.shortfall(self._needed)
-        if shortfall is not None:
-            raise ConfigurationFault(f"{self._path} {shortfall}; make a ring with longer timings")
-        self.keys, self._known = ring, state
+        self.keys = usable(self._path, content, self._kind, self._needed, self._clock())
+        self._known = state

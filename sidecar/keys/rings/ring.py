@@ -1,4 +1,4 @@
-"""A key ring: the keys that sign one kind of token, as one immutable value.
+"""A key ring: the keys that sign or seal one kind of token, as one immutable value.
 
 Like the snapshots that checks read, it is replaced whole: whoever mints a token or answers with
 the JWKS sees one state of it.
@@ -13,18 +13,22 @@ from sidecar.errors import SourceFault
 from sidecar.keys.rings.lifecycle import Life, State, Timings
 
 
-class SigningKey(Protocol):
-    """One key that can sign, wherever its private half is."""
+class Key(Protocol):
+    """One key of a ring."""
 
     @property
     def kid(self) -> str:
-        """The RFC 7638 thumbprint of the public half."""
+        """Its name, which stands in the header of what it made."""
         ...
 
     @property
     def algorithm(self) -> str:
-        """The JWS algorithm it signs with, and no other."""
+        """The algorithm it is used with, and no other."""
         ...
+
+
+class SigningKey(Key, Protocol):
+    """One key that can sign, wherever its private half is. Its kid is its RFC 7638 thumbprint."""
 
     @property
     def jwk(self) -> Mapping[str, str]:
@@ -43,7 +47,7 @@ class SigningKey(Protocol):
         ...
 
 
-K_co = TypeVar("K_co", bound=SigningKey, covariant=True)
+K_co = TypeVar("K_co", bound=Key, covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,7 @@ class RingKey(Generic[K_co]):
 class KeyRing(Generic[K_co]):
     """The keys of one kind of token, in the order in which they become active.
 
-    Nothing is signed at or after ``signs_until`` (Unix seconds).
+    Nothing is signed or sealed at or after ``signs_until`` (Unix seconds).
     """
 
     timings: Timings
@@ -67,7 +71,7 @@ class KeyRing(Generic[K_co]):
     signs_until: float = math.inf
 
     def signer(self, now: float) -> K_co:
-        """The active key at ``now`` (Unix seconds).
+        """The active key at ``now`` (Unix seconds): the one that signs or seals.
 
         Raises:
             SourceFault: no key is active: none has been published for long enough, or what was
@@ -78,7 +82,14 @@ class KeyRing(Generic[K_co]):
         for key in reversed(self.keys):
             if key.activates <= now:
                 return key.key
-        raise SourceFault("no signing key has been published for long enough to be used")
+        raise SourceFault("no key has been published for long enough to be used")
+
+    def find(self, kid: str, now: float) -> K_co | None:
+        """The key of this name, unless it is gone at ``now`` (Unix seconds)."""
+        for key, state in zip(self.keys, self.states(now), strict=True):
+            if key.key.kid == kid and state is not State.GONE:
+                return key.key
+        return None
 
     def lives(self) -> tuple[Life, ...]:
         """The dates of each key, in the order of ``keys``."""
@@ -98,8 +109,11 @@ class KeyRing(Generic[K_co]):
         """Where each key is in its life at ``now`` (Unix seconds), in the order of ``keys``."""
         return tuple(life.state(now) for life in self.lives())
 
-    def jwks(self, now: float) -> dict[str, list[dict[str, str]]]:
-        """The public document (RFC 7517 §5) at ``now`` (Unix seconds): every key but those gone."""
+    def jwks(self: "KeyRing[SigningKey]", now: float) -> dict[str, list[dict[str, str]]]:
+        """The public document (RFC 7517 §5) at ``now`` (Unix seconds): every key but those gone.
+
+        Of signing keys alone: a sealing key has no ``jwk``.
+        """
         return {
             "keys": [
                 dict(key.key.jwk)

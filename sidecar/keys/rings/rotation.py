@@ -9,9 +9,9 @@ from dataclasses import replace
 from typing import TypeVar
 
 from sidecar.keys.rings.lifecycle import State, Timings
-from sidecar.keys.rings.ring import KeyRing, RingKey, SigningKey
+from sidecar.keys.rings.ring import Key, KeyRing, RingKey
 
-K = TypeVar("K", bound=SigningKey)
+K = TypeVar("K", bound=Key)
 
 
 def begin(key: K, timings: Timings, now: float) -> KeyRing[K]:

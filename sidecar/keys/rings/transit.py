@@ -58,13 +58,20 @@ class TransitRing:
 
     async def start(self) -> None:
         """Read the key, and look for new versions from then on (``Ring.start``)."""
-        await self._read()
-        self._upkeep.begin()
+        await self._upkeep.begin(self._read)
 
     async def stop(self) -> None:
         """Stop looking, and let go of connections."""
         await self._upkeep.end()
         await self._vault.close()
+
+    def jwks(self, now: float) -> dict[str, list[dict[str, str]]]:
+        """The public halves (``Ring.jwks``). The other replicas read the same key."""
+        return self.keys.jwks(now)
+
+    def max_age(self) -> int:
+        """For how long they may be reused (``Ring.max_age``)."""
+        return self.keys.max_age()
 
     async def sign(self, message: bytes, key: TransitVersion) -> bytes:
         """The signature of one version. Raises SourceFault as ``VaultClient.sign``."""

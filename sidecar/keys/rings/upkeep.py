@@ -3,10 +3,13 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from typing import Final
 
-from sidecar.errors import Fault
+from sidecar.errors import Fault, SourceFault
 
 _log = logging.getLogger(__name__)
+
+RETRY_PAUSE: Final = 2.0  # seconds
 
 
 class Upkeep:
@@ -28,9 +31,21 @@ class Upkeep:
         self._step = step
         self._task: asyncio.Task[None] | None = None
 
-    def begin(self) -> None:
-        """Go on in the background of the running event loop."""
-        self._task = asyncio.create_task(self._run(), name=f"signing keys: {self._name}")
+    async def begin(self, first: Callable[[], Awaitable[None]]) -> None:
+        """Take a ``first`` step, and go on in the background of the running event loop.
+
+        Where its source fails, it is taken again and again there, before any other.
+
+        Raises:
+            ConfigurationFault: of the first step, which would not help to repeat. Nothing goes on.
+        """
+        try:
+            await first()
+            begun = True
+        except SourceFault as fault:
+            self._failed(str(fault))
+            begun = False
+        self._task = asyncio.create_task(self._run(first, begun), name=f"keys: {self._name}")
 
     async def end(self) -> None:
         """Return once nothing runs any more."""
@@ -38,21 +53,28 @@ class Upkeep:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    async def _run(self) -> None:
+    async def _run(self, first: Callable[[], Awaitable[None]], begun: bool) -> None:
+        while not begun:
+            await asyncio.sleep(RETRY_PAUSE)
+            begun = await self._succeeds(first)
         while True:
             await self._pause()
-            try:
-                await self._step()
-            except Fault as fault:
-                self._failed(str(fault))
-            except Exception:
-                # A bug must not end the upkeep: the keys known so far go on being used.
-                _log.exception("the upkeep of %s failed unexpectedly", self._name)
-                self.problem = "internal error; the log has its stack trace"
-            else:
-                self.problem = None
+            await self._succeeds(self._step)
+
+    async def _succeeds(self, step: Callable[[], Awaitable[None]]) -> bool:
+        try:
+            await step()
+        except Fault as fault:
+            self._failed(str(fault))
+        except Exception:
+            # A bug must not end the upkeep: the keys known so far go on being used.
+            _log.exception("the upkeep of %s failed unexpectedly", self._name)
+            self.problem = "internal error; the log has its stack trace"
+        else:
+            self.problem = None
+        return self.problem is None
 
     def _failed(self, problem: str) -> None:
         if problem != self.problem:
-            _log.error("signing keys", extra={"ring": self._name, "problem": problem})
+            _log.error("key ring", extra={"ring": self._name, "problem": problem})
         self.problem = problem

@@ -6,13 +6,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from sidecar.keys.rings.directory import FILE, load_directory
 from sidecar.keys.rings.lifecycle import Timings
-from tests.support.rings import signed_now, verifies
+from sidecar.keys.rings.sealing import TIMINGS, SealingKey
+from sidecar.keys.rings.usable import examine_directory
+from tests.support.rings import signed_now, signing_ring, verifies
 from tests.unit.cli.conftest import Outcome, Run
 
 PERIOD = 30 * 86400
@@ -46,10 +49,10 @@ def rotate(run: Run, directory: Path, *options: str) -> Outcome:
 def test_a_new_ring_signs_at_once_and_is_its_owners_alone(run: Run, tmp_path: Path) -> None:
     status, output, errors = run("keys", "new", "--directory", tmp_path / "ring")
 
-    ring = load_directory(tmp_path / "ring")
+    ring = signing_ring(tmp_path / "ring")
     assert verifies(signed_now(ring.signer(time.time())), ring.jwks(time.time()))
     assert (status, errors) == (0, "")
-    assert output.startswith(f"{ring.keys[0].key.kid}  ES256    active; signs until another key")
+    assert output.startswith(f"{ring.keys[0].key.kid}  ES256    active until another key")
     assert stat.S_IMODE((tmp_path / "ring").stat().st_mode) == 0o700
     assert stat.S_IMODE((tmp_path / "ring" / FILE).stat().st_mode) == 0o600
 
@@ -70,6 +73,43 @@ def test_the_timings_are_kept_in_the_ring(run: Run, tmp_path: Path) -> None:
 
 def test_without_options_the_timings_are_the_defaults(directory: Path) -> None:
     assert load_directory(directory).timings == Timings()
+
+
+def test_a_ring_of_sealing_keys_has_the_timings_of_sessions(run: Run, tmp_path: Path) -> None:
+    new = ("keys", "new", "--directory", tmp_path, "--algorithm", "A256GCM", "--leeway", "5s")
+    status, output, _ = run(*new)
+
+    ring = load_directory(tmp_path)
+    assert status == 0
+    assert output.startswith(f"{ring.keys[0].key.kid}  A256GCM  active until another key")
+    assert ring.timings == Timings(verifier_refresh=1, token_life=43200, leeway=5)
+    examine_directory(tmp_path, SealingKey, replace(TIMINGS, leeway=5), time.time())
+
+
+def test_sealing_keys_are_rotated_like_all_others(run: Run, tmp_path: Path, later: Later) -> None:
+    run("keys", "new", "--directory", tmp_path, "--algorithm", "A256GCM")
+    (first,) = kids(tmp_path)
+    assert rotate(run, tmp_path, "--early").status == 0
+    _, second = kids(tmp_path)
+
+    later(133)
+    output = run("keys", "list", "--directory", tmp_path).output
+    assert f"{first}  A256GCM  retired; kept until " in output
+    assert f"{second}  A256GCM  active until another key is" in output
+    (secret, _) = (key["jwk"]["k"] for key in json.loads((tmp_path / FILE).read_bytes())["keys"])
+    assert secret not in output
+
+
+def test_a_ring_does_not_become_one_of_the_other_kind(run: Run, directory: Path) -> None:
+    before = kids(directory)
+    status, _, errors = rotate(run, directory, "--early", "--algorithm", "A256GCM")
+
+    assert status == 1
+    assert errors == (
+        f"refused: {directory / FILE} holds keys for ES256; those for A256GCM are of another kind "
+        "and need a ring of their own, which new makes\n"
+    )
+    assert kids(directory) == before
 
 
 def test_timings_that_cannot_be_safe_make_no_ring(run: Run, tmp_path: Path) -> None:
@@ -103,12 +143,12 @@ def test_cron_rotates_when_it_is_time_and_at_no_other(
     output = rotate(run, directory).output
     _, second = kids(directory)
     assert output.startswith(f"published {second}\n")
-    assert f"{first}  ES256    active; signs until " in output
-    assert f"{second}  ES256    published; signs from " in output
+    assert f"{first}  ES256    active until " in output
+    assert f"{second}  ES256    published; active from " in output
     assert rotate(run, directory).output.startswith("nothing to do yet\n")
 
     later(PERIOD + 1)
-    assert f"{first}  ES256    retired; stays published until" in rotate(run, directory).output
+    assert f"{first}  ES256    retired; kept until" in rotate(run, directory).output
 
     later(PERIOD + 82)
     listed = run("keys", "list", "--directory", directory).output
@@ -135,7 +175,7 @@ def test_a_key_in_use_is_revoked_only_by_force(run: Run, directory: Path) -> Non
     status, output, _ = rotate(run, directory, "--revoke", first, "--force")
     (second,) = kids(directory)
     assert status == 0
-    assert output.startswith(f"took out {first}\npublished {second}\n{second}  ES256    active;")
+    assert output.startswith(f"took out {first}\npublished {second}\n{second}  ES256    active")
 
 
 def test_a_revoked_key_gives_way_to_the_next_one_before_its_time(run: Run, directory: Path) -> None:

@@ -10,7 +10,10 @@ from sidecar.errors import SourceFault
 from sidecar.keys.rings.document import dump, load
 from sidecar.keys.rings.lifecycle import Timings
 from sidecar.keys.rings.local import LocalKey
+from sidecar.keys.rings.ring import KeyRing
 from sidecar.keys.rings.rotation import begin, rotated
+from sidecar.keys.rings.sealing import TIMINGS, SealingKey
+from sidecar.keys.rings.stored import StoredKey
 
 KEY, NEXT = LocalKey.generate("ES256"), LocalKey.generate("Ed25519")
 RING = rotated(begin(KEY, Timings(), 1000.5), lambda: NEXT, 2000.0, early=True)
@@ -24,8 +27,21 @@ def changed(change: Callable[[Json], object]) -> bytes:
     return json.dumps(document).encode()
 
 
-def test_a_ring_survives_being_written_down() -> None:
-    assert load(dump(RING)) == RING
+SEALING = rotated(begin(SealingKey.generate(), TIMINGS, 1000.5), SealingKey.generate, 2e7)
+
+
+@pytest.mark.parametrize("ring", [RING, SEALING])
+def test_a_ring_survives_being_written_down(ring: KeyRing[StoredKey]) -> None:
+    assert load(dump(ring)) == ring
+
+
+def test_a_ring_is_of_one_kind() -> None:
+    other = json.loads(dump(SEALING))["keys"][1]
+    mixed = changed(lambda ring: ring["keys"].append(other))
+
+    with pytest.raises(SourceFault) as caught:
+        load(mixed)
+    assert str(caught.value) == "holds keys that sign and keys that seal; a ring is of one kind"
 
 
 @pytest.mark.parametrize(

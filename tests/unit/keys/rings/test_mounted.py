@@ -2,17 +2,20 @@
 
 import asyncio
 import os
+import time
 from pathlib import Path
 
 import pytest
 
-from sidecar.errors import ConfigurationFault, SourceFault
+from sidecar.errors import ConfigurationFault
+from sidecar.keys.rings import upkeep
 from sidecar.keys.rings.directory import FILE, store
 from sidecar.keys.rings.lifecycle import Timings
 from sidecar.keys.rings.local import LocalKey
 from sidecar.keys.rings.mounted import MountedRing
 from sidecar.keys.rings.ring import KeyRing
 from sidecar.keys.rings.rotation import begin
+from sidecar.keys.rings.sealing import TIMINGS, SealingKey
 from tests.support.rings import until
 
 LONG_AGO = 1_000_000_000
@@ -42,7 +45,7 @@ def test_a_ring_that_is_replaced_is_used_from_then_on(tmp_path: Path) -> None:
     mount(tmp_path, first)
 
     async def story() -> None:
-        ring = MountedRing(tmp_path, Timings(), look_every=LOOK_EVERY)
+        ring = MountedRing(tmp_path, LocalKey, Timings(), look_every=LOOK_EVERY)
         await ring.start()
         assert ring.keys == first
         mount(tmp_path, second)
@@ -59,7 +62,7 @@ def test_what_cannot_be_used_leaves_the_last_good_ring(
     mount(tmp_path, first)
 
     async def story() -> None:
-        ring = MountedRing(tmp_path, Timings(), look_every=LOOK_EVERY)
+        ring = MountedRing(tmp_path, LocalKey, Timings(), look_every=LOOK_EVERY)
         await ring.start()
         mount(tmp_path, second)
         (tmp_path / FILE).chmod(0o444)
@@ -74,22 +77,72 @@ def test_what_cannot_be_used_leaves_the_last_good_ring(
         await ring.stop()
 
     asyncio.run(story())
-    assert [record.message for record in caplog.records] == ["signing keys"]
+    assert [record.message for record in caplog.records] == ["key ring"]
 
 
 def test_a_ring_made_for_shorter_lived_tokens_does_not_start(tmp_path: Path) -> None:
     mount(tmp_path, new_ring())
-    ring = MountedRing(tmp_path, Timings(token_life=300))
+    ring = MountedRing(tmp_path, LocalKey, Timings(token_life=300))
 
     with pytest.raises(ConfigurationFault, match="keeps a key for 80 s after its last use"):
         asyncio.run(ring.start())
     assert ring.keys.keys == ()
 
 
-def test_a_ring_that_is_missing_does_not_start(tmp_path: Path) -> None:
-    ring = MountedRing(tmp_path, Timings(), look_every=LOOK_EVERY)
+def test_a_ring_that_is_missing_is_used_as_soon_as_it_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "RETRY_PAUSE", LOOK_EVERY)
+    ring, made = MountedRing(tmp_path, LocalKey, Timings(), look_every=LOOK_EVERY), new_ring()
 
-    with pytest.raises(SourceFault, match="cannot be read"):
-        asyncio.run(ring.start())
-    asyncio.run(ring.stop())
+    async def story() -> None:
+        await ring.start()
+        assert str(ring.problem) == f"{tmp_path / FILE} cannot be read: No such file or directory"
+        assert ring.jwks(time.time()) == {"keys": []}
+        assert ring.max_age() == 0
+
+        mount(tmp_path, made)
+        await until(lambda: ring.problem is None)
+        assert ring.keys == made
+        await ring.stop()
+
+    asyncio.run(story())
     assert str(ring) == f"file {tmp_path / FILE}"
+
+
+def test_what_it_publishes_is_what_is_in_the_directory(tmp_path: Path) -> None:
+    made = new_ring()
+    mount(tmp_path, made)
+
+    async def story() -> None:
+        ring = MountedRing(tmp_path, LocalKey, Timings())
+        await ring.start()
+        now = time.time()
+        assert ring.jwks(now) == made.jwks(now) != {"keys": []}
+        assert ring.max_age() == 300
+        await ring.stop()
+
+    asyncio.run(story())
+
+
+def test_a_ring_of_the_other_kind_does_not_start(tmp_path: Path) -> None:
+    mount(tmp_path, new_ring())
+
+    with pytest.raises(ConfigurationFault, match="holds signing keys; sessions need a ring made"):
+        asyncio.run(MountedRing(tmp_path, SealingKey, TIMINGS).start())
+
+
+def test_a_ring_without_an_active_key_leaves_the_last_good_one(tmp_path: Path) -> None:
+    good, early = new_ring(), begin(LocalKey.generate("ES256"), Timings(), 5e9)
+    mount(tmp_path, good)
+
+    async def story() -> None:
+        ring = MountedRing(tmp_path, LocalKey, Timings(), look_every=LOOK_EVERY)
+        await ring.start()
+        mount(tmp_path, early)
+        await until(lambda: ring.problem is not None)
+        assert "no key is active until 2128-06-11T08:53:10+00:00" in str(ring.problem)
+        assert ring.keys == good
+        await ring.stop()
+
+    asyncio.run(story())

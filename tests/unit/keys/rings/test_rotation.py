@@ -10,6 +10,7 @@ from sidecar.errors import SourceFault
 from sidecar.keys.rings.lifecycle import VERIFIER_JITTER, State, Timings
 from sidecar.keys.rings.ring import KeyRing, RingKey
 from sidecar.keys.rings.rotation import begin, next_publication, next_step, revoked, rotated
+from sidecar.keys.rings.sealing import SealingKey
 from tests.support.rings import NamedKey, named_keys
 
 START = 1_000_000.0
@@ -43,7 +44,7 @@ def test_the_first_key_signs_at_once_by_every_clock() -> None:
 def test_a_ring_without_keys_cannot_sign_and_is_asked_again_at_once() -> None:
     empty: KeyRing[NamedKey] = KeyRing(TIMINGS, ())
 
-    with pytest.raises(SourceFault, match="no signing key has been published for long enough"):
+    with pytest.raises(SourceFault, match="no key has been published for long enough"):
         empty.signer(START)
     assert empty.jwks(START) == {"keys": []}
     assert empty.max_age() == 0
@@ -84,6 +85,26 @@ def test_a_rotation_from_beginning_to_end() -> None:
     ring = rotated(ring, unexpected, gone)
     assert [key.key.kid for key in ring.keys] == ["second"]
     assert next_step(ring) == next_publication(ring)
+
+
+def test_a_key_is_found_by_its_name_until_it_is_gone() -> None:
+    published = next_publication(new_ring())
+    ring = rotated(new_ring(), next_key, published)
+    active = published + 300
+    moments = {"published": published, "retired": active + 79, "gone": active + 80}
+
+    found = {name: ring.find("second", now) for name, now in moments.items()}
+    assert found == dict.fromkeys(moments, NamedKey("second"))
+    assert ring.find("first", moments["retired"]) == NamedKey("first")
+    assert ring.find("first", moments["gone"]) is None
+    assert ring.find("third", published) is None
+
+
+def test_keys_that_seal_cannot_be_published() -> None:
+    ring = begin(SealingKey.generate(), TIMINGS, START)
+
+    with pytest.raises(AttributeError, match="jwk"):
+        ring.jwks(START)  # type: ignore[misc]  # which is how it is impossible before it runs
 
 
 def test_a_rotation_that_is_late_still_publishes_before_it_signs() -> None:

@@ -1,0 +1,69 @@
+"""From settings to the back end they name, and nothing more."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sidecar.clients.vault import TokenFile, VaultSettings
+from sidecar.errors import ConfigurationFault
+from sidecar.keys.rings import Ring
+from sidecar.keys.rings.ephemeral import EphemeralRing
+from sidecar.keys.rings.lifecycle import Timings
+from sidecar.keys.rings.mounted import MountedRing
+from sidecar.keys.rings.opened import open_ring, open_sealing_ring
+from sidecar.keys.rings.settings import InDirectory, InMemory, InTransit, RingPlace, RingSettings
+from sidecar.keys.rings.transit import TransitRing
+from sidecar.keys.settings import KvKeys, TransitKeys
+
+VAULT = VaultSettings("https://vault.example", TokenFile(Path("token")))
+DIRECTORY = InDirectory(Path("keys"))
+TRANSIT = InTransit(TransitKeys(VAULT, "request"))
+MEMORY = InMemory(KvKeys(VAULT, "gateways", replicas=True), "gateway-1")
+TIMINGS = Timings(token_life=300)
+
+
+@pytest.mark.parametrize(
+    ("place", "kind", "name"),
+    [
+        (DIRECTORY, MountedRing, "file keys/ring.json"),
+        (TRANSIT, TransitRing, "transit key transit/request"),
+        (MEMORY, EphemeralRing, "record secret/gateways/gateway-1-"),
+    ],
+)
+def test_a_ring_is_opened_where_it_is(place: RingPlace, kind: type[Ring], name: str) -> None:
+    ring = open_ring(RingSettings("request", place, "ES256", TIMINGS))
+
+    assert type(ring) is kind
+    assert str(ring).startswith(name)
+    assert ring.keys.timings == TIMINGS
+
+
+def test_keys_that_seal_are_in_a_directory() -> None:
+    ring = open_sealing_ring(RingSettings("session", DIRECTORY, "A256GCM", TIMINGS))
+
+    assert str(ring) == "file keys/ring.json"
+
+
+@pytest.mark.parametrize("place", [TRANSIT, MEMORY])
+def test_keys_that_seal_are_nowhere_else(place: RingPlace) -> None:
+    with pytest.raises(ConfigurationFault) as caught:
+        open_sealing_ring(RingSettings("session", place, "A256GCM", TIMINGS))
+    assert str(caught.value) == (
+        "the session keys must be in a directory: every replica needs their secrets"
+    )
+
+
+def test_a_back_end_that_is_not_configured_costs_nothing() -> None:
+    program = (
+        "import sys; from pathlib import Path; "
+        "from sidecar.keys.rings.opened import open_ring; "
+        "from sidecar.keys.rings.settings import InDirectory, RingSettings; "
+        "open_ring(RingSettings('request', InDirectory(Path('keys')))); "
+        "print([name for name in sys.modules if name.endswith(('.transit', '.ephemeral'))])"
+    )
+    printed = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert printed.stdout == "[]\n"
