@@ -24,20 +24,15 @@ class RememberedAnswers:
         self._answers: OrderedDict[bytes, _Remembered] = OrderedDict()
         self._lock = Lock()
 
-    def __len__(self) -> int:
-        return len(self._answers)
-
     def get(self, digest: bytes, now: float) -> Verdict | None:
         """What is still believed at ``now`` (Unix seconds)."""
         with self._lock:
             found = self._answers.get(digest)
-            if found is None:
-                return None
             # Before its time is only a clock that was set back, by nobody knows how much.
-            if found.since <= now < found.until:
-                self._answers.move_to_end(digest)
-                return found.verdict
-            return None
+            if found is None or not found.since <= now < found.until:
+                return None
+            self._answers.move_to_end(digest)
+            return found.verdict
 
     def add(self, digest: bytes, verdict: Verdict, since: float, until: float) -> None:
         """Believe a verdict from ``since`` to ``until``; the one longest unused makes room."""

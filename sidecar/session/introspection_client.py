@@ -14,7 +14,7 @@ _ACCEPT: Final = ("Accept", "application/json")
 _REFUSALS: Final = {
     401: "does not accept us as the client {client}: it knows another secret or key",
     429: "wants to be asked less often (429)",
-    503: "is not in service (503)",
+    **{status: f"is not in service ({status})" for status in (502, 503, 504)},
 }
 
 

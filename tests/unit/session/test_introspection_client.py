@@ -88,7 +88,9 @@ def test_a_question_says_who_asks_and_what_answer_is_understood(
             "does not accept us as the client gateway: it knows another secret or key",
         ),
         (answering(b"", status=429), "wants to be asked less often (429)"),
+        (answering(b"", status=502), "is not in service (502)"),
         (answering(b"", status=503), "is not in service (503)"),
+        (answering(b"", status=504), "is not in service (504)"),
     ],
 )
 def test_whatever_is_no_answer_ends_as_a_fault_that_names_its_cause(
