@@ -93,7 +93,8 @@ def test_two_hosts_are_the_host_of_no_rule(pod: Pod, hosts: list[str]) -> None:
     assert not exchange.reached_the_application
 
 
-def test_client_cannot_steer_envoy(pod: Pod) -> None:
+@pytest.mark.parametrize("said_to_be_from", ["198.51.100.1", "10.0.0.1", "127.0.0.1"])
+def test_client_cannot_steer_envoy(pod: Pod, said_to_be_from: str) -> None:
     steering = {
         "x-envoy-retry-on",
         "x-envoy-max-retries",
@@ -102,7 +103,10 @@ def test_client_cannot_steer_envoy(pod: Pod) -> None:
         "x-envoy-force-trace",
     }
 
-    exchange = pod.request(target="/healthz", headers=[(name, "1") for name in steering])
+    exchange = pod.request(
+        target="/healthz",
+        headers=[("x-forwarded-for", said_to_be_from), *((name, "1") for name in steering)],
+    )
 
     assert exchange.response.status == 200
     assert exchange.received.names.isdisjoint(steering)
