@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
+from sidecar.session.settings import IntrospectionSettings, SecretAuthentication
 from tests.support import envoy
 from tests.support.certificates import CertificateAuthority
-from tests.support.envoy import MTLS, PLAIN
+from tests.support.envoy import GATEWAY, MTLS, PLAIN, Json
 
-TEMPLATES = pytest.mark.parametrize("template", [PLAIN, MTLS], ids=lambda file: file.stem)
+TEMPLATES = pytest.mark.parametrize("template", [PLAIN, MTLS, GATEWAY], ids=lambda file: file.stem)
 
 
 @pytest.mark.every_envoy
@@ -25,7 +26,7 @@ def test_configuration_is_valid_and_nothing_in_it_is_deprecated(
         configuration,
         authz=Path("/run/sidecar/authz.sock"),
         application=("127.0.0.1", 8081),
-        certificates=tmp_path if template is MTLS else None,
+        certificates=None if template is PLAIN else tmp_path,
     )
 
     assert envoy.validate(configuration, envoy_version, tmp_path) == ""
@@ -71,7 +72,6 @@ def test_the_check_fails_closed_and_sees_the_raw_request(setting: str, value: ob
         ("strip_trailing_host_dot", True),
         ("use_remote_address", False),
         ("xff_num_trusted_hops", 0),
-        ("internal_address_config.unix_sockets", False),
         ("forward_client_cert_details", "SANITIZE"),
         ("max_request_headers_kb", 60),
         ("request_headers_timeout", "10s"),
@@ -109,8 +109,15 @@ def test_the_mtls_listener_believes_no_caller_without_a_certificate(
     assert _at(chain["transport_socket"]["typed_config"], setting) == value
 
 
-def test_every_route_is_checked_and_preflights_are_answered_before() -> None:
-    manager = envoy.http_connection_manager(envoy.load(PLAIN))
+@TEMPLATES
+def test_no_address_is_internal(template: Path) -> None:
+    # An empty list of addresses would stand for all private ones.
+    assert "internal_address_config" not in envoy.http_connection_manager(envoy.load(template))
+
+
+@TEMPLATES
+def test_every_route_is_checked_and_preflights_are_answered_before(template: Path) -> None:
+    manager = envoy.http_connection_manager(envoy.load(template))
     (host,) = manager["route_config"]["virtual_hosts"]
 
     assert [entry["name"] for entry in manager["http_filters"]] == [
@@ -126,6 +133,131 @@ def test_the_admin_interface_is_on_loopback_alone(template: Path) -> None:
     admin = envoy.load(template)["admin"]
 
     assert admin["address"]["socket_address"]["address"] == "127.0.0.1"
+
+
+# The edge.
+
+
+def test_the_edge_asks_as_the_sidecar_does_but_elsewhere_and_for_longer() -> None:
+    sidecar, gateway = (
+        envoy.http_filter(envoy.load(file), "ext_authz") for file in (PLAIN, GATEWAY)
+    )
+    for asking, cluster, timeout in ((sidecar, "sidecar", "0.5s"), (gateway, "gateway", "3s")):
+        assert asking.pop("stat_prefix") == cluster
+        service = asking["grpc_service"]
+        assert service.pop("envoy_grpc") == {"cluster_name": cluster}
+        # Envoy takes the longest back-off for the time-out of one try, too.
+        assert service.pop("timeout") == timeout
+        assert service["retry_policy"]["retry_back_off"].pop("max_interval") == timeout
+
+    assert gateway == sidecar
+
+
+def test_a_check_at_the_edge_may_take_longer_than_the_question_to_a_sessions_issuer() -> None:
+    timeout = envoy.http_filter(envoy.load(GATEWAY), "ext_authz")["grpc_service"]["timeout"]
+    question = IntrospectionSettings("sso", "", SecretAuthentication("gateway", Path()))
+
+    assert float(timeout.removesuffix("s")) > question.timeout
+
+
+def test_the_edge_and_the_sidecars_read_a_request_alike() -> None:
+    sidecar, gateway = (
+        envoy.http_connection_manager(envoy.load(file)) for file in (PLAIN, GATEWAY)
+    )
+    for setting in (
+        "normalize_path",
+        "merge_slashes",
+        "path_with_escaped_slashes_action",
+        "strip_any_host_port",
+        "strip_trailing_host_dot",
+        "xff_num_trusted_hops",
+        "forward_client_cert_details",
+        "max_request_headers_kb",
+        "request_headers_timeout",
+        "stream_idle_timeout",
+        "common_http_protocol_options",
+        "upgrade_configs",
+        "access_log",
+    ):
+        assert gateway[setting] == sidecar[setting], setting
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("use_remote_address", True),
+        ("generate_request_id", True),
+        ("preserve_external_request_id", False),
+        ("server_header_transformation", "OVERWRITE"),
+        ("request_timeout", "300s"),
+        ("http2_protocol_options.max_concurrent_streams", 100),
+        ("http2_protocol_options.initial_stream_window_size", 65536),
+        ("http2_protocol_options.initial_connection_window_size", 1048576),
+    ],
+)
+def test_the_edge_believes_and_waits_for_no_client(setting: str, value: object) -> None:
+    assert _at(envoy.http_connection_manager(envoy.load(GATEWAY)), setting) == value
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("require_client_certificate", False),
+        ("common_tls_context.tls_params.tls_minimum_protocol_version", "TLSv1_2"),
+        ("common_tls_context.alpn_protocols", ["h2", "http/1.1"]),
+    ],
+)
+def test_the_edge_speaks_tls_alone(setting: str, value: object) -> None:
+    (listener,) = envoy.load(GATEWAY)["static_resources"]["listeners"]
+    (chain,) = listener["filter_chains"]
+
+    assert _at(chain["transport_socket"]["typed_config"], setting) == value
+
+
+def test_as_many_checks_wait_at_the_edge_as_the_gateway_takes() -> None:
+    for file, name in ((PLAIN, "sidecar"), (GATEWAY, "gateway")):
+        (threshold,) = envoy.cluster(envoy.load(file), name)["circuit_breakers"]["thresholds"]
+        assert threshold["max_requests"] == threshold["max_pending_requests"] == 256
+
+
+def test_what_one_connection_may_buffer_fits_into_the_heap_of_the_edge() -> None:
+    configuration = envoy.load(GATEWAY)
+    (listener,) = configuration["static_resources"]["listeners"]
+    connections, heap = (
+        monitor["typed_config"]
+        for monitor in configuration["overload_manager"]["resource_monitors"]
+    )
+
+    buffered = (
+        connections["max_active_downstream_connections"]
+        * listener["per_connection_buffer_limit_bytes"]
+    )
+    assert buffered < heap["max_heap_size_bytes"]
+
+
+def test_the_edge_leads_to_the_gateways_check_and_to_services_and_nowhere_else() -> None:
+    """Not to the internal listener: neither by an address nor by a route."""
+    configuration = envoy.load(GATEWAY)
+    (host,) = envoy.http_connection_manager(configuration)["route_config"]["virtual_hosts"]
+    addresses = {
+        cluster["name"]: _address(cluster)
+        for cluster in configuration["static_resources"]["clusters"]
+    }
+
+    assert addresses == {
+        "gateway": {"pipe": {"path": "/run/gateway/authz.sock"}},
+        "orders": {
+            "socket_address": {"address": "orders.shop.svc.cluster.local", "port_value": 8080}
+        },
+    }
+    assert {route["route"]["cluster"] for route in host["routes"]} == {"orders"}
+    assert host["domains"] == ["orders.shop.example"]
+
+
+def _address(cluster: Json) -> Json:
+    (locality,) = cluster["load_assignment"]["endpoints"]
+    (endpoint,) = locality["lb_endpoints"]
+    return endpoint["endpoint"]["address"]
 
 
 def _at(configuration: Any, setting: str) -> object:

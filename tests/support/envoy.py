@@ -19,6 +19,7 @@ Json = Any
 ROOT = Path(__file__).parents[2]
 PLAIN = ROOT / "envoy" / "sidecar.yaml"
 MTLS = ROOT / "envoy" / "sidecar-mtls.yaml"
+GATEWAY = ROOT / "envoy" / "gateway.yaml"
 
 
 def binary(version: str) -> Path:
@@ -59,26 +60,28 @@ def move(
     certificates: Path | None = None,
 ) -> None:
     """Change the addresses and nothing else: Envoy picks its own ports, ``certificates`` holds
-    the files the listener reads."""
+    the files the listener reads. All services of a gateway are at ``application``."""
     configuration["admin"]["address"] = _socket_address((LOOPBACK, 0))
     (listener,) = configuration["static_resources"]["listeners"]
     listener["address"] = _socket_address((LOOPBACK, 0))
-    for name, address in {
+    addresses = {
         "sidecar": {"pipe": {"path": str(authz)}},
+        "gateway": {"pipe": {"path": str(authz)}},
         "application": _socket_address(application),
         "application-grpc": _socket_address(application_grpc or application),
-    }.items():
-        (locality,) = cluster(configuration, name)["load_assignment"]["endpoints"]
+        "orders": _socket_address(application),
+    }
+    for moved in configuration["static_resources"]["clusters"]:
+        (locality,) = moved["load_assignment"]["endpoints"]
         (endpoint,) = locality["lb_endpoints"]
-        endpoint["endpoint"]["address"] = address
+        endpoint["endpoint"]["address"] = addresses[moved["name"]]
     if certificates:
         tls = listener["filter_chains"][0]["transport_socket"]["typed_config"]["common_tls_context"]
         (pair,) = tls["tls_certificates"]
-        for file in (
-            pair["certificate_chain"],
-            pair["private_key"],
-            tls["validation_context"]["trusted_ca"],
-        ):
+        files = [pair["certificate_chain"], pair["private_key"]]
+        if "validation_context" in tls:
+            files.append(tls["validation_context"]["trusted_ca"])
+        for file in files:
             file["filename"] = str(certificates / Path(file["filename"]).name)
 
 

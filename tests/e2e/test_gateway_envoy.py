@@ -1,0 +1,281 @@
+"""The Envoy at the edge as it is shipped: what it believes, what it asks, what it lets out."""
+
+import ssl
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+import grpc
+import pytest
+
+from sidecar.model import Allow, Decision, Deny, HeaderChanges, Reason, RequestView
+from sidecar.wire.codec import decode, encode
+from tests.support import envoy, http1
+from tests.support.authz_server import grpc_server
+from tests.support.certificates import CertificateAuthority
+from tests.support.envoy import GATEWAY, Envoy
+from tests.support.http1 import Connection, Field, Response
+from tests.support.ports import socket_directory
+from tests.support.upstream import Received, Upstream, respond
+
+pytestmark = pytest.mark.every_envoy
+
+HOST = "orders.shop.example"
+PAGE = "https://www.shop.example"
+ALLOW = Allow(Reason.AUTHORIZED, "orders", HeaderChanges((("authorization", "Bearer minted"),)))
+
+
+@dataclass
+class Gateway:
+    """Stands in for the gateway: decides as it is told, and keeps what it was asked."""
+
+    decision: Decision = ALLOW
+    asked: list[RequestView] = field(default_factory=list)
+
+    def __call__(self, request: bytes, _context: grpc.ServicerContext) -> bytes:
+        envelope = decode(request)
+        self.asked.append(envelope.view)
+        return encode(self.decision, realm="shop", grpc=envelope.grpc)
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """Envoy, the gateway it asks, and the service behind it."""
+
+    envoy: Envoy
+    gateway: Gateway
+    upstream: Upstream
+    tls: ssl.SSLContext
+
+    def request(self, *headers: Field, method: str = "GET", target: str = "/orders/1") -> Response:
+        names = {name for name, _ in headers}
+        host: Iterable[Field] = [] if "host" in names else [("host", HOST)]
+        return self.envoy.request(method, target, [*host, *headers], tls=self.tls)
+
+    def received(self, response: Response) -> Received:
+        """The request that the service answered with ``response``."""
+        (received,) = self.upstream.received(response.header("x-request-id") or "")
+        return received
+
+
+@pytest.fixture(scope="module")
+def running_edge(
+    envoy_version: str, upstream: Upstream, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Edge]:
+    directory = tmp_path_factory.mktemp("edge")
+    authority = CertificateAuthority(directory)
+    authority.issue("tls", dns=http1.HOST)
+    configuration, gateway = envoy.load(GATEWAY), Gateway()
+    with socket_directory() as sockets:
+        socket = sockets / "authz.sock"
+        envoy.move(
+            configuration, authz=socket, application=upstream.address, certificates=directory
+        )
+        with (
+            grpc_server(socket, gateway),
+            Envoy(envoy_version, configuration, directory) as running,
+        ):
+            yield Edge(running, gateway, upstream, authority.client_context())
+
+
+@pytest.fixture
+def edge(running_edge: Edge) -> Edge:
+    """An edge whose gateway lets everything through."""
+    running_edge.gateway.decision = ALLOW
+    running_edge.gateway.asked.clear()
+    return running_edge
+
+
+# What a client may send.
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "x-user-id",
+        "X-User-Id",
+        "x-user-anything",
+        "txn-token",
+        "x-forwarded-client-cert",
+        "x-forwarded-host",
+        "x-forwarded-port",
+        "x-forwarded-prefix",
+        "forwarded",
+        "x-real-ip",
+        "x-original-url",
+        "x-rewrite-url",
+        "x-envoy-original-path",
+        "x-envoy-internal",
+        "x-envoy-retry-on",
+        "x-envoy-upstream-rq-timeout-ms",
+        "x-envoy-downstream-service-cluster",
+        "x-envoy-decorator-operation",
+        "x-envoy-anything",
+    ],
+)
+def test_no_client_can_send_what_only_the_inside_may_say(edge: Edge, name: str) -> None:
+    response = edge.request((name, "forged"), (name, "twice"))
+    assert response.status == 200
+    (asked,) = edge.gateway.asked
+    assert asked.values(name.lower()) == []
+    assert edge.received(response).values(name.lower()) == []
+
+
+def test_the_client_is_the_peer_and_not_who_it_says_it_is(edge: Edge) -> None:
+    response = edge.request(("x-forwarded-for", "192.0.2.1"), ("x-forwarded-proto", "http"))
+    received = edge.received(response)
+    # For a peer on loopback Envoy writes its own address.
+    (address,) = received.values("x-forwarded-for")
+    assert b"192.0.2.1" not in address.split(b",")
+    assert received.values("x-forwarded-proto") == [b"https"]
+    assert received.values("x-envoy-external-address") == [b"127.0.0.1"]
+
+
+def test_a_request_is_named_here(edge: Edge) -> None:
+    response = edge.request(("x-request-id", "chosen"))
+    name = response.header("x-request-id")
+    assert name not in {None, "chosen"}
+    (asked,) = edge.gateway.asked
+    assert asked.values("x-request-id") == [str(name).encode()]
+    assert edge.envoy.access_log(str(name))["reason"] == "authorized"
+
+
+def test_the_gateway_sees_every_line_of_a_credential(edge: Edge) -> None:
+    edge.request(("x-session", "one"), ("x-session", b"\xff"))
+    (asked,) = edge.gateway.asked
+    assert asked.values("x-session") == [b"one", b"\xff"]
+
+
+def test_the_token_of_the_services_takes_the_place_of_the_credential(edge: Edge) -> None:
+    edge.gateway.decision = ALLOW._replace(
+        headers=ALLOW.headers._replace(remove=("cookie", "x-api-key"))
+    )
+    response = edge.request(
+        ("authorization", "Bearer external"), ("cookie", "sso=secret"), ("x-api-key", "secret")
+    )
+    received = edge.received(response)
+    assert received.values("authorization") == [b"Bearer minted"]
+    assert {"cookie", "x-api-key"}.isdisjoint(received.names)
+
+
+@pytest.mark.parametrize(
+    ("headers", "target", "status"),
+    [
+        ([("x_user_id", "root")], "/orders/1", 400),
+        ([("host", "payments.shop.example")], "/orders/1", 404),
+        ([("host", "orders.shop.internal")], "/orders/1", 404),
+        ([], "/orders%2f1", 400),
+    ],
+)
+def test_what_has_two_readings_or_no_route_ends_here(
+    edge: Edge, headers: list[Field], target: str, status: int
+) -> None:
+    assert edge.request(*headers, target=target).status == status
+    assert edge.gateway.asked == []
+
+
+def test_a_host_is_the_same_with_a_port_or_a_trailing_dot(edge: Edge) -> None:
+    for host in (f"{HOST}:8443", f"{HOST}."):
+        assert edge.request(("host", host)).status == 200
+    assert {asked.host for asked in edge.gateway.asked} == {HOST}
+
+
+@pytest.mark.parametrize("target", ["/session", "/.well-known/jwks.json", "/metrics"])
+def test_paths_of_the_internal_listener_are_the_services_like_any_other(
+    edge: Edge, target: str
+) -> None:
+    response = edge.request(target=target)
+    assert edge.received(response).path == target
+
+
+# What a client gets.
+
+
+SESSION = "__Host-session=sealed; Path=/; Secure; HttpOnly; SameSite=Lax"
+FORGET = "__Host-session=; Max-Age=0; Path=/; Secure; HttpOnly; SameSite=Lax"
+
+
+def test_a_cookie_of_the_gateway_reaches_the_client_beside_those_of_the_service(edge: Edge) -> None:
+    cookies = ["a=1; Path=/; HttpOnly", "b=2"]
+    edge.upstream.answers["/orders/cookies"] = respond(
+        headers=[("set-cookie", value) for value in cookies]
+    )
+    edge.gateway.decision = ALLOW._replace(headers=HeaderChanges(cookie=SESSION))
+    response = edge.request(target="/orders/cookies")
+    assert response.values("set-cookie") == [*cookies, SESSION]
+    assert edge.received(response).values("set-cookie") == []
+
+
+def test_a_cookie_of_a_denial_reaches_the_client(edge: Edge) -> None:
+    edge.gateway.decision = Deny(Reason.EXPIRED, "orders", cookie=FORGET)
+    response = edge.request()
+    assert response.status == 401
+    assert response.values("set-cookie") == [FORGET]
+    assert (response.header("www-authenticate") or "").startswith("Bearer ")
+
+
+def test_a_cookie_of_a_denial_reaches_a_grpc_client(edge: Edge) -> None:
+    edge.gateway.decision = Deny(Reason.EXPIRED, "orders", cookie=FORGET)
+    response = edge.request(("content-type", "application/grpc"), method="POST")
+    assert (response.status, response.header("grpc-status")) == (200, "16")
+    assert response.values("set-cookie") == [FORGET]
+
+
+@pytest.mark.parametrize("decision", [ALLOW, Deny(Reason.EXPIRED)], ids=["allowed", "denied"])
+def test_the_answer_says_https_alone_and_not_who_gave_it(edge: Edge, decision: Decision) -> None:
+    edge.upstream.answers["/orders/talkative"] = respond(
+        headers=[
+            ("server", "orders/1.2"),
+            ("x-powered-by", "python"),
+            ("txn-token", "minted"),
+            ("x-user-id", "alice"),
+        ]
+    )
+    edge.gateway.decision = decision
+    response = edge.request(target="/orders/talkative")
+    assert response.header("server") == "edge"
+    assert response.header("strict-transport-security") == "max-age=31536000"
+    assert {"x-powered-by", "txn-token", "x-user-id"}.isdisjoint(
+        name for name, _ in response.headers
+    )
+
+
+def test_a_preflight_is_answered_before_the_gateway_is_asked(edge: Edge) -> None:
+    preflight = [("origin", PAGE), ("access-control-request-method", "PUT")]
+    response = edge.request(*preflight, method="OPTIONS")
+    assert response.header("access-control-allow-origin") == PAGE
+    assert response.header("access-control-allow-credentials") == "true"
+    assert edge.gateway.asked == []
+
+
+def test_a_page_from_elsewhere_is_not_permitted_anything(edge: Edge) -> None:
+    preflight = [("origin", "https://evil.example"), ("access-control-request-method", "PUT")]
+    response = edge.request(*preflight, method="OPTIONS")
+    assert response.header("access-control-allow-origin") is None
+    assert edge.gateway.asked == []
+
+
+def test_no_credential_is_in_the_access_log(edge: Edge) -> None:
+    edge.gateway.decision = ALLOW._replace(headers=ALLOW.headers._replace(cookie=SESSION))
+    response = edge.request(
+        ("authorization", "Bearer secret"), ("cookie", "sso=secret"), target="/orders/1?t=secret"
+    )
+    entry = str(edge.envoy.access_log(response.header("x-request-id") or ""))
+    for told in ("secret", "sealed", "minted"):
+        assert told not in entry
+
+
+# TLS.
+
+
+def test_without_tls_there_is_no_answer(edge: Edge) -> None:
+    with pytest.raises(ConnectionError):
+        edge.envoy.request("GET", "/orders/1", [("host", HOST)])
+
+
+@pytest.mark.parametrize("protocol", ["h2", "http/1.1"])
+def test_clients_may_choose_their_http(edge: Edge, protocol: str) -> None:
+    edge.tls.set_alpn_protocols([protocol])
+    with Connection(edge.envoy.address, tls=edge.tls) as connection:
+        assert isinstance(connection.socket, ssl.SSLSocket)
+        assert connection.socket.selected_alpn_protocol() == protocol
+    edge.tls.set_alpn_protocols(["http/1.1"])
