@@ -4,6 +4,9 @@ import json
 import sys
 from argparse import ArgumentParser, Namespace
 
+from pydantic import TypeAdapter
+
+from sidecar.config.gateway.models import Gateway
 from sidecar.config.models import Sidecar
 
 
@@ -12,9 +15,8 @@ def add_arguments(_: ArgumentParser) -> None:
 
 
 def run(_: Namespace) -> int:
-    """Print the schema."""
-    schema = {
-        "$schema": "https://json-schema.org/draft/2020-12/schema"
-    } | Sidecar.model_json_schema()
+    """Print the schema, whose ``role`` says which of the two configurations a file is."""
+    either: TypeAdapter[Sidecar | Gateway] = TypeAdapter(Sidecar | Gateway)
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema"} | either.json_schema()
     sys.stdout.write(json.dumps(schema, indent=2) + "\n")
     return 0

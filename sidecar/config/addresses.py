@@ -16,8 +16,10 @@ from sidecar.config.values import schema, shown, text
 _URL: Final = re.compile(r"[\x21-\x7E]+")  # RFC 3986 §2, roughly
 
 _ORIGIN: Final = re.compile(
-    r"(?P<scheme>https?)://(?:[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(?::(?P<port>[0-9]{1,5}))?"
+    r"(?P<scheme>https?)://(?P<host>[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])"
+    r"(?::(?P<port>[0-9]{1,5}))?"
 )
+_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _DEFAULT_PORTS: Final = {"https": "443", "http": "80"}
 
 
@@ -74,6 +76,8 @@ def origin(value: object) -> str:
             f"{shown(found)} is not an origin; write scheme, host and port in lower case and "
             "nothing after them, as in https://www.shop.example"
         )
+    if match["scheme"] == "http" and match["host"] not in _LOOPBACK:
+        raise ValueError("over http, whoever is on the way could write the page; write https")
     if match["port"] == _DEFAULT_PORTS[match["scheme"]]:
         raise ValueError(f"browsers leave the usual port out; leave :{match['port']} out")
     return found

@@ -46,11 +46,16 @@ def _keys_come_over_https(draft: Draft[Configured]) -> Iterator[Finding]:
                 yield from https((*here, "server"), source.server, None)
 
 
-def https(where: Location, url: str, source: models.Reached | None) -> Iterator[Finding]:
-    """A URL over http, unless its ``source`` allows it."""
+def https(
+    where: Location,
+    url: str,
+    source: models.Reached | None,
+    danger: str = "could exchange the keys",
+) -> Iterator[Finding]:
+    """A URL over http, unless its ``source`` allows it. ``danger`` is what others could do then."""
     if urlsplit(url).scheme == "http" and not (source and source.allow_http):
         choice = "write https, or allow_http: true in the source" if source else "write https"
-        yield Finding(where, f"over http, whoever is on the way could exchange the keys; {choice}")
+        yield Finding(where, f"over http, whoever is on the way {danger}; {choice}")
 
 
 def _discovery_needs_a_url(draft: Draft[Configured]) -> Iterator[Finding]:

@@ -193,11 +193,11 @@ def sources_are_one_thing(
     first: dict[tuple[str, str | None], Location] = {}
     for here, source in sources:
         if (source.header is None) == (source.cookie is None):
-            yield Finding(here, "a token source is a header or a cookie; write one of the two")
+            yield Finding(here, "a token is in a header or in a cookie; write one of the two")
         elif source.cookie is not None and source.scheme is not None:
             yield Finding((*here, "scheme"), "a cookie has no scheme; leave it out")
         elif (other := first.setdefault((source.header or "", source.cookie), here)) is not here:
-            text = f"this is the source on line {draft.line(other)} again; name each once"
+            text = f"this is the place on line {draft.line(other)} again; name each once"
             yield Finding(here, text)
 
 

@@ -21,7 +21,7 @@ from sidecar.gateway.settings import (
 )
 from sidecar.keys.rings.lifecycle import Timings
 from sidecar.keys.rings.sealing import ALGORITHM as SEALING_ALGORITHM
-from sidecar.keys.rings.settings import InDirectory, InMemory, InTransit, RingPlace, RingSettings
+from sidecar.keys.rings.settings import InDirectory, InMemory, InTransit, RingSettings
 from sidecar.keys.settings import KvKeys, TransitKeys
 from sidecar.mint.settings import Grant, RequestTokenSettings
 from sidecar.model import TokenKind
@@ -63,12 +63,7 @@ def build_gateway(root: Gateway, loaded: Loaded) -> Configuration:
         issuer=root.issuer,
         credentials=tuple(_credential(each, root, beside) for each in root.credentials),
         request_tokens=_request_tokens(root),
-        request_ring=RingSettings(
-            set="request",
-            place=_ring_place(root.request_tokens, beside),
-            algorithm=root.request_tokens.algorithm,
-            timings=request_timings(root.request_tokens),
-        ),
+        request_ring=_request_ring(root.request_tokens, beside),
         grants=dict(_grants(root)),
         prefixes={each.name: each.subject_prefix for each in root.credentials},
         only_exchanged=frozenset(each.name for each in root.credentials if each.exchange_only),
@@ -136,16 +131,20 @@ def _request_tokens(root: Gateway) -> RequestTokenSettings:
     )
 
 
-def _ring_place(tokens: RequestTokens, beside: Path) -> RingPlace:
-    if (transit := tokens.keys.transit) is not None:
+def _request_ring(tokens: RequestTokens, beside: Path) -> RingSettings:
+    keys, timings = tokens.keys, request_timings(tokens)
+    if keys.directory is not None:  # its keys say themselves what they sign with
+        return RingSettings("request", InDirectory(beside / keys.directory), timings=timings)
+    if (transit := keys.transit) is not None:
         server = vault_settings(transit, transit, beside)
-        return InTransit(TransitKeys(server, transit.key, transit.mount))
-    if (ephemeral := tokens.keys.ephemeral) is not None:
-        server = vault_settings(ephemeral, ephemeral, beside)
-        folder = KvKeys(server, ephemeral.path, ephemeral.mount, replicas=True)
-        return InMemory(folder, ephemeral.replica)
-    assert tokens.keys.directory is not None  # noqa: S101 - the model refuses keys in no place
-    return InDirectory(beside / tokens.keys.directory)
+        key = TransitKeys(server, transit.key, transit.mount)
+        return RingSettings("request", InTransit(key), transit.algorithm, timings)
+    assert keys.ephemeral is not None  # noqa: S101 - the model refuses keys in no place
+    ephemeral = keys.ephemeral
+    server = vault_settings(ephemeral, ephemeral, beside)
+    folder = KvKeys(server, ephemeral.path, ephemeral.mount, replicas=True)
+    place = InMemory(folder, ephemeral.replica)
+    return RingSettings("request", place, ephemeral.algorithm, timings)
 
 
 def _credential(model: Credential, root: Gateway, beside: Path) -> CredentialSettings:

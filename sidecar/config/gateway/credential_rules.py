@@ -52,6 +52,9 @@ def _places(draft: Draft[Gateway]) -> Iterator[Finding]:
                 "write scheme: Bearer"
             )
             yield Finding((*here, "header"), text)
+        elif credential.header == "txn-token":
+            text = "services look for request tokens in txn-token; choose another header"
+            yield Finding((*here, "header"), text)
 
 
 def _trust_is_there(draft: Draft[Gateway]) -> Iterator[Finding]:
@@ -94,7 +97,7 @@ def _issuers_are_reached_safely(draft: Draft[Gateway]) -> Iterator[Finding]:
         if credential.introspection is not None:
             place = (*here, "introspection")
             asked = credential.introspection
-            yield from https((*place, "url"), asked.url, asked)
+            yield from https((*place, "url"), asked.url, asked, "could read sessions and answer")
             yield from private_key_alone(place, asked)
 
 

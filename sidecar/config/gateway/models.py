@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, Field, StrictInt
 from sidecar.config.addresses import HttpAddress, IssuerUrl, Origin
 from sidecar.config.common_models import Configured, Listen
 from sidecar.config.gateway.credential_models import Credential
-from sidecar.config.gateway.ring_models import RingKeys, SigningAlgorithm
+from sidecar.config.gateway.ring_models import RingKeys
 from sidecar.config.route_models import Allow, Route
 from sidecar.config.section import Section
 from sidecar.config.values import Claim, Duration, IdentityHeader, Name, Pattern, Scope, Text
@@ -51,9 +51,6 @@ class RequestTokens(Section):
     """The tokens that services get, one for every request (RFC 9068)."""
 
     keys: RingKeys = Field(description="Where the keys live that sign them.")
-    algorithm: SigningAlgorithm = Field(
-        default="ES256", description="What the keys of `transit` and `ephemeral` sign with."
-    )
     lifetime: Annotated[float, Duration("1s", _LONGEST_LIFETIME)] = Field(
         default="60s",
         validate_default=True,

@@ -28,7 +28,10 @@ SigningAlgorithm = Annotated[
 ]
 
 
-class _Rotated(Section):
+class _Signing(Section):
+    algorithm: SigningAlgorithm = Field(
+        default="ES256", description="What the keys sign with; a transit key must be of its type."
+    )
     rotate: Annotated[float, Duration("1m", "8760h")] = Field(
         default="720h", validate_default=True, description="How long a key signs."
     )
@@ -51,11 +54,11 @@ class _Folder(Section):
 
 
 # The bases stand in reverse: the reference lists the keys of the last one first.
-class TransitRing(_Rotated, Reached, _TransitKey, InVault):
+class TransitRing(_Signing, Reached, _TransitKey, InVault):
     """A transit key of HashiCorp Vault or OpenBao, which signs: its private half stays there."""
 
 
-class EphemeralRing(_Rotated, Reached, _Folder, InVault):
+class EphemeralRing(_Signing, Reached, _Folder, InVault):
     """Keys made in memory, their public halves published in a folder of KV version 2."""
 
 

@@ -152,7 +152,9 @@ def _vault_is_reached_safely(draft: Draft[Gateway]) -> Iterator[Finding]:
     if "request_tokens" in draft.bad:
         return
     for here, server, reached in _vaults(draft.root.request_tokens):
-        yield from key_rules.https((*here, "address"), server.address, reached)
+        yield from key_rules.https(
+            (*here, "address"), server.address, reached, "could sign with the login"
+        )
         yield from key_rules.private_key_alone(here, reached)
 
 

@@ -38,13 +38,16 @@ def test_a_bad_configuration_is_2_and_starts_nothing(run: Run, configuration: Pa
     assert len(errors.splitlines()) == 2
 
 
-def test_the_schema_is_json(run: Run) -> None:
+def test_the_schema_has_a_configuration_for_each_role(run: Run) -> None:
     status, output, _ = run("schema")
 
     assert status == 0
     schema = json.loads(output)
-    assert schema["additionalProperties"] is False
-    assert {"role", "routes"} <= set(schema["required"])
+    roles = [schema["$defs"][each["$ref"].rpartition("/")[2]] for each in schema["anyOf"]]
+    assert [role["properties"]["role"]["const"] for role in roles] == ["sidecar", "gateway"]
+    for role in roles:
+        assert role["additionalProperties"] is False
+        assert {"role", "routes"} <= set(role["required"])
 
 
 def test_an_inspected_token_is_not_believed(run: Run) -> None:

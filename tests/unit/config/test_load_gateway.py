@@ -1,0 +1,303 @@
+"""From a gateway's file to the settings of its parts."""
+
+from pathlib import Path
+
+import pytest
+
+from sidecar.check.extract import CookieSource, HeaderSource
+from sidecar.clients.http import HttpSettings
+from sidecar.clients.vault import KubernetesLogin, TokenFile, VaultSettings
+from sidecar.config import Configuration, KeyFiles, load
+from sidecar.config.addresses import Endpoint
+from sidecar.gateway.settings import (
+    GatewaySettings,
+    IntrospectedCredential,
+    JwtCredential,
+    ServerTlsFiles,
+    SessionCredential,
+)
+from sidecar.keys.rings.settings import InDirectory, InMemory, InTransit, RingPlace
+from sidecar.keys.settings import KvKeys, TransitKeys
+from sidecar.mint.settings import Grant, RequestTokenSettings
+from sidecar.model import TokenKind
+from sidecar.session.settings import (
+    IntrospectionSettings,
+    KeyAuthentication,
+    SecretAuthentication,
+    SessionTokenSettings,
+)
+
+EXAMPLES = Path(__file__).parents[2] / "support" / "configurations"
+SMALLEST = """
+role: gateway
+issuer: https://gateway.example
+credentials:
+  - name: sso
+    cookie: sso
+    introspection:
+      url: https://sso.example/introspect
+      client: {id: gateway, secret_file: /secrets/sso}
+request_tokens:
+  keys: {directory: /keys}
+  audiences: {orders: [read, write]}
+routes:
+  - {name: all, match: {path: "/**"}, allow: {authenticated: true}, token: {audiences: [orders]}}
+"""
+ANOTHER = """
+  - name: partners
+    header: authorization
+    scheme: Bearer
+    introspection:
+      url: https://partners.example/introspect
+      client: {id: gateway, secret_file: /secrets/partners}
+"""
+
+
+def _load(directory: Path, text: str) -> Configuration:
+    file = directory / "gateway.yaml"
+    file.write_text(text)
+    return load(file, KeyFiles.IGNORED)
+
+
+def _gateway(configuration: Configuration) -> GatewaySettings:
+    assert configuration.gateway is not None
+    return configuration.gateway
+
+
+@pytest.fixture(scope="module")
+def example() -> Configuration:
+    return load(EXAMPLES / "gateway.yaml", KeyFiles.IGNORED)
+
+
+@pytest.fixture(scope="module")
+def gateway(example: Configuration) -> GatewaySettings:
+    return _gateway(example)
+
+
+def test_what_both_roles_are_told_is_read_alike(example: Configuration) -> None:
+    assert example.check.literal_semicolons
+    assert not example.check.shadow
+    assert (example.check.maximum_token_bytes, example.check.remembered_tokens) == (4096, 10)
+    assert (example.pending_checks, example.key_wait) == (8, 0.05)
+    assert (example.drain, example.start_timeout, example.realm) == (60.0, 2.0, "shop")
+    assert example.listen.authz == "unix:/run/gateway/authz.sock"
+    assert example.listen.internal == Endpoint("127.0.0.1", 9467)
+    assert [entry.trust for entry in example.keys] == ["acme", "ci"]
+    assert example.check.identity.strip == ("x-user-id",)
+    assert not example.check.identity.forward_token
+
+
+def test_credentials_are_looked_for_in_the_order_of_the_file(
+    example: Configuration, gateway: GatewaySettings
+) -> None:
+    assert [each.name for each in gateway.credentials] == ["sso", "legacy", "partners", "session"]
+    assert example.check.sources == (
+        CookieSource("sso_session"),
+        HeaderSource("x-legacy-session"),
+        HeaderSource("authorization", "Bearer"),
+        CookieSource("__Host-session"),
+    )
+    assert example.check.sources == tuple(each.source for each in gateway.credentials)
+    assert gateway.only_exchanged == {"legacy"}
+    assert gateway.prefixes == {
+        "sso": "",
+        "legacy": "legacy:",
+        "partners": "partner:",
+        "session": "",
+    }
+
+
+def test_an_issuer_is_asked_as_the_file_says(gateway: GatewaySettings) -> None:
+    sso = gateway.credentials[0]
+    assert isinstance(sso, IntrospectedCredential)
+    assert sso.introspection == IntrospectionSettings(
+        name="sso",
+        url="https://sso.example/introspect",
+        authentication=SecretAuthentication("gateway", EXAMPLES / "secrets" / "sso", in_body=True),
+        issuer="https://sso.example",
+        audiences=frozenset({"gateway"}),
+        scopes=frozenset({"orders:read"}),
+        scope_claim=("scp",),
+        roles_claim=("realm_access", "roles"),
+        groups_claim=("teams",),
+        leeway=5.0,
+        cache=30.0,
+        negative_cache=1.0,
+        timeout=0.5,
+        maximum_lookups=8,
+        remembered=100,
+        maximum_bytes=4096,
+        http=HttpSettings(ca_file=EXAMPLES / "tls" / "ca.crt"),
+    )
+
+
+def test_a_client_may_prove_itself_with_a_key(gateway: GatewaySettings) -> None:
+    legacy = gateway.credentials[1]
+    assert isinstance(legacy, IntrospectedCredential)
+    assert legacy.introspection.authentication == KeyAuthentication(
+        "gateway",
+        EXAMPLES / "secrets" / "legacy.pem",
+        "https://legacy.example",
+        algorithm="RS256",
+        kid="one",
+    )
+
+
+def test_jwts_are_decided_about_by_their_trust_entries(gateway: GatewaySettings) -> None:
+    assert gateway.credentials[2] == JwtCredential(
+        "partners", HeaderSource("authorization", "Bearer"), ("acme", "ci")
+    )
+
+
+def test_sessions_keep_what_request_tokens_copy(gateway: GatewaySettings) -> None:
+    session = gateway.credentials[3]
+    assert isinstance(session, SessionCredential)
+    assert session.tokens == SessionTokenSettings(
+        name="session",
+        issuer="https://gateway.example",
+        cookie="__Host-session",
+        idle=600.0,
+        absolute=28800.0,
+        renew=120.0,
+        claims=("profile", "level"),
+        leeway=5.0,
+    )
+    assert session.exchanges == {"sso", "legacy"}
+    assert session.outlives
+
+
+def test_session_keys_are_kept_for_as_long_as_a_cookie_is_good(gateway: GatewaySettings) -> None:
+    session = gateway.credentials[3]
+    assert isinstance(session, SessionCredential)
+    ring = session.ring
+    assert (ring.set, ring.algorithm) == ("session", "A256GCM")
+    assert ring.place == InDirectory(EXAMPLES / "session-keys")
+    assert ring.timings.kept == 600.0 + 2 * 5.0
+    assert ring.timings.propagation == 60.0
+
+
+def test_request_tokens_are_what_the_file_says(gateway: GatewaySettings) -> None:
+    assert gateway.request_tokens == RequestTokenSettings(
+        issuer="https://gateway.example",
+        lifetime=120.0,
+        claims=(("department", ("profile", "department")),),
+        actors=("spiffe://shop/ns/*/sa/*",),
+        reuse=2.0,
+        maximum_bytes=2048,
+    )
+    ring = gateway.request_ring
+    assert ring.set == "request"
+    assert ring.place == InDirectory(EXAMPLES / "request-keys")
+    assert (ring.timings.verifier_refresh, ring.timings.token_life) == (60.0, 120.0)
+    assert (ring.timings.leeway, ring.timings.propagation) == (5.0, 30.0)
+
+
+def test_a_route_grants_what_its_audiences_know_or_less(gateway: GatewaySettings) -> None:
+    assert gateway.grants == {
+        "orders": Grant(
+            ("orders", "payments"), frozenset({"orders:read", "orders:write", "payments:pay"})
+        ),
+        "catalogue": Grant(("orders",), frozenset({"orders:read"})),
+        "partners-only": Grant(("reports",), frozenset()),
+    }
+
+
+def test_a_route_takes_any_credential_or_those_it_names(example: Configuration) -> None:
+    requirements = {route.name: route.requirement for route in example.check.routes}
+    assert requirements["orders"].trusts == frozenset()
+    assert requirements["partners-only"].trusts == {"acme", "ci", "session"}
+    assert requirements["orders"].tokens == {TokenKind.EXTERNAL, TokenKind.WORKLOAD}
+
+
+def test_the_rest_of_the_gateway_is_what_the_file_says(gateway: GatewaySettings) -> None:
+    assert gateway.issuer == "https://gateway.example"
+    assert gateway.origins == {"https://www.example", "https://www.example:8443"}
+    assert gateway.strip == ("x-user-id",)
+    assert gateway.internal_tls == ServerTlsFiles(
+        EXAMPLES / "tls" / "gateway.crt", EXAMPLES / "tls" / "gateway.key"
+    )
+
+
+def test_a_small_file_gets_the_defaults(tmp_path: Path) -> None:
+    configuration = _load(tmp_path, SMALLEST)
+    gateway = _gateway(configuration)
+
+    assert str(configuration.listen.internal) == "[::]:9467"
+    assert gateway.request_tokens == RequestTokenSettings("https://gateway.example")
+    assert gateway.internal_tls is None
+    assert configuration.warnings == ()
+    (sso,) = gateway.credentials
+    assert isinstance(sso, IntrospectedCredential)
+    assert sso.introspection == IntrospectionSettings(
+        "sso",
+        "https://sso.example/introspect",
+        SecretAuthentication("gateway", Path("/secrets/sso")),
+    )
+
+
+def test_a_sidecar_has_no_gateway_and_no_internal_listener() -> None:
+    configuration = load(EXAMPLES / "sidecar.yaml", KeyFiles.IGNORED)
+    assert (configuration.gateway, configuration.listen.internal) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("keys", "place", "algorithm", "period"),
+    [
+        (
+            "transit: {address: https://v.example, login: {token_file: /t}, key: k, rotate: 48h, "
+            "algorithm: ES384}",
+            InTransit(TransitKeys(VaultSettings("https://v.example", TokenFile(Path("/t"))), "k")),
+            "ES384",
+            48 * 3600.0,
+        ),
+        (
+            "ephemeral: {address: https://v.example, login: {kubernetes: {role: r}}, path: a/b, "
+            "replica: one}",
+            InMemory(
+                KvKeys(
+                    VaultSettings("https://v.example", KubernetesLogin("r")), "a/b", replicas=True
+                ),
+                "one",
+            ),
+            "ES256",
+            720 * 3600.0,
+        ),
+    ],
+)
+def test_request_keys_may_be_in_vault_or_in_memory(
+    tmp_path: Path, keys: str, place: RingPlace, algorithm: str, period: float
+) -> None:
+    ring = _gateway(_load(tmp_path, SMALLEST.replace("directory: /keys", keys))).request_ring
+
+    assert ring.place == place
+    assert (ring.algorithm, ring.timings.period) == (algorithm, period)
+
+
+def test_subjects_that_nothing_tells_apart_are_a_warning(tmp_path: Path) -> None:
+    configuration = _load(
+        tmp_path, SMALLEST.replace("\nrequest_tokens", ANOTHER + "request_tokens")
+    )
+
+    assert [(doubt.position.line, doubt.text) for doubt in configuration.warnings] == [
+        (
+            10,
+            "its subjects come from https://partners.example/introspect and those of "
+            '"sso" from https://sso.example/introspect, and nothing tells them apart; give each '
+            "a subject_prefix of its own if one could be in both",
+        )
+    ]
+
+
+def test_subjects_with_prefixes_of_their_own_are_told_apart(tmp_path: Path) -> None:
+    prefixed = ANOTHER + "    subject_prefix: 'partner:'\n"
+    text = SMALLEST.replace("\nrequest_tokens", prefixed + "request_tokens")
+
+    assert _load(tmp_path, text).warnings == ()
+
+
+def test_every_route_public_needs_no_credential(tmp_path: Path) -> None:
+    text = SMALLEST.partition("credentials:")[0] + "credentials: []\n"
+    text += "request_tokens: {keys: {directory: /keys}, audiences: {orders: []}}\n"
+    text += "routes: [{name: a, match: {path: /a}, allow: {public: true}}]\n"
+
+    assert _gateway(_load(tmp_path, text)).grants == {}
