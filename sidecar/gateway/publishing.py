@@ -6,7 +6,7 @@ Pure: the key ring makes the content, ``wire.internal`` the responses.
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Final
 
@@ -42,13 +42,6 @@ class Document:
         Tags are compared weakly (RFC 9110 §13.1.2): a cache on the way may have marked ours.
         """
         return if_none_match.strip() == "*" or self.etag in _ENTITY_TAG.findall(if_none_match)
-
-
-@dataclass(frozen=True, slots=True)
-class IssuedSession:
-    """A session token, as the ``Set-Cookie`` that hands it to the client."""
-
-    cookie: str = field(repr=False)
 
 
 def jwks_document(jwks: Mapping[str, Any], max_age: int) -> Document:

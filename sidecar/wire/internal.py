@@ -11,7 +11,8 @@ from typing import Final
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from sidecar.gateway.publishing import JWKS_PATH, Document, IssuedSession, metadata_paths
+from sidecar.gateway.exchange import IssuedSession
+from sidecar.gateway.publishing import JWKS_PATH, Document, metadata_paths
 from sidecar.model import Deny, Reason, RequestView
 from sidecar.wire.denials import printable_id, problem
 
@@ -27,14 +28,25 @@ def internal_pages(
     issuer: str,
     realm: str,
     *,
-    jwks: Callable[[], Document],
+    jwks: Callable[[], Document | None],
     metadata: Callable[[], Document],
     begin_session: BeginSession,
 ) -> web.Application:
-    """The pages of ``issuer``. ``realm`` names the protection space in the challenge of a 401."""
+    """The pages of ``issuer``. ``realm`` names the protection space in the challenge of a 401.
+
+    ``jwks`` gives nothing as long as there are no keys.
+    """
 
     async def keys(request: web.Request) -> web.Response:
-        return _published(request, jwks())
+        document = jwks()
+        if document is None:
+            # An empty set would say that every token is forged.
+            return web.Response(
+                status=503,
+                text="no keys yet\n",
+                headers={"Cache-Control": "no-store", "Retry-After": "1"},
+            )
+        return _published(request, document)
 
     async def about(request: web.Request) -> web.Response:
         return _published(request, metadata())

@@ -12,7 +12,8 @@ import pytest
 
 from sidecar.clients.http import HttpSettings
 from sidecar.errors import ListenFault
-from sidecar.gateway.publishing import IssuedSession, jwks_document, metadata_document
+from sidecar.gateway.exchange import IssuedSession
+from sidecar.gateway.publishing import jwks_document, metadata_document
 from sidecar.keys.settings import JwksKeys, OidcKeys
 from sidecar.keys.sources import Fetched
 from sidecar.keys.sources.jwks import JwksSource
@@ -40,7 +41,7 @@ class Gateway:
     port: int = field(default_factory=free_port)
     path: str = ""
     scheme: str = "http"
-    key: SigningKey = KEY
+    key: SigningKey | None = KEY
     outcome: IssuedSession | Deny | Exception = field(default_factory=lambda: IssuedSession(COOKIE))
     asked: list[RequestView] = field(default_factory=list)
 
@@ -59,7 +60,7 @@ class Gateway:
         pages = internal_pages(
             self.issuer,
             "shop",
-            jwks=lambda: jwks_document(jwks(self.key), 300),
+            jwks=lambda: jwks_document(jwks(self.key), 300) if self.key else None,
             metadata=lambda: metadata_document(self.issuer, 3600),
             begin_session=self.begin_session,
         )
@@ -100,6 +101,13 @@ def fetch(gateway: Gateway, source: JwksSource | OidcSource) -> Fetched:
                 await source.close()
 
     return asyncio.run(story())
+
+
+def test_no_keys_are_a_fault_and_not_an_empty_set() -> None:
+    response = Gateway(key=None).request("GET", JWKS)
+
+    assert (response.status, response.header("retry-after")) == (503, "1")
+    assert response.header("cache-control") == "no-store"
 
 
 def test_a_sidecar_reads_the_keys_and_how_long_they_serve(gateway: Gateway) -> None:

@@ -6,7 +6,6 @@ import pytest
 
 from sidecar.gateway.publishing import (
     Document,
-    IssuedSession,
     jwks_document,
     metadata_document,
     metadata_paths,
@@ -82,7 +81,3 @@ def test_the_metadata_is_also_where_rfc_8414_inserts_the_path(
 ) -> None:
     plain = "/.well-known/oauth-authorization-server"
     assert metadata_paths(issuer) == ((plain,) if inserted is None else (plain, plain + inserted))
-
-
-def test_a_session_is_not_told_to_whoever_prints_it() -> None:
-    assert "secret" not in repr(IssuedSession("__Host-session=secret"))

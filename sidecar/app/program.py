@@ -1,7 +1,7 @@
-"""The composition root: the only place that wires things. Read it as a list.
+"""The program from its start to its end: read it as a list.
 
-``serve`` runs the sidecar until it is told to stop; ``_Sidecar`` holds what lives that long, and
-replaces what a reload replaces.
+``serve`` runs it until it is told to stop; ``_Program`` holds what lives that long, and replaces
+what a reload replaces: the role and all it brings.
 """
 
 import asyncio
@@ -10,25 +10,24 @@ import logging
 import signal
 import sys
 import time
+from collections.abc import Callable
 from contextlib import AsyncExitStack
-from dataclasses import asdict
-from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-from sidecar.check.pipeline import Pipeline
+from sidecar.app.roles import Instruments, Role, SidecarRole
+from sidecar.app.status import Life, status_page
 from sidecar.clients import files
 from sidecar.config import MAXIMUM_BYTES, Configuration, load
 from sidecar.errors import ConfigurationFault, Fault
-from sidecar.keys.keeper import KeyKeeper
 from sidecar.telemetry.decisions import DecisionLog
 from sidecar.telemetry.logs import Logs
 from sidecar.telemetry.metrics import Metrics
 from sidecar.telemetry.refreshes import RefreshLog
 from sidecar.wire import authorization
-from sidecar.wire.authorization import Authorization, Policy
+from sidecar.wire.authorization import Authorization
 from sidecar.wire.grpc_server import GrpcServer, Limits
 from sidecar.wire.health import HEALTH_METHOD, health
 from sidecar.wire.http import HttpListener, admin_pages, metrics_pages
@@ -49,11 +48,11 @@ def serve(path: Path) -> int:
     # Checks have a thread of their own. While a scrape of /metrics computes, each of its turns
     # would otherwise begin with Python's default wait of 5 ms.
     sys.setswitchinterval(_SWITCH_INTERVAL)
-    return asyncio.run(_Sidecar(load(path)).run())
+    return asyncio.run(_Program(load(path)).run())
 
 
-class _Sidecar:
-    """One running sidecar."""
+class _Program:
+    """One running sidecar or gateway."""
 
     def __init__(self, configuration: Configuration) -> None:
         self._configuration = configuration
@@ -69,7 +68,9 @@ class _Sidecar:
         self._decisions = DecisionLog(
             self._metrics, allows=log.allows, per_second=log.denials_per_second
         )
-        self._refreshes = RefreshLog(self._metrics)
+        instruments = Instruments(self._metrics, RefreshLog(self._metrics))
+        self._new_role = _maker(configuration, instruments)
+        self._role = self._new_role(configuration, None)
 
     async def run(self) -> int:
         """Start everything, serve, reload when asked, drain, stop."""
@@ -81,9 +82,11 @@ class _Sidecar:
 
         async with AsyncExitStack() as stack:
             stack.callback(self._logs.close)
-            checks = Authorization(self._policy(self._configuration), self._decisions)
-            stack.push_async_callback(_stop_fetching, checks)
-            for listener in self._listeners(checks):
+            self._warn(self._configuration)
+            stack.push_async_callback(self._stop_role)
+            await self._role.start()
+            checks = Authorization(self._role.policy, self._decisions, loop)
+            for listener in self._listeners():
                 await listener.start()
                 stack.push_async_callback(listener.stop)
             server = GrpcServer(
@@ -94,7 +97,7 @@ class _Sidecar:
             )
             server.start()
             self._server = server
-            await checks.policy.keys.tried(self._configuration.start_timeout)
+            await self._role.tried(self._configuration.start_timeout)
             self._settle()
             watcher = asyncio.create_task(self._reload_on_change(checks, reload))
             await stop.wait()
@@ -104,36 +107,21 @@ class _Sidecar:
             await asyncio.to_thread(server.stop, self._configuration.drain)
         return 0
 
-    def _listeners(self, checks: Authorization) -> list[HttpListener]:
+    def _listeners(self) -> list[HttpListener]:
         listen = self._configuration.listen
         pages = metrics_pages(self._metrics.registry, self._is_ready)
         listeners = [HttpListener(*listen.metrics, pages)]
         if listen.admin is not None:
-            status = partial(self._status, checks)
-            listeners.append(HttpListener(*listen.admin, admin_pages(status, self._is_ready)))
+            listeners.append(HttpListener(*listen.admin, admin_pages(self._status, self._is_ready)))
+        if self._configuration.gateway is not None:
+            from sidecar.app.gateway import internal_listener  # noqa: PLC0415 - as in _maker
+
+            listeners.append(internal_listener(self._configuration, lambda: self._role))
         return listeners
 
-    def _policy(self, configuration: Configuration, before: Policy | None = None) -> Policy:
-        """What checks are made with. Its keys begin to be fetched; those of ``before`` serve on."""
-        check = configuration.check
-        self._metrics.expect(
-            [entry.name for entry in check.trust], check.routes, shadow=check.shadow
-        )
-        for doubt in configuration.warnings:
-            _log.warning("configuration", extra={"doubt": doubt.told(configuration.path)})
-        keys = KeyKeeper(
-            configuration.keys,
-            self._refreshes,
-            cache=configuration.key_cache,
-            before=before.keys if before else None,
-        )
-        keys.start()
-        return Policy(
-            pipeline=Pipeline(check, self._metrics),
-            keys=keys,
-            realm=configuration.realm,
-            key_wait=configuration.key_wait,
-        )
+    async def _stop_role(self) -> None:
+        """Stop the role in use by now; a reload may have replaced the first."""
+        await self._role.stop()
 
     def _settle(self) -> None:
         """Say that checks are answered. What was made so far lives long: the collector skips it."""
@@ -182,14 +170,13 @@ class _Sidecar:
             _, self._file_version = await files.read_settled(path, MAXIMUM_BYTES)
             configuration = await asyncio.to_thread(load, path)
             _refuse_what_needs_a_restart(self._configuration, configuration)
+            role = await self._started(configuration)
         except Fault as fault:
             self._not_reloaded(str(fault))
             return
-        before = checks.policy
-        policy = self._policy(configuration, before)
-        await policy.keys.tried(configuration.start_timeout)
-        checks.policy = policy
-        await before.keys.stop()
+        before, self._role = self._role, role
+        checks.policy = role.policy
+        await before.stop()
         self._logs.set_level(configuration.log.level)
         self._decisions.configure(
             allows=configuration.log.allows, per_second=configuration.log.denials_per_second
@@ -199,6 +186,22 @@ class _Sidecar:
         self._metrics.reloaded(success=True)
         _log.info("the new configuration is in use", extra={"digest": configuration.digest})
 
+    async def _started(self, configuration: Configuration) -> Role:
+        """The role of a new configuration, ready to take over."""
+        self._warn(configuration)
+        role = self._new_role(configuration, self._role)
+        try:
+            await role.start()
+            await role.tried(configuration.start_timeout)
+        except BaseException:
+            await role.stop()
+            raise
+        return role
+
+    def _warn(self, configuration: Configuration) -> None:
+        for doubt in configuration.warnings:
+            _log.warning("configuration", extra={"doubt": doubt.told(configuration.path)})
+
     def _not_reloaded(self, problem: str) -> None:
         self._reload_error = problem
         self._metrics.reloaded(success=False)
@@ -207,67 +210,38 @@ class _Sidecar:
     def _is_ready(self) -> bool:
         return self._ready and self._server is not None and self._server.serving
 
-    def _status(self, checks: Authorization) -> dict[str, object]:
-        """What the status page shows."""
-        configuration, policy = self._configuration, checks.policy
-        return {
-            "version": version("authz-sidecar"),
-            "ready": self._is_ready(),
-            "role": "sidecar",
-            "mode": "shadow" if configuration.check.shadow else "enforce",
-            "configuration": {
-                "file": str(configuration.path),
-                "digest": configuration.digest,
-                "loaded": _date(self._loaded_at),
-                "last_error": self._reload_error,
-            },
-            "issuers": {
-                status.trust: {
-                    "source": f"saved copy of {status.source}"
-                    if status.recalled
-                    else status.source,
-                    "keys": len(status.kids),
-                    "kids": list(status.kids),
-                    "last_success": _date(status.last_success),
-                    "age": _age(status.last_success),
-                    "last_error": status.last_error,
-                    "next_refresh": _date(status.next_refresh),
-                }
-                for status in policy.keys.statuses()
-            },
-            "routes": len(configuration.check.routes),
-            "remembered_tokens": policy.pipeline.remembered_tokens,
-            "denials": self._decisions.denials(),
-            "recent_denials": [
-                {**asdict(denial), "at": _date(denial.at)} for denial in self._decisions.recent()
-            ],
-        }
+    def _status(self) -> dict[str, object]:
+        life = Life(self._is_ready(), self._loaded_at, self._reload_error)
+        return status_page(self._configuration, life, self._role, self._decisions)
 
 
-def _date(seconds: float | None) -> str | None:
-    """Unix seconds as RFC 3339 in UTC."""
-    if seconds is None:
-        return None
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+def _maker(
+    configuration: Configuration, instruments: Instruments
+) -> Callable[[Configuration, Role | None], Role]:
+    """What makes the role of a configuration, and of those that replace it."""
+    if configuration.gateway is None:
+        return partial(SidecarRole, instruments)
+    # A sidecar does not pay for what a gateway imports.
+    from sidecar.app.gateway import GatewayRole  # noqa: PLC0415 - see above
+    from sidecar.telemetry.gateway_metrics import GatewayMetrics  # noqa: PLC0415 - see above
 
-
-def _age(since: float | None) -> str | None:
-    return None if since is None else f"{max(0.0, time.time() - since):.0f} s"
-
-
-async def _stop_fetching(checks: Authorization) -> None:
-    """Stop the keys that are in use by now; a reload may have replaced the first."""
-    await checks.policy.keys.stop()
+    return partial(GatewayRole, instruments, GatewayMetrics(instruments.metrics))
 
 
 def _refuse_what_needs_a_restart(old: Configuration, new: Configuration) -> None:
     fixed = {
+        "role": (old.gateway is None) == (new.gateway is None),
         "listen": old.listen == new.listen,
         "limits.pending_checks": old.pending_checks == new.pending_checks,
         "log.format": old.log.format == new.log.format,
     }
+    if old.gateway is not None and new.gateway is not None:
+        fixed |= {
+            "issuer": old.gateway.issuer == new.gateway.issuer,
+            "listen.internal_tls": old.gateway.internal_tls == new.gateway.internal_tls,
+        }
     changed = [name for name, same in fixed.items() if not same]
     if changed:
         raise ConfigurationFault(
-            f"{new.path}: {' and '.join(changed)} cannot change while the sidecar runs; restart it"
+            f"{new.path}: {' and '.join(changed)} cannot change while the program runs; restart it"
         )

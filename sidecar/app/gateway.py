@@ -1,0 +1,254 @@
+"""``role: gateway``, wired: credentials, the keys that sign, sessions, and what is published."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, Final, TypeVar
+
+from sidecar.app.handover import Handover
+from sidecar.app.roles import Instruments, Role, new_keys, new_policy
+from sidecar.check.verifier import Verifier
+from sidecar.config import Configuration
+from sidecar.gateway.authenticators import (
+    Authenticator,
+    IntrospectionAuthenticator,
+    JwtAuthenticator,
+    SessionAuthenticator,
+)
+from sidecar.gateway.exchange import ExchangeSettings, IssuedSession, SessionExchange
+from sidecar.gateway.pipeline import GatewayPipeline
+from sidecar.gateway.publishing import Document, jwks_document, metadata_document
+from sidecar.gateway.session_cookies import SESSION, SessionCookies
+from sidecar.gateway.settings import (
+    CredentialSettings,
+    GatewaySettings,
+    IntrospectedCredential,
+    JwtCredential,
+    SessionCredential,
+)
+from sidecar.keys.rings import AnyRing
+from sidecar.keys.rings.opened import open_ring, open_sealing_ring
+from sidecar.keys.rings.settings import InDirectory, RingSettings
+from sidecar.mint.minter import REQUEST, Minter
+from sidecar.model import Deny, Reason, RequestView
+from sidecar.session.introspection import Introspector
+from sidecar.session.tokens import SessionTokens
+from sidecar.telemetry.gateway_metrics import REASONS, GatewayMetrics
+from sidecar.wire.http import HttpListener
+from sidecar.wire.internal import LARGEST_HEADER, internal_pages
+from sidecar.wire.tls import ServerTls
+
+R = TypeVar("R", bound=AnyRing[Any])
+
+# How long metadata may be reused, in seconds: what it says changes with the configuration alone.
+_METADATA_MAX_AGE: Final = 300
+
+
+class GatewayRole:
+    """At the edge: it swaps what a client authenticates with for a token of its own (``Role``).
+
+    The public keys, rings and remembered sessions of ``before``, the role it takes over from, serve
+    on where their settings stay the same.
+    """
+
+    def __init__(
+        self,
+        instruments: Instruments,
+        metrics: GatewayMetrics,
+        configuration: Configuration,
+        before: Role | None,
+    ) -> None:
+        self._configuration = configuration
+        self._settings = settings = _settings(configuration)
+        self._instruments = instruments
+        self._metrics = metrics
+        self._handover = before.hand_over() if isinstance(before, GatewayRole) else Handover()
+        self._rings: dict[str, AnyRing[Any]] = {}
+        self._unstarted: list[tuple[RingSettings, AnyRing[Any]]] = []
+        self._starting: list[asyncio.Task[None]] = []
+        self._verifiers: list[Verifier] = []
+
+        self._request_ring = self._ring(settings.request_ring, open_ring)
+        self._keys = new_keys(configuration, instruments, before)
+        authenticators = {each.name: self._authenticator(each) for each in settings.credentials}
+        self._exchange = self._new_exchange(authenticators)
+        minter = Minter(settings.request_tokens, lambda: self._request_ring.keys, metrics)
+        pipeline = GatewayPipeline(
+            configuration.check, settings, tuple(authenticators.values()), minter
+        )
+        self.policy = new_policy(configuration, pipeline, self._keys)
+        self._expect()
+
+    async def start(self) -> None:
+        """Begin to fetch keys, and read or make those of the rings (``Role.start``)."""
+        self._keys.start()
+        for settings, ring in self._unstarted:
+            if isinstance(settings.place, InDirectory):
+                await ring.start()
+            else:  # a Vault that is down must not keep everything else from starting
+                name = f"{settings.set} keys"
+                self._starting.append(asyncio.create_task(ring.start(), name=name))
+
+    async def tried(self, patience: float) -> None:
+        """Wait for first keys, to verify with and to sign with (``Role.tried``)."""
+        fetched = asyncio.ensure_future(self._keys.tried(patience))
+        await asyncio.wait([fetched, *self._starting], timeout=patience)
+        await fetched
+
+    async def stop(self) -> None:
+        """End what the next role does not go on with (``Role.stop``)."""
+        for task in self._starting:
+            task.cancel()
+        await asyncio.gather(*self._starting, return_exceptions=True)
+        await self._keys.stop()
+        await self._handover.release()
+
+    def hand_over(self) -> Handover:
+        """What the role of the next configuration begins with."""
+        return Handover(self._handover)
+
+    def status(self) -> dict[str, object]:
+        """The credentials and the rings (``Role.status``)."""
+        return {
+            "credentials": [each.name for each in self._settings.credentials],
+            "remembered_tokens": sum(each.remembered_tokens for each in self._verifiers),
+            "signing_keys": {name: _ring_status(ring) for name, ring in self._rings.items()},
+        }
+
+    def jwks(self) -> Document | None:
+        """The public keys of request tokens; None as long as there are none."""
+        ring = self._request_ring
+        document = ring.jwks(time.time())
+        return jwks_document(document, ring.max_age()) if document["keys"] else None
+
+    def metadata(self) -> Document:
+        """The gateway as an authorization server (RFC 8414)."""
+        return metadata_document(self._settings.issuer, _METADATA_MAX_AGE)
+
+    async def begin_session(self, request: RequestView) -> IssuedSession | Deny:
+        """A session in exchange for the request's credential, where there are sessions."""
+        if self._exchange is None:
+            return Deny(Reason.NO_ROUTE, detail="no credential is a session of this gateway's")
+        return await self._exchange.begin(request)
+
+    def _ring(self, settings: RingSettings, open_it: Callable[[RingSettings], R]) -> R:
+        name = f"ring {settings.set}"
+        ring, new = self._handover.take(name, settings, partial(open_it, settings), _stop)
+        if new:
+            self._unstarted.append((settings, ring))
+        self._rings[settings.set] = ring
+        self._metrics.watch(settings.set, lambda: ring.keys.states(time.time()))
+        return ring
+
+    def _authenticator(self, credential: CredentialSettings) -> Authenticator:
+        match credential:
+            case JwtCredential(name, source, trusts):
+                return JwtAuthenticator(name, source, self._verifier(trusts))
+            case IntrospectedCredential(name, source, asked):
+                introspector, _ = self._handover.take(
+                    f"sessions {name}",
+                    asked,
+                    partial(Introspector, asked, self._metrics),
+                    Introspector.close,
+                )
+                return IntrospectionAuthenticator(name, source, introspector)
+            case SessionCredential():
+                return self._sessions(credential)
+
+    def _verifier(self, trusts: tuple[str, ...]) -> Verifier:
+        check = self._configuration.check
+        verifier = Verifier(
+            [entry for entry in check.trust if entry.name in trusts],
+            self._instruments.metrics,
+            maximum_token_bytes=check.maximum_token_bytes,
+            remembered_tokens=check.remembered_tokens,
+        )
+        self._verifiers.append(verifier)
+        return verifier
+
+    def _sessions(self, credential: SessionCredential) -> SessionAuthenticator:
+        ring = self._ring(credential.ring, open_sealing_ring)
+        tokens = SessionTokens(credential.tokens, lambda: ring.keys)
+        cookies = SessionCookies(credential.tokens, tokens, self._metrics)
+        return SessionAuthenticator(credential.name, credential.source, tokens, cookies)
+
+    def _new_exchange(self, authenticators: Mapping[str, Authenticator]) -> SessionExchange | None:
+        """What begins sessions; a configuration has one kind of them, or none."""
+        for credential in self._settings.credentials:
+            authenticator = authenticators[credential.name]
+            if isinstance(credential, SessionCredential) and isinstance(
+                authenticator, SessionAuthenticator
+            ):
+                settings = ExchangeSettings(
+                    self._settings.prefixes, credential.outlives, self._configuration.key_wait
+                )
+                accepted = [authenticators[name] for name in sorted(credential.exchanges)]
+                return SessionExchange(settings, accepted, authenticator.cookies, self._keys)
+        return None
+
+    def _expect(self) -> None:
+        """Have the metrics show what there can be."""
+        check = self._configuration.check
+        self._instruments.metrics.expect(
+            [entry.name for entry in check.trust], check.routes, shadow=False, further=REASONS
+        )
+        introspected = [
+            each.name
+            for each in self._settings.credentials
+            if isinstance(each, IntrospectedCredential)
+        ]
+        kinds = [REQUEST, SESSION] if self._exchange else [REQUEST]
+        self._metrics.expect(kinds, introspected)
+
+
+def internal_listener(configuration: Configuration, current: Callable[[], Role]) -> HttpListener:
+    """Where those inside find keys and metadata, and get sessions.
+
+    Args:
+        configuration: a gateway's.
+        current: gives the role in use by the time a page is asked for.
+
+    Raises:
+        ListenFault: the certificate cannot be used.
+    """
+
+    def gateway() -> GatewayRole:
+        role = current()
+        assert isinstance(role, GatewayRole)  # noqa: S101 - a reload does not change the role
+        return role
+
+    settings = _settings(configuration)
+    pages = internal_pages(
+        settings.issuer,
+        configuration.realm,
+        jwks=lambda: gateway().jwks(),
+        metadata=lambda: gateway().metadata(),
+        begin_session=lambda request: gateway().begin_session(request),
+    )
+    files = settings.internal_tls
+    tls = ServerTls(files.certificate, files.private_key) if files else None
+    assert configuration.listen.internal is not None  # noqa: S101 - its model has a default
+    return HttpListener(
+        *configuration.listen.internal, pages, tls=tls, largest_header=LARGEST_HEADER
+    )
+
+
+def _settings(configuration: Configuration) -> GatewaySettings:
+    assert configuration.gateway is not None  # noqa: S101 - the role says so
+    return configuration.gateway
+
+
+async def _stop(ring: AnyRing[Any]) -> None:
+    await ring.stop()
+
+
+def _ring_status(ring: AnyRing[Any]) -> dict[str, object]:
+    keys, now = ring.keys, time.time()
+    return {
+        "source": str(ring),
+        "last_error": ring.problem,
+        "keys": {
+            key.key.kid: state.value for key, state in zip(keys.keys, keys.states(now), strict=True)
+        },
+    }

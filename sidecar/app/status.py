@@ -1,0 +1,71 @@
+"""What the status page shows: what runs, with which keys, and what it denied lately."""
+
+import time
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import NamedTuple
+
+from sidecar.app.roles import Role
+from sidecar.config import Configuration
+from sidecar.keys.reports import RefresherStatus
+from sidecar.telemetry.decisions import DecisionLog
+
+
+class Life(NamedTuple):
+    """How the process is doing. ``loaded_at`` is when its configuration was, in Unix seconds.
+
+    ``reload_error`` is why a later configuration is not in use.
+    """
+
+    ready: bool
+    loaded_at: float
+    reload_error: str | None
+
+
+def status_page(
+    configuration: Configuration, life: Life, role: Role, decisions: DecisionLog
+) -> dict[str, object]:
+    """The page as nested values."""
+    return {
+        "version": version("authz-sidecar"),
+        "ready": life.ready,
+        "role": "sidecar" if configuration.gateway is None else "gateway",
+        "mode": "shadow" if configuration.check.shadow else "enforce",
+        "configuration": {
+            "file": str(configuration.path),
+            "digest": configuration.digest,
+            "loaded": _date(life.loaded_at),
+            "last_error": life.reload_error,
+        },
+        "issuers": {each.trust: _issuer(each) for each in role.policy.keys.statuses()},
+        "routes": len(configuration.check.routes),
+        **role.status(),
+        "denials": decisions.denials(),
+        "recent_denials": [
+            {**asdict(denial), "at": _date(denial.at)} for denial in decisions.recent()
+        ],
+    }
+
+
+def _issuer(status: RefresherStatus) -> dict[str, object]:
+    return {
+        "source": f"saved copy of {status.source}" if status.recalled else status.source,
+        "keys": len(status.kids),
+        "kids": list(status.kids),
+        "last_success": _date(status.last_success),
+        "age": _age(status.last_success),
+        "last_error": status.last_error,
+        "next_refresh": _date(status.next_refresh),
+    }
+
+
+def _date(seconds: float | None) -> str | None:
+    """Unix seconds as RFC 3339 in UTC."""
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+
+
+def _age(since: float | None) -> str | None:
+    return None if since is None else f"{max(0.0, time.time() - since):.0f} s"

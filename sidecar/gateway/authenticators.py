@@ -1,0 +1,119 @@
+"""The credentials a client may bring: where each stands, and whose it is.
+
+Each authenticator is one entry of ``credentials``. It is given the text that was found in its
+place, and answers at once where it can; an answer that has to be fetched is an awaitable.
+"""
+
+from collections.abc import Awaitable
+from typing import Final, Protocol
+
+from sidecar.check.extract import TokenSource
+from sidecar.check.refusal import Refusal
+from sidecar.check.verifier import MissingKey, Verifier
+from sidecar.gateway.session_cookies import SessionCookies
+from sidecar.model import Reason, VerifiedToken
+from sidecar.session.introspection import Introspector
+from sidecar.session.tokens import SessionTokens
+from sidecar.snapshots.keys import KeySnapshot
+
+Identified = VerifiedToken | Refusal
+
+_DEAD: Final = frozenset({Reason.INVALID_SESSION, Reason.EXPIRED, Reason.TOKEN_TOO_LARGE})
+
+
+class Authenticator(Protocol):
+    """Tells whose a credential is."""
+
+    @property
+    def name(self) -> str:
+        """What the configuration calls the credential."""
+        ...
+
+    @property
+    def source(self) -> TokenSource:
+        """Where in a request it stands."""
+        ...
+
+    def identify(
+        self, text: str, digest: bytes, keys: KeySnapshot, now: float
+    ) -> Identified | MissingKey | Awaitable[Identified]:
+        """Whose credential it is, or why it is no good.
+
+        Args:
+            text: what the client sent; any text.
+            digest: the SHA-256 of its bytes.
+            keys: the public keys known at this moment.
+            now: Unix seconds.
+        """
+        ...
+
+    def cookie(self, identified: Identified, now: float) -> str:
+        """The ``Set-Cookie`` that goes with the answer about it; empty for none."""
+        ...
+
+
+class JwtAuthenticator:
+    """JWTs of trusted issuers, verified as a sidecar does."""
+
+    def __init__(self, name: str, source: TokenSource, verifier: Verifier) -> None:
+        self.name = name
+        self.source = source
+        self._verifier = verifier
+
+    def identify(
+        self, text: str, digest: bytes, keys: KeySnapshot, now: float
+    ) -> Identified | MissingKey:
+        """The verified token (``Authenticator.identify``)."""
+        return self._verifier.verify(text, digest, keys, now)
+
+    def cookie(self, identified: Identified, now: float) -> str:
+        """None: it is not ours to change (``Authenticator.cookie``)."""
+        del identified, now
+        return ""
+
+
+class IntrospectionAuthenticator:
+    """Opaque sessions, which their issuer is asked about."""
+
+    def __init__(self, name: str, source: TokenSource, introspector: Introspector) -> None:
+        self.name = name
+        self.source = source
+        self._introspector = introspector
+
+    def identify(
+        self, text: str, digest: bytes, keys: KeySnapshot, now: float
+    ) -> Identified | Awaitable[Identified]:
+        """The session as its issuer describes it (``Authenticator.identify``)."""
+        del keys  # what its issuer says over TLS needs no signature
+        return self._introspector.look_up(text, digest, now)
+
+    def cookie(self, identified: Identified, now: float) -> str:
+        """None: it is not ours to change (``Authenticator.cookie``)."""
+        del identified, now
+        return ""
+
+
+class SessionAuthenticator:
+    """Session tokens of the gateway's own, in ``cookies``."""
+
+    def __init__(
+        self, name: str, source: TokenSource, tokens: SessionTokens, cookies: SessionCookies
+    ) -> None:
+        self.name = name
+        self.source = source
+        self._tokens = tokens
+        self.cookies = cookies
+
+    def identify(self, text: str, digest: bytes, keys: KeySnapshot, now: float) -> Identified:
+        """The session as it was sealed (``Authenticator.identify``)."""
+        del keys  # those of session tokens are published nowhere
+        return self._tokens.open(text, digest, now)
+
+    def cookie(self, identified: Identified, now: float) -> str:
+        """A session is prolonged while it is used, and a dead one taken away.
+
+        A browser that went on sending it would be refused even where no session is needed.
+        """
+        if isinstance(identified, VerifiedToken):
+            return self.cookies.renewed(identified, now)
+        return self.cookies.cleared() if identified.reason in _DEAD else ""

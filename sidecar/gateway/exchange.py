@@ -1,0 +1,121 @@
+"""Sessions in exchange for a credential: how an existing login page begins to use them.
+
+The page asks inside the cluster, with the credential of whoever has just logged in, in the place
+where a request would carry it. It hands the cookie it gets to the browser.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+
+from sidecar.check.extract import extract
+from sidecar.check.refusal import Refusal, deny
+from sidecar.check.verifier import MissingKey
+from sidecar.gateway.authenticators import Authenticator, Identified
+from sidecar.gateway.session_cookies import SessionCookies
+from sidecar.keys.keeper import KeyKeeper
+from sidecar.keys.lookups import Outcome
+from sidecar.model import Deny, Reason, RequestView, VerifiedToken
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedSession:
+    """A session token, as the ``Set-Cookie`` that hands it to the client."""
+
+    cookie: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeSettings:
+    """What sessions are begun with.
+
+    ``prefixes`` stand in front of the subjects of a credential, by its name. A session does not
+    outlive its credential, unless ``outlives`` is set. ``patience`` is how long, in seconds, an
+    unknown key is waited for.
+    """
+
+    prefixes: Mapping[str, str]
+    outlives: bool
+    patience: float
+
+
+class SessionExchange:
+    """Begins sessions for the credentials of ``authenticators``. Belongs to the event loop."""
+
+    def __init__(
+        self,
+        settings: ExchangeSettings,
+        authenticators: Sequence[Authenticator],
+        cookies: SessionCookies,
+        keys: KeyKeeper,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._settings = settings
+        self._authenticators = {each.source: each for each in authenticators}
+        self._cookies = cookies
+        self._keys = keys
+        self._clock = clock
+
+    async def begin(self, request: RequestView) -> IssuedSession | Deny:
+        """A session for the one credential of a request, or why there is none."""
+        credential = extract(request, tuple(self._authenticators))
+        if credential is None:
+            return Deny(Reason.NO_CREDENTIAL)
+        if isinstance(credential, Refusal):
+            return deny(credential)
+        digest = sha256(credential.text.encode("latin-1")).digest()
+        authenticator = self._authenticators[credential.source]
+        identified = await self._identified(authenticator, credential.text, digest)
+        if not isinstance(identified, VerifiedToken):
+            return deny(identified, fingerprint=digest[:8].hex())
+
+        prefix = self._settings.prefixes.get(authenticator.name, "")
+        session = identified._replace(subject=prefix + identified.subject)
+        ends = None if self._settings.outlives else _end(session)
+        cookie = self._cookies.begun(session, self._clock(), ends)
+        if isinstance(cookie, Refusal):
+            return deny(cookie, fingerprint=session.fingerprint, token=session)
+        return IssuedSession(cookie)
+
+    async def _identified(
+        self, authenticator: Authenticator, text: str, digest: bytes
+    ) -> Identified:
+        identified = self._ask(authenticator, text, digest)
+        if isinstance(identified, MissingKey):
+            outcome = await self._looked_up(identified)
+            if outcome is Outcome.FOUND:
+                identified = self._ask(authenticator, text, digest)
+            if isinstance(identified, MissingKey):
+                unavailable = outcome is Outcome.UNAVAILABLE
+                reason = Reason.KEYS_UNAVAILABLE if unavailable else Reason.UNKNOWN_KEY
+                return Refusal(reason, identified.detail)
+        return identified if isinstance(identified, VerifiedToken | Refusal) else await identified
+
+    def _ask(
+        self, authenticator: Authenticator, text: str, digest: bytes
+    ) -> Identified | MissingKey | Awaitable[Identified]:
+        return authenticator.identify(text, digest, self._keys.snapshot, self._clock())
+
+    async def _looked_up(self, missing: MissingKey) -> Outcome:
+        """How the shared look-up of a key ends (``KeyKeeper.lookup``), told on any thread."""
+        loop = asyncio.get_running_loop()
+        outcome: asyncio.Future[Outcome] = loop.create_future()
+
+        def tell(found: Outcome) -> None:
+            loop.call_soon_threadsafe(_settle, outcome, found)
+
+        self._keys.lookup(missing.trust, missing.kid, self._settings.patience, tell)
+        return await outcome
+
+
+def _settle(outcome: "asyncio.Future[Outcome]", found: Outcome) -> None:
+    if not outcome.done():  # the one who asked may have gone
+        outcome.set_result(found)
+
+
+def _end(credential: VerifiedToken) -> float | None:
+    ends = credential.claims.get("exp")
+    return ends if isinstance(ends, int | float) else None

@@ -1,0 +1,194 @@
+"""The gateway's check, step by step: a client's credential in, a request token out.
+
+It shares its steps with ``check.pipeline`` and differs in two: a credential is one of several kinds
+and may have to be looked up, and what goes on to the service is a token minted for this request.
+What cannot be answered at once comes back as ``KeyNeeded`` or ``Unfinished``; nothing waits here.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from hashlib import sha256
+from typing import Final, NamedTuple
+
+from sidecar.check import policy
+from sidecar.check.extract import Credential, extract
+from sidecar.check.identity import IdentityHeaders, IdentitySettings
+from sidecar.check.pipeline import CheckSettings
+from sidecar.check.refusal import Refusal, deny
+from sidecar.check.routing import Routed, Router
+from sidecar.check.verifier import MissingKey
+from sidecar.gateway.authenticators import Authenticator, Identified
+from sidecar.gateway.cross_site import refuse_cross_site
+from sidecar.gateway.settings import GatewaySettings
+from sidecar.mint.minter import Minter
+from sidecar.model import (
+    Allow,
+    Decision,
+    Deny,
+    HeaderChanges,
+    KeyNeeded,
+    Reason,
+    RequestView,
+    Unfinished,
+    VerifiedToken,
+)
+from sidecar.snapshots.keys import KeySnapshot
+
+_AUTHORIZATION: Final = "authorization"
+# Where services look for a token of ours. What a client sends there goes no further.
+_TOKEN_HEADERS: Final = (_AUTHORIZATION, "txn-token")
+
+Clock = Callable[[], float]
+
+
+class _Attempt(NamedTuple):
+    """A credential on its way through the check."""
+
+    routed: Routed
+    authenticator: Authenticator
+    fingerprint: str
+
+
+class GatewayPipeline:
+    """The gateway's check under one configuration."""
+
+    def __init__(
+        self,
+        check: CheckSettings,
+        gateway: GatewaySettings,
+        authenticators: Sequence[Authenticator],
+        minter: Minter,
+    ) -> None:
+        self._router = Router(check.routes, literal_semicolons=check.literal_semicolons)
+        accepted = [each for each in authenticators if each.name not in gateway.only_exchanged]
+        self._authenticators = {each.source: each for each in accepted}
+        self._sources = tuple(self._authenticators)
+        self._minter = minter
+        self._grants = gateway.grants
+        self._prefixes = gateway.prefixes
+        self._origins = gateway.origins
+        self._headers = IdentityHeaders(
+            IdentitySettings(strip=(*_TOKEN_HEADERS, *gateway.strip), forward_token=False),
+            tuple(each.source for each in authenticators),
+        )
+
+    def check(
+        self, request: RequestView, keys: KeySnapshot, now: float
+    ) -> Decision | KeyNeeded | Unfinished:
+        """Decide about one request.
+
+        Args:
+            request: the request as Envoy describes it.
+            keys: the public keys known at this moment.
+            now: Unix seconds.
+        """
+        # 1 and 2. The path has one form, and a route takes it.
+        routed = self._router.find(request)
+        if isinstance(routed, Refusal):
+            return deny(routed)
+        name = routed.route.name
+        if routed.route.requirement.public:
+            return Allow(Reason.PUBLIC, name, self._headers.for_nobody(request))
+
+        # 3. At most one credential, and from no page that may not use it.
+        credential = extract(request, self._sources)
+        if isinstance(credential, Refusal):
+            return deny(credential, name)
+        if credential is None:
+            return self._anonymous(routed)
+        refusal = refuse_cross_site(request, credential.source, self._origins)
+        if refusal is not None:
+            return deny(refusal, name)
+
+        # 4 to 8. Whose it is, here and now.
+        return self._identify(routed, credential, keys, now)
+
+    def refuse(self, request: RequestView, denial: Deny) -> Decision:
+        """A denial as the configured mode carries it out: a gateway always does."""
+        del request
+        return denial
+
+    def _anonymous(self, routed: Routed) -> Decision:
+        request, route = routed.request, routed.route
+        if not route.requirement.optional:
+            return Deny(Reason.NO_CREDENTIAL, route.name)
+        refusal = policy.evaluate(route.requirement, None, request.principal, routed.facts)
+        if refusal is not None:
+            return deny(refusal, route.name)
+        return Allow(Reason.ANONYMOUS, route.name, self._headers.for_nobody(request))
+
+    def _identify(
+        self, routed: Routed, credential: Credential, keys: KeySnapshot, now: float
+    ) -> Decision | KeyNeeded | Unfinished:
+        authenticator = self._authenticators[credential.source]
+        digest = sha256(credential.text.encode("latin-1")).digest()
+        attempt = _Attempt(routed, authenticator, digest[:8].hex())
+        identified = authenticator.identify(credential.text, digest, keys, now)
+        if isinstance(identified, VerifiedToken | Refusal):
+            return self._authorize(attempt, identified, now)
+        if isinstance(identified, MissingKey):
+            return identified.needed(routed.route.name, attempt.fingerprint)
+        return Unfinished(
+            partial(self._identified, attempt, identified),
+            late=_late(Reason.INTROSPECTION_UNAVAILABLE, attempt),
+        )
+
+    async def _identified(
+        self, attempt: _Attempt, identified: Awaitable[Identified], clock: Clock
+    ) -> Decision | Unfinished:
+        return self._authorize(attempt, await identified, clock())
+
+    def _authorize(
+        self, attempt: _Attempt, identified: Identified, now: float
+    ) -> Decision | Unfinished:
+        request, route = attempt.routed.request, attempt.routed.route
+        cookie = attempt.authenticator.cookie(identified, now)
+        if isinstance(identified, Refusal):
+            return deny(identified, route.name, attempt.fingerprint)._replace(cookie=cookie)
+        prefix = self._prefixes.get(attempt.authenticator.name, "")
+        token = identified._replace(subject=prefix + identified.subject) if prefix else identified
+
+        # 9. The route's rules.
+        refusal = policy.evaluate(route.requirement, token, request.principal, attempt.routed.facts)
+        if refusal is not None:
+            return deny(refusal, route.name, attempt.fingerprint, token)
+
+        # 10. A token for this request, and nothing else of the client's.
+        grant = self._grants[route.name]
+        minted = self._minter.mint(token, route.name, grant, request.principal, now)
+        if isinstance(minted, str | Refusal):
+            return self._allow(attempt, token, cookie, minted)
+        return Unfinished(
+            partial(self._minted, attempt, token, cookie, minted),
+            late=_late(Reason.SIGNING_UNAVAILABLE, attempt, token),
+        )
+
+    async def _minted(
+        self,
+        attempt: _Attempt,
+        token: VerifiedToken,
+        cookie: str,
+        minted: Awaitable[str | Refusal],
+        clock: Clock,
+    ) -> Decision:
+        del clock  # the token has its dates
+        return self._allow(attempt, token, cookie, await minted)
+
+    def _allow(
+        self, attempt: _Attempt, token: VerifiedToken, cookie: str, minted: str | Refusal
+    ) -> Decision:
+        request, route = attempt.routed.request, attempt.routed.route
+        if isinstance(minted, Refusal):
+            return deny(minted, route.name, attempt.fingerprint, token)
+        changes = self._headers.for_nobody(request)
+        headers = HeaderChanges(
+            overwrite=(*changes.overwrite, (_AUTHORIZATION, f"Bearer {minted}")),
+            remove=tuple([name for name in changes.remove if name != _AUTHORIZATION]),
+            cookie=cookie,
+        )
+        return Allow(Reason.AUTHORIZED, route.name, headers, token)
+
+
+def _late(reason: Reason, attempt: _Attempt, token: VerifiedToken | None = None) -> Deny:
+    detail = "there was no answer in the time Envoy gives a check"
+    return Deny(reason, attempt.routed.route.name, detail, attempt.fingerprint, token)

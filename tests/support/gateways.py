@@ -1,0 +1,234 @@
+"""A small gateway with its credentials and routes: what the tests of its check start from.
+
+Time stands still at ``NOW``. Its SSO is played by ``Sso``, which answers as a test tells it.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Generator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from sidecar.check.conditions import Condition
+from sidecar.check.extract import BEARER, CookieSource, TokenSource
+from sidecar.check.pipeline import CheckSettings
+from sidecar.check.policy import Requirement
+from sidecar.check.refusal import Refusal
+from sidecar.check.trust import TrustEntry
+from sidecar.check.verifier import Verifier
+from sidecar.gateway.authenticators import (
+    Authenticator,
+    Identified,
+    JwtAuthenticator,
+    SessionAuthenticator,
+)
+from sidecar.gateway.pipeline import GatewayPipeline
+from sidecar.gateway.session_cookies import SessionCookies
+from sidecar.gateway.settings import GatewaySettings
+from sidecar.keys.rings.local import LocalKey
+from sidecar.keys.rings.ring import KeyRing
+from sidecar.keys.rings.rotation import begin
+from sidecar.keys.rings.sealing import TIMINGS, SealingKey
+from sidecar.keys.rings.settings import InDirectory, RingSettings
+from sidecar.mint.minter import Minter
+from sidecar.mint.settings import Grant
+from sidecar.model import (
+    Allow,
+    Decision,
+    Deny,
+    KeyNeeded,
+    Reason,
+    RequestView,
+    TokenKind,
+    Unfinished,
+    VerifiedToken,
+)
+from sidecar.session.settings import SessionTokenSettings
+from sidecar.session.tokens import SessionTokens
+from sidecar.snapshots.keys import SUPPORTED_ALGORITHMS, KeySnapshot
+from tests.support import tokens
+from tests.support.checks import NOW, Recorder, key_set, route
+from tests.support.minting import ISSUER, SETTINGS, MintRecorder, credential, ring
+from tests.support.tokens import SigningKey, key_for
+
+HOST = "shop.example"
+PARTNER_ISSUER = "https://partner.example"
+SSO_COOKIE = CookieSource("sso_session")
+SESSION_COOKIE = CookieSource("__Host-session")
+EXTERNAL = frozenset({TokenKind.EXTERNAL, TokenKind.WORKLOAD})
+
+PARTNER = TrustEntry(
+    name="partner",
+    kind=TokenKind.EXTERNAL,
+    issuer=PARTNER_ISSUER,
+    audiences=frozenset({ISSUER}),
+    algorithms=SUPPORTED_ALGORITHMS,
+    types=frozenset({"jwt"}),
+    leeway=10.0,
+)
+ROUTES = (
+    route("health", "/healthz", Requirement(public=True)),
+    route("orders", "/orders/**", Requirement(tokens=EXTERNAL)),
+    route("catalogue", "/catalogue/**", Requirement(tokens=EXTERNAL, optional=True)),
+    route("read", "/read", Requirement(tokens=EXTERNAL, scopes=("orders:read",))),
+    route("staff", "/staff", Requirement(tokens=EXTERNAL, trusts=frozenset({"sso"}))),
+    route(
+        "own",
+        "/customers/{id}",
+        Requirement(tokens=EXTERNAL, when=Condition("claims.sub == request.params.id")),
+    ),
+)
+ORDERS = Grant(("orders", "payments"), frozenset({"orders:read", "payments:pay"}))
+SESSIONS = SessionTokenSettings(name="session", issuer=ISSUER)
+# Where a ring is read from is no matter of the pipeline.
+RING = RingSettings("request", InDirectory(Path("unused")))
+KEY = LocalKey.generate("ES256")
+
+
+class Sso:
+    """An SSO whose sessions are those of ``sessions``, by the text in the cookie.
+
+    While ``slow`` is set its answers are awaited, as those that have to be fetched are.
+    """
+
+    name = "sso"
+    source: TokenSource = SSO_COOKIE
+
+    def __init__(self) -> None:
+        self.sessions: dict[str, VerifiedToken] = {"alice-at-sso": credential()}
+        self.slow = False
+        self.asked = 0
+
+    def identify(
+        self, text: str, digest: bytes, keys: KeySnapshot, now: float
+    ) -> Identified | Awaitable[Identified]:
+        del keys, now
+        self.asked += 1
+        found = self.sessions.get(text)
+        answer: Identified = (
+            found._replace(fingerprint=digest[:8].hex())
+            if found
+            else Refusal(Reason.INACTIVE_SESSION)
+        )
+        return _Soon(answer) if self.slow else answer
+
+    def cookie(self, identified: Identified, now: float) -> str:
+        del identified, now
+        return ""
+
+
+class _Soon:
+    """An answer that is there when the event loop has had another turn."""
+
+    def __init__(self, answer: Identified) -> None:
+        self._answer = answer
+
+    def __await__(self) -> Generator[None, None, Identified]:
+        yield
+        return self._answer
+
+
+class Gateway:
+    """The small gateway's check. Its rings may be replaced between two requests."""
+
+    def __init__(self, keys: KeySnapshot | None = None, **settings: Any) -> None:
+        self.sso = Sso()
+        self.keys = keys or KeySnapshot({"partner": key_set(key_for("ES256"))})
+        self.ring: KeyRing[Any] = ring(KEY)
+        self.sealing: KeyRing[SealingKey] = begin(SealingKey.generate(), TIMINGS, NOW)
+        self.verifications, self.mints = Recorder(), MintRecorder()
+        self.tokens = SessionTokens(SESSIONS, lambda: self.sealing)
+        self.cookies = SessionCookies(SESSIONS, self.tokens, self.mints)
+        self.pipeline = self._pipeline(settings)
+
+    def _pipeline(self, settings: dict[str, Any]) -> GatewayPipeline:
+        verifier = Verifier(
+            (PARTNER,), self.verifications, maximum_token_bytes=8192, remembered_tokens=10
+        )
+        self.authenticators: tuple[Authenticator, ...] = (
+            self.sso,
+            JwtAuthenticator("mobile", BEARER, verifier),
+            SessionAuthenticator("session", SESSION_COOKIE, self.tokens, self.cookies),
+        )
+        usual = GatewaySettings(
+            issuer=ISSUER,
+            credentials=(),
+            request_tokens=SETTINGS,
+            request_ring=RING,
+            grants={each.name: ORDERS for each in ROUTES if not each.requirement.public},
+            prefixes={"mobile": "partner:"},
+            origins=frozenset({"https://www.shop.example"}),
+            strip=("x-user-id",),
+        )
+        gateway = replace(usual, **settings)
+        minter = Minter(gateway.request_tokens, lambda: self.ring, self.mints)
+        check = CheckSettings(trust=(PARTNER,), routes=ROUTES)
+        return GatewayPipeline(check, gateway, self.authenticators, minter)
+
+    def check(self, view: RequestView, *, now: float = NOW) -> Decision | KeyNeeded | Unfinished:
+        return self.pipeline.check(view, self.keys, now)
+
+    def decide(self, view: RequestView, *, now: float = NOW) -> Decision:
+        """The decision when everything that is waited for arrives."""
+        verdict = self.check(view, now=now)
+        while isinstance(verdict, Unfinished):
+            verdict = asyncio.run(_finished(verdict, now))
+        assert not isinstance(verdict, KeyNeeded), verdict
+        return verdict
+
+    def reason(self, view: RequestView, *, now: float = NOW) -> Reason:
+        return self.decide(view, now=now).reason
+
+    def allow(self, view: RequestView, *, now: float = NOW) -> Allow:
+        decision = self.decide(view, now=now)
+        assert isinstance(decision, Allow), decision
+        return decision
+
+    def deny(self, view: RequestView, *, now: float = NOW) -> Deny:
+        decision = self.decide(view, now=now)
+        assert isinstance(decision, Deny), decision
+        return decision
+
+    def token(self, view: RequestView, *, now: float = NOW) -> str:
+        """The request token that the service behind the gateway gets."""
+        overwritten = dict(self.allow(view, now=now).headers.overwrite)
+        scheme, _, token = overwritten["authorization"].partition(" ")
+        assert scheme == "Bearer"
+        return token
+
+    def session(self, source: VerifiedToken | None = None, *, now: float = NOW) -> str:
+        """A session token of this gateway, as the browser holds it."""
+        cookie = self.cookies.begun(source or credential(), now, None)
+        assert isinstance(cookie, str)
+        return cookie.partition(";")[0].partition("=")[2]
+
+
+async def _finished(unfinished: Unfinished, now: float) -> Decision | Unfinished:
+    return await unfinished.finish(lambda: now)
+
+
+def partner_token(key: SigningKey | None = None, **changes: Any) -> str:
+    """A JWT of the partner's, for bob."""
+    usual = {"issuer": PARTNER_ISSUER, "audience": ISSUER, "subject": "bob", "now": NOW}
+    document = tokens.claims(**{**usual, "scope": "orders:read", **changes})
+    return tokens.sign(document, key or key_for("ES256"), typ="JWT")
+
+
+def request(
+    path: str = "/orders/7",
+    *,
+    method: str = "GET",
+    bearer: str | None = None,
+    sso: str | None = None,
+    session: str | None = None,
+    headers: tuple[tuple[str, bytes], ...] = (),
+    principal: str = "",
+) -> RequestView:
+    """A request with any of the credentials."""
+    cookies = ((SSO_COOKIE, sso), (SESSION_COOKIE, session))
+    pairs = [f"{source.name}={value}" for source, value in cookies if value is not None]
+    if pairs:
+        headers = (*headers, ("cookie", "; ".join(pairs).encode()))
+    if bearer is not None:
+        headers = (*headers, ("authorization", f"Bearer {bearer}".encode()))
+    return RequestView(method, path, HOST, headers, principal)

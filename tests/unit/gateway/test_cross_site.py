@@ -1,0 +1,91 @@
+import pytest
+
+from sidecar.check.extract import BEARER, CookieSource
+from sidecar.gateway.cross_site import refuse_cross_site
+from sidecar.model import Reason, RequestView
+
+COOKIE = CookieSource("sso_session")
+HOST = "shop.example"
+ORIGINS = frozenset({"https://www.shop.example"})
+
+
+def reason(
+    method: str = "POST", *fields: tuple[str, str], host: str = HOST, cookie: bool = True
+) -> Reason | None:
+    headers = tuple((name, value.encode()) for name, value in fields)
+    request = RequestView(method, "/orders", host, headers)
+    refusal = refuse_cross_site(request, COOKIE if cookie else BEARER, ORIGINS)
+    return refusal.reason if refusal else None
+
+
+@pytest.mark.parametrize("origin", ["https://shop.example", "https://www.shop.example"])
+def test_a_page_of_the_same_or_of_a_listed_origin_may_use_the_cookie(origin: str) -> None:
+    assert reason("POST", ("origin", origin)) is None
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://evil.example",
+        "http://shop.example",
+        "https://shop.example:8443",
+        "https://shop.example.evil.example",
+        "https://sibling.shop.example",
+        "https://WWW.shop.example",
+        "https://www.shop.example/",
+        "null",
+        "",
+    ],
+)
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "CONNECT", "get"])
+def test_a_page_of_any_other_may_not(method: str, origin: str) -> None:
+    assert reason(method, ("origin", origin)) is Reason.CROSS_SITE_REQUEST
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
+def test_a_method_that_changes_nothing_is_anybodys(method: str) -> None:
+    assert reason(method, ("origin", "https://evil.example")) is None
+
+
+def test_a_websocket_is_no_harmless_get() -> None:
+    upgrade = ("upgrade", "websocket")
+
+    assert reason("GET", upgrade, ("origin", "https://evil.example")) is Reason.CROSS_SITE_REQUEST
+    assert reason("GET", upgrade, ("origin", "https://shop.example")) is None
+
+
+@pytest.mark.parametrize(
+    ("site", "expected"),
+    [
+        ("same-origin", None),
+        ("none", None),
+        ("same-site", Reason.CROSS_SITE_REQUEST),
+        ("cross-site", Reason.CROSS_SITE_REQUEST),
+        ("odd", Reason.CROSS_SITE_REQUEST),
+    ],
+)
+def test_without_an_origin_the_browser_says_whose_page_it_is(
+    site: str, expected: Reason | None
+) -> None:
+    assert reason("POST", ("sec-fetch-site", site)) is expected
+
+
+def test_a_client_that_is_no_browser_says_neither() -> None:
+    assert reason("POST") is None
+
+
+@pytest.mark.parametrize("name", ["origin", "sec-fetch-site"])
+def test_what_is_said_twice_is_believed_neither_time(name: str) -> None:
+    good = {"origin": "https://shop.example", "sec-fetch-site": "same-origin"}[name]
+
+    assert reason("POST", (name, good), (name, good)) is Reason.CROSS_SITE_REQUEST
+
+
+def test_the_origin_counts_more_than_the_site() -> None:
+    own, other = ("sec-fetch-site", "same-site"), ("origin", "https://www.shop.example")
+
+    assert reason("POST", own, other) is None
+
+
+def test_a_header_is_not_added_by_a_browser_on_its_own() -> None:
+    assert reason("POST", ("origin", "https://evil.example"), cookie=False) is None

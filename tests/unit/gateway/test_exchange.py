@@ -1,0 +1,181 @@
+import asyncio
+from typing import Any
+
+import pytest
+
+from sidecar.gateway.exchange import ExchangeSettings, IssuedSession, SessionExchange
+from sidecar.keys.lookups import Done, Outcome
+from sidecar.keys.rings.ring import KeyRing
+from sidecar.keys.rings.sealing import TIMINGS
+from sidecar.model import Deny, Reason, RequestView
+from sidecar.snapshots.keys import KeySnapshot
+from tests.support.checks import NOW, key_set
+from tests.support.gateways import Gateway, partner_token, request
+from tests.support.minting import claims_of, credential
+from tests.support.tokens import key_for, new_key
+
+SSO = "alice-at-sso"
+
+
+class Keeper:
+    """The public keys, and what a look-up of an unknown one comes to (``KeyKeeper``)."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self.outcome = Outcome.ABSENT
+        self.brings: KeySnapshot | None = None
+
+    @property
+    def snapshot(self) -> KeySnapshot:
+        return self._gateway.keys
+
+    def lookup(self, trust: str, kid: str, timeout: float, done: Done) -> None:
+        assert (trust, kid, timeout) == ("partner", "stranger", 0.1)
+        if self.brings is not None:
+            self._gateway.keys = self.brings
+        done(self.outcome)
+
+
+class Login:
+    """A login page's side of the exchange."""
+
+    def __init__(self, *, outlives: bool = False, accepted: tuple[str, ...] = ("sso", "mobile")):
+        self.gateway = Gateway()
+        self.keeper = Keeper(self.gateway)
+        settings = ExchangeSettings({"mobile": "partner:"}, outlives=outlives, patience=0.1)
+        self._exchange = SessionExchange(
+            settings,
+            [each for each in self.gateway.authenticators if each.name in accepted],
+            self.gateway.cookies,
+            self.keeper,  # type: ignore[arg-type]  # the two of its methods that are used
+            clock=lambda: NOW,
+        )
+
+    def begin(self, view: RequestView) -> IssuedSession | Deny:
+        return asyncio.run(self._exchange.begin(view))
+
+    def session(self, view: RequestView) -> str:
+        issued = self.begin(view)
+        assert isinstance(issued, IssuedSession), issued
+        name, _, value = issued.cookie.partition(";")[0].partition("=")
+        assert name == "__Host-session"
+        return value
+
+    def reason(self, view: RequestView) -> Reason:
+        denied = self.begin(view)
+        assert isinstance(denied, Deny)
+        return denied.reason
+
+
+@pytest.mark.parametrize(
+    ("carried", "subject"),
+    [({"sso": SSO}, "alice"), ({"bearer": partner_token()}, "partner:bob")],
+)
+def test_a_credential_buys_a_session_that_buys_request_tokens(
+    carried: dict[str, Any], subject: str
+) -> None:
+    login = Login()
+
+    session = login.session(request(**carried))
+
+    document = claims_of(login.gateway.token(request(session=session)))
+    assert document["sub"] == subject
+    assert document["scope"] == "orders:read"
+    assert document["client_id"]
+
+
+def test_the_issuer_may_take_its_time() -> None:
+    login = Login()
+    login.gateway.sso.slow = True
+
+    assert login.session(request(sso=SSO))
+
+
+@pytest.mark.parametrize(
+    ("view", "expected"),
+    [
+        (request(), Reason.NO_CREDENTIAL),
+        (request(sso="nobody"), Reason.INACTIVE_SESSION),
+        (request(sso=SSO, bearer=partner_token()), Reason.AMBIGUOUS_REQUEST),
+        (request(bearer=partner_token(lifetime=-60)), Reason.EXPIRED),
+        (request(bearer="nonsense"), Reason.MALFORMED_TOKEN),
+    ],
+)
+def test_a_bad_credential_buys_nothing(view: RequestView, expected: Reason) -> None:
+    assert Login().reason(view) is expected
+
+
+def test_a_session_does_not_buy_another_one() -> None:
+    login = Login()
+
+    assert login.reason(request(session=login.session(request(sso=SSO)))) is Reason.NO_CREDENTIAL
+
+
+def test_a_credential_that_is_not_listed_buys_nothing() -> None:
+    assert Login(accepted=("sso",)).reason(request(bearer=partner_token())) is Reason.NO_CREDENTIAL
+
+
+@pytest.mark.parametrize(("outlives", "expected"), [(False, Reason.EXPIRED), (True, None)])
+def test_a_session_ends_with_its_credential_unless_it_may_outlive_it(
+    outlives: bool, expected: Reason | None
+) -> None:
+    login = Login(outlives=outlives)
+    login.gateway.sso.sessions[SSO] = credential({"exp": NOW + 100})
+
+    session = login.session(request(sso=SSO))
+
+    assert login.gateway.reason(request(session=session), now=NOW + 99) is Reason.AUTHORIZED
+    assert login.gateway.reason(request(session=session), now=NOW + 101) is (
+        expected or Reason.AUTHORIZED
+    )
+
+
+def test_a_credential_without_an_end_buys_a_session_of_the_usual_length() -> None:
+    login = Login()
+    login.gateway.sso.sessions[SSO] = credential()._replace(claims={"sub": "alice"})
+
+    assert login.session(request(sso=SSO))
+
+
+@pytest.mark.parametrize(
+    ("outcome", "expected"),
+    [
+        (Outcome.ABSENT, Reason.UNKNOWN_KEY),
+        (Outcome.UNAVAILABLE, Reason.KEYS_UNAVAILABLE),
+        (Outcome.FOUND, Reason.UNKNOWN_KEY),
+    ],
+)
+def test_a_key_nobody_publishes_buys_nothing(outcome: Outcome, expected: Reason) -> None:
+    login = Login()
+    login.keeper.outcome = outcome
+
+    token = partner_token(new_key("ES256", "stranger"))
+
+    assert login.reason(request(bearer=token)) is expected
+
+
+def test_a_new_key_is_waited_for() -> None:
+    login, stranger = Login(), new_key("ES256", "stranger")
+    login.keeper.outcome = Outcome.FOUND
+    login.keeper.brings = KeySnapshot({"partner": key_set(key_for("ES256"), stranger)})
+
+    assert login.session(request(bearer=partner_token(stranger)))
+
+
+def test_without_a_key_to_seal_with_there_are_no_new_sessions() -> None:
+    login = Login()
+    login.gateway.sealing = KeyRing(TIMINGS, ())
+
+    assert login.reason(request(sso=SSO)) is Reason.SIGNING_UNAVAILABLE
+
+
+def test_a_session_too_large_for_a_cookie_is_not_begun() -> None:
+    login = Login()
+    many = frozenset(f"group-{number}" for number in range(1000))
+    login.gateway.sso.sessions[SSO] = credential(groups=many)
+
+    assert login.reason(request(sso=SSO)) is Reason.IDENTITY_TOO_LARGE
+
+
+def test_an_issued_session_is_not_in_its_repr() -> None:
+    assert "secret" not in repr(IssuedSession("__Host-session=secret"))
