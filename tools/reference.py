@@ -10,6 +10,8 @@ from typing import Any
 
 from sidecar.cli import COMMANDS, parser
 from sidecar.cli.policy_tests import PolicyTests
+from sidecar.config.common_models import Configured
+from sidecar.config.gateway.models import Gateway
 from sidecar.config.models import Sidecar
 from sidecar.config.section import Section
 from sidecar.model import Reason
@@ -19,10 +21,13 @@ ROOT = Path(__file__).parents[1]
 TARGET = ROOT / "docs" / "reference"
 
 Json = dict[str, Any]
+# The sections that have a table by now, by their paths.
+Told = dict[str, Json]
 
 
 def configuration() -> str:
     """Every key of the configuration file and of the file of policy tests."""
+    both: Told = {}
     return "\n".join(
         [
             "# Configuration",
@@ -33,13 +38,21 @@ def configuration() -> str:
             "name, or for a nested claim as the list of names that lead to it.",
             "`sidecar schema` prints the same as a JSON Schema.",
             "",
-            *_sections(Sidecar),
+            "What both roles have comes first, then what each has besides.",
+            "",
+            *_sections(Configured, both),
+            "# A sidecar's configuration",
+            "",
+            *_sections(Sidecar, both.copy()),
+            "# A gateway's configuration",
+            "",
+            *_sections(Gateway, both.copy()),
             "# Policy tests",
             "",
             "The file that `sidecar test` reads. Each test is decided as the configuration says,",
             "with throw-away keys in place of the issuers'.",
             "",
-            *_sections(PolicyTests),
+            *_sections(PolicyTests, {}),
         ]
     )
 
@@ -118,24 +131,33 @@ PAGES: list[tuple[str, Callable[[], str]]] = [
 ]
 
 
-def _sections(model: type[Section]) -> Iterator[str]:
+def _sections(model: type[Section], told: Told) -> Iterator[str]:
+    """A table for every section of a model, of the keys that are not told at the same place yet."""
     schema = model.model_json_schema()
     definitions: Json = schema.get("$defs", {})
     pending: list[tuple[str, Json]] = [("", schema)]
     while pending:
         path, section = pending.pop(0)
-        yield from (f"## {path or 'Top level'}", "", section["description"], "")
-        yield from ("| key | value | default | meaning |", "|---|---|---|---|")
-        nested = []
+        before = told.get(path, {}).get("properties", {})
+        rows, nested = [], []
         for name, property_ in section["properties"].items():
             kind, inner = _kind(property_, definitions)
             default = _default(name, property_, section, inner)
             description = property_.get("description") or (inner or {}).get("description", "")
-            yield f"| `{name}` | {kind} | {default} | {description} |"
-            if inner is not None:  # a section gets a table of its own
+            if inner is not None:
                 suffix = "[]" if property_.get("type") == "array" else ""
-                nested.append((f"{path}.{name}{suffix}".lstrip("."), inner))
-        yield ""
+                place = f"{path}.{name}{suffix}".lstrip(".")
+                elsewhere = next((at for at, other in told.items() if other == inner), place)
+                if elsewhere == place:  # a section gets a table of its own
+                    nested.append((place, inner))
+                else:
+                    description += f" As `{elsewhere}`."
+            if name not in before:
+                rows.append(f"| `{name}` | {kind} | {default} | {description} |")
+        if rows:
+            yield from (f"## {path or 'Top level'}", "", section["description"], "")
+            yield from ("| key | value | default | meaning |", "|---|---|---|---|", *rows, "")
+        told[path] = section
         pending[:0] = nested
 
 
