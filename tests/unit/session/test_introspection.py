@@ -276,6 +276,17 @@ def test_what_was_answered_between_question_and_await_is_not_asked_again() -> No
     play(story)
 
 
+def test_a_check_that_began_while_the_answer_was_on_its_way_finds_it() -> None:
+    async def story(scene: Scene) -> None:
+        scene.sso.takes = 1.0
+        began = scene.date() + 0.5
+        await scene.look_up()
+        digest = sha256(SESSION.encode()).digest()
+        assert isinstance(scene.introspector.look_up(SESSION, digest, began), VerifiedToken)
+
+    play(story)
+
+
 def test_only_so_many_look_ups_are_under_way() -> None:
     async def story(scene: Scene) -> None:
         scene.sso.takes = 1.0

@@ -100,6 +100,16 @@ def test_whatever_is_no_answer_ends_as_a_fault_that_names_its_cause(
     assert fault(settings) == problem
 
 
+@pytest.mark.parametrize("answer", [misbehaviour.silence, misbehaviour.trickle])
+def test_nobody_waits_longer_than_the_timeout(
+    server: KeyServer, settings: IntrospectionSettings, answer: Misbehaviour
+) -> None:
+    server.misbehave(answer)
+    began = time.monotonic()
+    fault(settings)
+    assert TIMEOUT <= time.monotonic() - began < 10 * TIMEOUT
+
+
 def test_nobody_else_is_asked(server: KeyServer, settings: IntrospectionSettings) -> None:
     server.misbehave(redirecting("https://elsewhere.example/"))
     expected = "redirects to https://elsewhere.example/, which is not followed"
