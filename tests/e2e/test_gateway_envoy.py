@@ -2,20 +2,24 @@
 
 import ssl
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import grpc
 import pytest
 
 from sidecar.model import Allow, Decision, Deny, HeaderChanges, Reason, RequestView
 from sidecar.wire.codec import decode, encode
-from tests.support import envoy, http1
+from tests.support import envoy
 from tests.support.authz_server import grpc_server
 from tests.support.certificates import CertificateAuthority
 from tests.support.envoy import GATEWAY, Envoy
-from tests.support.http1 import Connection, Field, Response
+from tests.support.grpc_application import ECHO, grpc_application
+from tests.support.http1 import Address, Connection, Field, Response
 from tests.support.ports import socket_directory
-from tests.support.upstream import Received, Upstream, respond
+from tests.support.served import status_of
+from tests.support.upstream import Received, Upstream, echo_upgraded, respond
 
 pytestmark = pytest.mark.every_envoy
 
@@ -57,24 +61,28 @@ class Edge:
         return received
 
 
+@contextmanager
+def started(version: str, directory: Path, upstream: Upstream, service: Address) -> Iterator[Edge]:
+    """An edge in front of ``service``. Whoever trusts ``ca.crt`` in ``directory`` trusts it."""
+    authority = CertificateAuthority(directory)
+    authority.issue("tls", dns=HOST)
+    trusting = authority.client_context()
+    trusting.check_hostname = False  # the raw client asks for the host of the tests of sidecars
+    configuration, gateway = envoy.load(GATEWAY), Gateway()
+    with socket_directory() as sockets:
+        socket = sockets / "authz.sock"
+        envoy.move(configuration, authz=socket, application=service, certificates=directory)
+        with grpc_server(socket, gateway), Envoy(version, configuration, directory) as running:
+            yield Edge(running, gateway, upstream, trusting)
+
+
 @pytest.fixture(scope="module")
 def running_edge(
     envoy_version: str, upstream: Upstream, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Edge]:
     directory = tmp_path_factory.mktemp("edge")
-    authority = CertificateAuthority(directory)
-    authority.issue("tls", dns=http1.HOST)
-    configuration, gateway = envoy.load(GATEWAY), Gateway()
-    with socket_directory() as sockets:
-        socket = sockets / "authz.sock"
-        envoy.move(
-            configuration, authz=socket, application=upstream.address, certificates=directory
-        )
-        with (
-            grpc_server(socket, gateway),
-            Envoy(envoy_version, configuration, directory) as running,
-        ):
-            yield Edge(running, gateway, upstream, authority.client_context())
+    with started(envoy_version, directory, upstream, upstream.address) as edge:
+        yield edge
 
 
 @pytest.fixture
@@ -262,6 +270,41 @@ def test_no_credential_is_in_the_access_log(edge: Edge) -> None:
     entry = str(edge.envoy.access_log(response.header("x-request-id") or ""))
     for told in ("secret", "sealed", "minted"):
         assert told not in entry
+
+
+# Streams.
+
+
+def test_a_websocket_passes_and_its_cookie_too(edge: Edge) -> None:
+    edge.upstream.answers["/orders/socket"] = echo_upgraded
+    edge.gateway.decision = ALLOW._replace(headers=ALLOW.headers._replace(cookie=SESSION))
+    upgrade: list[Field] = [("connection", "Upgrade"), ("upgrade", "websocket")]
+    with Connection(edge.envoy.address, tls=edge.tls) as connection:
+        connection.send("GET", "/orders/socket", [("host", HOST), *upgrade])
+        response = connection.receive()
+        assert (response.status, response.values("set-cookie")) == (101, [SESSION])
+        connection.socket.sendall(b"hello")
+        assert connection.read(5) == b"hello"
+
+
+def test_grpc_passes_and_is_denied_in_its_own_terms(
+    envoy_version: str, upstream: Upstream, tmp_path: Path
+) -> None:
+    with (
+        grpc_application() as application,
+        started(envoy_version, tmp_path, upstream, application) as edge,
+    ):
+        trust = grpc.ssl_channel_credentials((tmp_path / "ca.crt").read_bytes())
+        host, port = edge.envoy.address
+        options = [("grpc.ssl_target_name_override", HOST)]
+        with grpc.secure_channel(f"{host}:{port}", trust, options) as channel:
+            echo: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(ECHO)
+            assert echo(b"hello", timeout=10) == b"hello"
+
+            edge.gateway.decision = Deny(Reason.EXPIRED)
+            with pytest.raises(grpc.RpcError) as failure:
+                echo(b"hello", timeout=10)
+            assert status_of(failure.value) is grpc.StatusCode.UNAUTHENTICATED
 
 
 # TLS.

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,7 @@ from sidecar.model import (
     Decision,
     Deny,
     HeaderChanges,
+    KeyNeeded,
     Reason,
     RequestView,
     TokenKind,
@@ -137,9 +139,8 @@ def play(
         keys.start()
         await keys.tried(5.0)
         policy = Policy(Pipeline(settings, watcher), keys, realm="shop", key_wait=5.0)
-        authorization = (
-            Authorization(policy, watcher, clock=clock) if clock else Authorization(policy, watcher)
-        )
+        loop = asyncio.get_running_loop()
+        authorization = Authorization(policy, watcher, loop, clock=clock or time.time)
         scene = Scene(authorization, file, watcher)
         try:
             await story(scene)
@@ -418,6 +419,29 @@ def closed_loop() -> asyncio.AbstractEventLoop:
     loop = asyncio.new_event_loop()
     loop.close()
     return loop
+
+
+def test_a_check_that_waited_for_its_key_may_have_to_ask_elsewhere_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story(scene: Scene) -> None:
+        pipeline = scene.authorization.policy.pipeline
+        verify = pipeline.check
+
+        def ask_when_verified(
+            request: RequestView, keys: KeySnapshot, now: float
+        ) -> Decision | KeyNeeded | Unfinished:
+            verdict = verify(request, keys, now)
+            if isinstance(verdict, KeyNeeded):
+                return verdict
+            return Unfinished(lambda _: allow_after(0.0), late=Deny(Reason.SIGNING_UNAVAILABLE))
+
+        monkeypatch.setattr(pipeline, "check", ask_when_verified)
+        publish(scene.keys, key_for("ES256"), new := new_key("ES256", "new"))
+        call = await scene.check(Call(request(new)))
+        assert call.reason == Reason.AUTHORIZED.label
+
+    play(tmp_path, story)
 
 
 @pytest.mark.parametrize("loop", [None, closed_loop()], ids=["none", "ended"])
