@@ -63,15 +63,21 @@ class SidecarProcess:
 
     def configure(self, configuration: Mapping[str, object]) -> None:
         """Replace the configuration file at one stroke; the listeners are added to it."""
-        listen = {
+        document = {"role": self._role(), "listen": self._listen(), **configuration}
+        replacement = self.configuration_file.with_suffix(".new")
+        with replacement.open("w") as file:
+            YAML(typ="safe").dump(document, file)
+        replacement.replace(self.configuration_file)
+
+    def _role(self) -> str:
+        return "sidecar"
+
+    def _listen(self) -> dict[str, object]:
+        return {
             "authz": f"unix:{self.socket}",
             "metrics": f"{LOOPBACK}:{self._metrics_port}",
             "admin": f"{LOOPBACK}:{self._admin_port}",
         }
-        replacement = self.configuration_file.with_suffix(".new")
-        with replacement.open("w") as file:
-            YAML(typ="safe").dump({"role": "sidecar", "listen": listen, **configuration}, file)
-        replacement.replace(self.configuration_file)
 
     def ready(self) -> bool:
         """What the kubelet's readiness probe sees."""
