@@ -48,11 +48,15 @@ def serve(path: Path) -> int:
     # Checks have a thread of their own. While a scrape of /metrics computes, each of its turns
     # would otherwise begin with Python's default wait of 5 ms.
     sys.setswitchinterval(_SWITCH_INTERVAL)
-    return asyncio.run(_Program(load(path)).run())
+    return asyncio.run(_run(load(path)))
+
+
+async def _run(configuration: Configuration) -> int:
+    return await _Program(configuration).run()
 
 
 class _Program:
-    """One running sidecar or gateway."""
+    """One running sidecar or gateway. Belongs to the event loop it is made on."""
 
     def __init__(self, configuration: Configuration) -> None:
         self._configuration = configuration
