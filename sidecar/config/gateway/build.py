@@ -33,7 +33,7 @@ from sidecar.session.settings import (
     SessionTokenSettings,
 )
 
-# When a key of a directory is replaced is the business of ``sidecar keys``, and not looked at.
+# When the keys of a directory or of Vault are replaced, is the business of whoever does it.
 _UNKNOWN_PERIOD: Final = 366 * 86400.0
 # How often a replica looks for other session keys (MountedRing); nobody else verifies sessions.
 _SESSION_KEYS_REFRESH: Final = 1.0
@@ -82,7 +82,7 @@ def request_timings(tokens: RequestTokens) -> Timings:
     Raises:
         ConfigurationFault: a key is replaced sooner than the other times allow.
     """
-    rotated = tokens.keys.transit or tokens.keys.ephemeral
+    rotated = tokens.keys.ephemeral
     return Timings(
         verifier_refresh=tokens.verifiers_refresh,
         token_life=tokens.lifetime,

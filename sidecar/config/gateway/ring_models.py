@@ -32,6 +32,9 @@ class _Signing(Section):
     algorithm: SigningAlgorithm = Field(
         default="ES256", description="What the keys sign with; a transit key must be of its type."
     )
+
+
+class _Rotated(Section):
     rotate: Annotated[float, Duration("1m", "8760h")] = Field(
         default="720h", validate_default=True, description="How long a key signs."
     )
@@ -55,10 +58,10 @@ class _Folder(Section):
 
 # The bases stand in reverse: the reference lists the keys of the last one first.
 class TransitRing(_Signing, Reached, _TransitKey, InVault):
-    """A transit key of HashiCorp Vault or OpenBao, which signs: its private half stays there."""
+    """A transit key of HashiCorp Vault or OpenBao, which signs, and is rotated there."""
 
 
-class EphemeralRing(_Signing, Reached, _Folder, InVault):
+class EphemeralRing(_Rotated, _Signing, Reached, _Folder, InVault):
     """Keys made in memory, their public halves published in a folder of KV version 2."""
 
 

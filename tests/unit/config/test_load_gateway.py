@@ -244,15 +244,15 @@ def test_a_sidecar_has_no_gateway_and_no_internal_listener() -> None:
     ("keys", "place", "algorithm", "period"),
     [
         (
-            "transit: {address: https://v.example, login: {token_file: /t}, key: k, rotate: 48h, "
+            "transit: {address: https://v.example, login: {token_file: /t}, key: k, "
             "algorithm: ES384}",
             InTransit(TransitKeys(VaultSettings("https://v.example", TokenFile(Path("/t"))), "k")),
             "ES384",
-            48 * 3600.0,
+            366 * 86400.0,
         ),
         (
             "ephemeral: {address: https://v.example, login: {kubernetes: {role: r}}, path: a/b, "
-            "replica: one}",
+            "replica: one, rotate: 48h}",
             InMemory(
                 KvKeys(
                     VaultSettings("https://v.example", KubernetesLogin("r")), "a/b", replicas=True
@@ -260,7 +260,7 @@ def test_a_sidecar_has_no_gateway_and_no_internal_listener() -> None:
                 "one",
             ),
             "ES256",
-            720 * 3600.0,
+            48 * 3600.0,
         ),
     ],
 )
