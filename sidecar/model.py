@@ -184,6 +184,12 @@ class Reason(Enum):
         self.sentence = sentence
 
 
+# The reasons that only the gateway has.
+GATEWAY_REASONS: Final = frozenset(
+    {Reason.CROSS_SITE_REQUEST, *(reason for reason in Reason if reason.step in GATEWAY_STEPS)}
+)
+
+
 class RequestView(NamedTuple):
     """One request as the check sees it: what Envoy passes, nothing derived.
 

@@ -6,15 +6,11 @@ from functools import partial
 from typing import Final
 
 from sidecar.keys.rings.lifecycle import State
-from sidecar.model import Reason, Step
+from sidecar.model import GATEWAY_REASONS, Reason
 from sidecar.telemetry.metrics import Metrics
 
-# What can end a check with a credential here, besides what ends one at a sidecar.
-REASONS: Final = (
-    Reason.CROSS_SITE_REQUEST,
-    *(reason for reason in Reason if reason.step in (Step.SESSION, Step.MINT)),
-    Reason.IDENTITY_TOO_LARGE,
-)
+# What can end a check with a credential here, besides what every route can.
+REASONS: Final = (*GATEWAY_REASONS, Reason.IDENTITY_TOO_LARGE)
 _MINTED: Final = ("minted", "reused", "unavailable", "too_large")
 _INTROSPECTED: Final = ("active", "inactive", "unavailable")
 _EXPORTED_STATES: Final = (State.PUBLISHED, State.ACTIVE, State.RETIRED)

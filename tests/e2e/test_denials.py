@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 import pytest
 
-from sidecar.model import Reason
+from sidecar.model import GATEWAY_REASONS, Reason
 from tests.e2e import shop
 from tests.e2e.conftest import StartPod, StartSidecar
 from tests.support.grpc_application import ECHO, call
@@ -86,9 +86,13 @@ SCENARIOS = {
     Reason.INTERNAL_ERROR: Scenario("/orders/1", shop.token, pod="broken_pod"),
 }
 
-EVERY_REASON = pytest.mark.parametrize("reason", Reason, ids=lambda reason: reason.label)
+# In the order in which the reasons are defined.
+SIDECAR_REASONS = [reason for reason in Reason if reason not in GATEWAY_REASONS]
+EVERY_REASON = pytest.mark.parametrize("reason", SIDECAR_REASONS, ids=lambda reason: reason.label)
 DENIALS = pytest.mark.parametrize(
-    "reason", [reason for reason in Reason if reason.status != 200], ids=lambda reason: reason.label
+    "reason",
+    [reason for reason in SIDECAR_REASONS if reason.status != 200],
+    ids=lambda reason: reason.label,
 )
 
 
