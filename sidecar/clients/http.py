@@ -5,6 +5,7 @@ the URL and the cause for whoever is on call, and never a secret.
 """
 
 import asyncio
+import math
 import os
 import sys
 from collections.abc import Iterable, Mapping
@@ -20,7 +21,6 @@ from sidecar.clients.tls import ClientTls, TlsFiles
 from sidecar.errors import SourceFault
 
 _MAXIMUM_REDIRECTS: Final = 3
-_MAXIMUM_CONNECTIONS: Final = 4
 _MAXIMUM_HEADER_BYTES: Final = 16 * 1024
 _LONGEST_NAME: Final = 200
 # There asyncio keeps a TLS connection whose server does not say goodbye; aiohttp then ends it.
@@ -41,6 +41,10 @@ class HttpSettings:
     the client's own, PEM. ``headers`` are sent with every request, their values read from files
     each time. Without ``allow_http`` only https is spoken. ``read_timeout`` bounds each wait for
     the next bytes, in seconds; the caller bounds the whole. ``maximum_bytes`` bounds a body.
+
+    At most ``connections`` are open at once. With ``idle`` they are kept for further requests, and
+    closed when none came for so many seconds. The server may close one just as a request goes out
+    on it, which then is sent once more: ``idle`` is for requests that are safe to repeat.
     """
 
     ca_file: Path | None = None
@@ -50,6 +54,8 @@ class HttpSettings:
     allow_http: bool = False
     read_timeout: float = 5.0
     maximum_bytes: int = 1024 * 1024
+    idle: float = 0.0
+    connections: int = 4
 
     @property
     def tls_files(self) -> TlsFiles:
@@ -67,8 +73,9 @@ class Response:
 
 
 class HttpClient:
-    """Speaks HTTP/1.1 with servers that are reached alike, one connection per request.
+    """Speaks HTTP/1.1 with servers that are reached alike.
 
+    Every request has a connection of its own, unless they are kept (``HttpSettings.idle``).
     Cookies, proxies and .netrc of the surroundings play no part. May be made anywhere; belongs to
     the event loop of its first request.
     """
@@ -76,7 +83,8 @@ class HttpClient:
     def __init__(self, settings: HttpSettings) -> None:
         self._settings = settings
         self._tls = ClientTls(settings.tls_files)
-        self._session: aiohttp.ClientSession | None = None
+        self._sessions: dict[bool, aiohttp.ClientSession] = {}  # by whether they keep connections
+        self._fresh_until = -math.inf
 
     async def get(
         self, url: str, headers: Iterable[tuple[str, str]] = (), *, follow: bool = False
@@ -116,8 +124,8 @@ class HttpClient:
 
     async def close(self) -> None:
         """Close what is open."""
-        if self._session is not None:
-            await self._session.close()
+        for session in self._sessions.values():
+            await session.close()
             # The transports below TLS end in the loop's next step, which may be its last.
             await asyncio.sleep(0)
 
@@ -137,10 +145,12 @@ class HttpClient:
         self, method: str, url: URL, headers: Iterable[tuple[str, str]], **body: Any
     ) -> Response:
         settings = self._settings
-        sent = [*headers, *(await asyncio.to_thread(_from_files, settings.headers))]
+        sent = [*headers]
+        if settings.headers:
+            sent += await asyncio.to_thread(_from_files, settings.headers)
         context = await asyncio.to_thread(self._tls.context) if url.scheme == "https" else True
         try:
-            async with self._opened().request(
+            async with await self._answer(
                 method, url, headers=sent, ssl=context, allow_redirects=False, **body
             ) as answer:
                 return Response(answer.status, answer.headers, await self._body(answer))
@@ -151,6 +161,23 @@ class HttpClient:
             raise SourceFault(f"{named(url)} {cause}") from fault
         except (aiohttp.ClientError, OSError, ValueError) as fault:
             raise SourceFault(f"{named(url)} {_cause(fault)}") from fault
+
+    async def _answer(self, method: str, url: URL, **request: Any) -> aiohttp.ClientResponse:
+        """The beginning of an answer, asked for again where the server closed a kept connection."""
+        clock = asyncio.get_running_loop().time
+        if not self._settings.idle or clock() < self._fresh_until:
+            return await self._session(kept=False).request(method, url, **request)
+        try:
+            answer = await self._session(kept=True).request(method, url, **request)
+        except aiohttp.ClientConnectorError:
+            raise
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+            return await self._session(kept=False).request(method, url, **request)
+        if answer.status >= 500:
+            # All that are kept may lead to a server that is out of order, while new ones lead to
+            # its successor: they are left alone until they have been idle for too long.
+            self._fresh_until = clock() + self._settings.idle
+        return answer
 
     async def _body(self, answer: aiohttp.ClientResponse) -> bytes:
         """The body, read no further than the limit."""
@@ -164,25 +191,29 @@ class HttpClient:
                 raise SourceFault(f"{named(answer.url)} sent more than {limit} bytes")
         return bytes(body)
 
-    def _opened(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            wait = self._settings.read_timeout
-            self._session = aiohttp.ClientSession(
-                # A connection kept open may be dead by the next request, minutes later; and a new
-                # one asks DNS anew and uses the certificates of its day.
+    def _session(self, *, kept: bool) -> aiohttp.ClientSession:
+        """The session whose connections are kept, or the one where each serves one request."""
+        if kept not in self._sessions:
+            settings = self._settings
+            self._sessions[kept] = aiohttp.ClientSession(
+                # A connection that is not kept cannot be dead by the next request, minutes later;
+                # and a new one asks DNS anew and uses the certificates of its day.
                 connector=aiohttp.TCPConnector(
-                    force_close=True,
-                    limit=_MAXIMUM_CONNECTIONS,
+                    force_close=not kept,
+                    keepalive_timeout=settings.idle if kept else None,
+                    limit=settings.connections,
                     use_dns_cache=False,
                     enable_cleanup_closed=_TLS_STAYS_HALF_CLOSED,
                 ),
-                timeout=aiohttp.ClientTimeout(total=None, connect=wait, sock_read=wait),
+                timeout=aiohttp.ClientTimeout(
+                    total=None, connect=settings.read_timeout, sock_read=settings.read_timeout
+                ),
                 headers=_FIXED_HEADERS,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
                 trust_env=False,
             )
-        return self._session
+        return self._sessions[kept]
 
 
 def named(url: str | URL) -> str:

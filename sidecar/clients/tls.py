@@ -1,6 +1,7 @@
 """TLS as a client: which authorities are trusted, and the certificate shown where one is asked."""
 
 import ssl
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +27,8 @@ class ClientTls:
     def __init__(self, files: TlsFiles) -> None:
         self._files = files
         self._built: tuple[tuple[Version | None, ...], ssl.SSLContext] | None = None
+        # Connections are kept by their context: requests that begin at once must have the same.
+        self._lock = threading.Lock()
 
     def context(self) -> ssl.SSLContext:
         """The context to connect with. Reads files: not for the event loop's thread.
@@ -34,10 +37,11 @@ class ClientTls:
             SourceFault: a file cannot be used.
         """
         files = (self._files.ca, self._files.certificate, self._files.private_key)
-        versions = tuple(version(file) if file else None for file in files)
-        if self._built is None or self._built[0] != versions:
-            self._built = (versions, client_context(self._files))
-        return self._built[1]
+        with self._lock:
+            versions = tuple(version(file) if file else None for file in files)
+            if self._built is None or self._built[0] != versions:
+                self._built = (versions, client_context(self._files))
+            return self._built[1]
 
 
 def client_context(files: TlsFiles) -> ssl.SSLContext:

@@ -64,6 +64,19 @@ def test_what_vault_signs_verifies_with_what_is_published(
     play(TransitKeys(openbao.settings(login), key, mount), algorithm, story)
 
 
+def test_many_signatures_are_made_at_once(openbao: OpenBao, mount: str, login: TokenFile) -> None:
+    key = openbao.new_transit_key(mount, "ecdsa-p256")
+
+    async def story(ring: TransitRing) -> None:
+        now = time.time()
+        signer, jwks = ring.keys.signer(now), ring.jwks(now)
+        tokens = await asyncio.gather(*(signed(signer) for _ in range(50)))
+        assert len(set(tokens)) == 50
+        assert all(verifies(token, jwks) for token in tokens)
+
+    play(TransitKeys(openbao.settings(login), key, mount), "ES256", story)
+
+
 def test_a_new_version_is_published_before_it_signs(
     openbao: OpenBao, mount: str, login: TokenFile
 ) -> None:

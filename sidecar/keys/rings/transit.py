@@ -8,9 +8,10 @@ signs when every verifier has it: each signature names its version. An administr
 
 import asyncio
 from collections.abc import Awaitable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
-from sidecar.clients.vault import VaultClient
+from sidecar.clients.vault import VaultClient, VaultSettings
 from sidecar.errors import SourceFault
 from sidecar.keys.rings.lifecycle import Timings
 from sidecar.keys.rings.local import public_jwk
@@ -18,6 +19,10 @@ from sidecar.keys.rings.ring import KeyRing, RingKey
 from sidecar.keys.rings.upkeep import Upkeep
 from sidecar.keys.settings import TransitKeys
 from sidecar.keys.transit import verification_keys
+
+# A signature is one short request: most of what it would take is a new connection with its TLS.
+_IDLE: Final = 30.0
+_CONNECTIONS: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +50,7 @@ class TransitRing:
         self.keys: KeyRing[TransitVersion] = KeyRing(timings, ())
         self._settings = settings
         self._algorithm = algorithm
-        self._vault = VaultClient(settings.vault)
+        self._vault = VaultClient(_keeping_connections(settings.vault))
         self._upkeep = Upkeep(str(self), self._pause, self._read)
 
     def __str__(self) -> str:
@@ -101,3 +106,8 @@ class TransitRing:
             signer = TransitVersion(jwk["kid"], self._algorithm, jwk, self, version)
             versions.append(RingKey(signer, created, activates))
         self.keys = KeyRing(timings, tuple(versions))
+
+
+def _keeping_connections(settings: VaultSettings) -> VaultSettings:
+    """The server as it is signed with: to read a key, sign or log in is safe to repeat."""
+    return replace(settings, http=replace(settings.http, idle=_IDLE, connections=_CONNECTIONS))
