@@ -67,7 +67,7 @@ class Gateway:
     @property
     def published(self) -> set[str]:
         """The keys in the JWKS."""
-        return {jwk["kid"] for jwk in self._ring.keys.jwks(time.time())["keys"]}
+        return {jwk["kid"] for jwk in self._ring.jwks(time.time())["keys"]}
 
     def token(self) -> str:
         """A token that was minted a moment ago."""
@@ -84,9 +84,8 @@ class Gateway:
 
     def serve(self, connection: Connection) -> None:
         """Answer with the JWKS, as its endpoint does."""
-        ring = self._ring.keys
-        document = json.dumps(ring.jwks(time.time())).encode()
-        connection.answer(document, headers={"Cache-Control": f"max-age={ring.max_age()}"})
+        document = json.dumps(self._ring.jwks(time.time())).encode()
+        connection.answer(document, headers={"Cache-Control": f"max-age={self._ring.max_age()}"})
 
     async def _signed(self, document: Json) -> str:
         key = self._ring.keys.signer(time.time())
