@@ -8,6 +8,7 @@ from typing import NoReturn
 import pytest
 
 from tests.support.envoy import binary
+from tests.support.leaks import LEAKS
 from tests.support.openbao import BINARY as OPENBAO
 from tests.support.openbao import OpenBao
 from tests.support.openid_provider import NODE, OpenIdProvider
@@ -40,6 +41,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             metafunc.config.getoption("--envoy-versions").split() if every else [ENVOY_VERSION]
         )
         metafunc.parametrize("envoy_version", versions, indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_credential_is_written_anywhere() -> Iterator[None]:
+    """When all tests are over: nothing they made the programs write has a credential in it."""
+    yield
+    assert not LEAKS.found, "\n".join(LEAKS.found[:20])
 
 
 @pytest.fixture(scope="session")

@@ -3,14 +3,17 @@
 import json
 import socket
 import ssl
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, Self
+
+from tests.support.leaks import LEAKS
 
 Address = tuple[str, int]
 Field = tuple[str | bytes, str | bytes]
 
 HOST = "orders.shop.internal"
+_CREDENTIALS = ("authorization", "cookie", "txn-token")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,7 @@ class Connection:
         """Send one request. ``Host`` and ``Content-Length`` are added where they are missing."""
         fields = [(_bytes(name), _bytes(value)) for name, value in headers]
         names = {name.lower() for name, _ in fields}
+        _note(fields, _CREDENTIALS)
         if b"host" not in names:
             fields.insert(0, (b"Host", HOST.encode()))
         if body and b"content-length" not in names:
@@ -94,6 +98,7 @@ class Connection:
         while line := self._reader.readline().strip():
             name, _, value = line.partition(b":")
             headers.append((name.decode("latin-1").lower(), value.strip().decode("latin-1")))
+        _note(headers, ("set-cookie",))
         fields = dict(headers)
         if status < 200 or status in {204, 304} or not body_follows:
             body = b""
@@ -103,6 +108,8 @@ class Connection:
             body = self._reader.read(int(fields["content-length"]))
         else:
             body = self._reader.read()
+        if status >= 400:
+            LEAKS.look(f"the answer {status}", f"{headers} {body.decode('latin-1')}")
         return Response(status, tuple(headers), body)
 
     def read(self, size: int) -> bytes:
@@ -131,6 +138,12 @@ def request(
     """One request on a connection of its own."""
     with Connection(address, tls=tls) as connection:
         return connection.request(method, target, headers, body)
+
+
+def _note(fields: Iterable[Field], names: Collection[str]) -> None:
+    for name, value in fields:
+        if _bytes(name).decode("latin-1").lower() in names:
+            LEAKS.sent(_bytes(value).decode("latin-1"))
 
 
 def _bytes(text: str | bytes) -> bytes:

@@ -10,6 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
+from tests.support.leaks import LEAKS
+
 T = TypeVar("T")
 
 POLL_INTERVAL = 0.02
@@ -110,6 +112,9 @@ class Child:
         except subprocess.TimeoutExpired:
             self.signal(signal.SIGKILL)
             return self.wait()
+        finally:
+            for line in (*self.stdout(), *self.stderr()):
+                LEAKS.look(" ".join(self.command), line)
 
     def _report(self) -> str:
         return "\n".join([" ".join(self.command), *self.stdout()[-20:], *self.stderr()[-40:]])

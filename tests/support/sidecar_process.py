@@ -1,5 +1,6 @@
 """The sidecar as its users run it: `sidecar serve` in a process of its own, on a real socket."""
 
+import contextlib
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ from ruamel.yaml import YAML
 
 from tests.support import http1
 from tests.support.http1 import Response
+from tests.support.leaks import LEAKS
 from tests.support.ports import LOOPBACK, free_port
 from tests.support.processes import Child
 
@@ -48,6 +50,7 @@ class SidecarProcess:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._look_at_pages()
         self.process.stop()
 
     def start(self) -> None:
@@ -78,6 +81,12 @@ class SidecarProcess:
             "metrics": f"{LOOPBACK}:{self._metrics_port}",
             "admin": f"{LOOPBACK}:{self._admin_port}",
         }
+
+    def _look_at_pages(self) -> None:
+        """Hold what it shows to what no page may show."""
+        with contextlib.suppress(OSError):  # it may have ended already
+            LEAKS.look("/metrics", self.get("/metrics").body.decode())
+            LEAKS.look("the status page", self.admin("/").body.decode())
 
     def ready(self) -> bool:
         """What the kubelet's readiness probe sees."""

@@ -11,6 +11,7 @@ from typing import Self
 from typing_extensions import override
 
 from tests.support.http1 import Address
+from tests.support.leaks import LEAKS
 from tests.support.ports import LOOPBACK
 from tests.support.processes import eventually
 
@@ -119,6 +120,8 @@ class Upstream:
         eventually(lambda: self._active == 0, within=within)
 
     def answer(self, request: Received, reader: BufferedIOBase, writer: BufferedIOBase) -> None:
+        for value in request.values("authorization"):
+            LEAKS.sent(value.decode("latin-1"))
         with self._lock:
             self._received.append(request)
             self._active += 1
