@@ -4,14 +4,19 @@ import json
 import sys
 import time
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
-from sidecar.cli.explain import Findings, explain
+from sidecar.check.extract import TokenSource
+from sidecar.cli.check_gateway import simulated
+from sidecar.cli.explain import Findings
 from sidecar.cli.key_sets import add_keys, known_keys
 from sidecar.cli.options import add_configuration
-from sidecar.cli.simulation import decide, with_token
+from sidecar.cli.simulation import SidecarSimulation, Simulation, with_token
 from sidecar.cli.texts import moment, printable, read_token
-from sidecar.config import load
-from sidecar.model import GATEWAY_STEPS, Allow, Decision, Deny, RequestView, Step
+from sidecar.config import Configuration, load
+from sidecar.errors import ConfigurationFault
+from sidecar.model import Allow, Decision, Deny, RequestView, Step
 
 _MARKS = {"passed": "✓", "failed": "✗", "not reached": "-"}
 
@@ -49,13 +54,23 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="read no token from standard input; the request is as the other options say",
     )
     add_keys(parser)
+    parser.add_argument(
+        "--credential",
+        metavar="NAME",
+        help="for a gateway: the credential that standard input is; the first if not given",
+    )
+    parser.add_argument(
+        "--answer",
+        metavar="FILE",
+        type=Path,
+        help="for a gateway: what a session's issuer answers when it is asked (RFC 7662), JSON",
+    )
     parser.add_argument("--json", action="store_true", help="print the answer as JSON")
 
 
 def run(options: Namespace) -> int:
     """Print the answer; 0 if the request goes through, 1 if it does not."""
     configuration = load(options.configuration)
-    settings = configuration.check
     request = RequestView(
         method=options.method,
         path=options.path,
@@ -64,19 +79,35 @@ def run(options: Namespace) -> int:
         principal=options.principal,
         route=options.route,
     )
-    if not options.no_token:
-        token = read_token()
-        if not token:
-            sys.stderr.write("no token on standard input; --no-token checks without one\n")
-            return 2
-        request = with_token(request, settings.sources[0], token)
-    keys = known_keys(configuration, options)
+    token = "" if options.no_token else read_token()
+    if not token and not options.no_token:
+        sys.stderr.write("no token on standard input; --no-token checks without one\n")
+        return 2
     now = time.time() if options.at is None else options.at
-    decision = decide(settings, request, keys, now)
-    findings = explain(settings, request, keys, now)
+    simulation, source = _simulated(configuration, options, token, now)
+    if token:
+        request = with_token(request, source, token)
+    keys = known_keys(configuration, options)
+    decision = simulation.decide(request, keys)
+    findings = simulation.explain(request, keys, decision)
     write = _as_json if options.json else _as_text
-    sys.stdout.write(write(decision, findings))
+    sys.stdout.write(write(decision, findings, simulation.steps))
     return 0 if isinstance(decision, Allow) else 1
+
+
+def _simulated(
+    configuration: Configuration, options: Namespace, token: str, now: float
+) -> tuple[Simulation, TokenSource]:
+    """The checks of the configuration's role, and where the token stands.
+
+    Raises:
+        ConfigurationFault: an option does not go with the configuration.
+    """
+    if configuration.gateway is not None:
+        return simulated(configuration, options.credential, options.answer, token, now)
+    if options.credential is not None or options.answer is not None:
+        raise ConfigurationFault("--credential and --answer are for the configuration of a gateway")
+    return SidecarSimulation(configuration.check, now), configuration.check.sources[0]
 
 
 def _header(line: str) -> tuple[str, bytes]:
@@ -97,23 +128,32 @@ def _denial(decision: Decision) -> Deny | None:
     return decision if isinstance(decision, Deny) else decision.would_deny
 
 
-def _outcomes(decision: Decision, findings: Findings) -> dict[Step, str]:
+def _outcomes(decision: Decision, findings: Findings, steps: Sequence[Step]) -> dict[Step, str]:
     """Every step in order: passed, failed or not reached."""
     denial = _denial(decision)
-    steps = [step for step in Step if step not in GATEWAY_STEPS]
-    end = steps.index(decision.reason.step)
+    # A gateway hands on no identity but a token: what is said of the one, is said of the other.
+    last = decision.reason.step if decision.reason.step in steps else steps[-1]
+    end = steps.index(last)
     outcomes = {
         step: "passed" if index <= end and step in findings else "not reached"
         for index, step in enumerate(steps)
     }
     if denial is not None:
-        outcomes[denial.reason.step] = "failed"
+        outcomes[last] = "failed"
     return outcomes
 
 
-def _as_text(decision: Decision, findings: Findings) -> str:
+def _set_headers(decision: Allow) -> Iterator[tuple[str, str]]:
+    """The headers that are set, but for tokens: those are told by what they say."""
+    for name, value in decision.headers.overwrite:
+        yield name, "Bearer and a token" if name == "authorization" else value
+    if decision.headers.cookie:
+        yield "set-cookie", "the session, renewed"
+
+
+def _as_text(decision: Decision, findings: Findings, steps: Sequence[Step]) -> str:
     lines = []
-    for step, outcome in _outcomes(decision, findings).items():
+    for step, outcome in _outcomes(decision, findings, steps).items():
         lines.append(f"{_MARKS[outcome]} {step.value}")
         if outcome != "not reached":
             lines += [f"    {line}" for line in findings.get(step, ())]
@@ -128,14 +168,14 @@ def _as_text(decision: Decision, findings: Findings) -> str:
     if denial is not None and denial.detail:
         lines.append(f"detail: {printable(denial.detail)}")
     if isinstance(decision, Allow):
-        lines += [f"set {name}: {printable(value)}" for name, value in decision.headers.overwrite]
+        lines += [f"set {name}: {printable(value)}" for name, value in _set_headers(decision)]
         lines += [f"remove {name}" for name in decision.headers.remove]
     return "\n".join(lines) + "\n"
 
 
-def _as_json(decision: Decision, findings: Findings) -> str:
+def _as_json(decision: Decision, findings: Findings, steps: Sequence[Step]) -> str:
     denial = _denial(decision)
-    outcomes = _outcomes(decision, findings)
+    outcomes = _outcomes(decision, findings, steps)
     answer: dict[str, object] = {
         "decision": "allow" if isinstance(decision, Allow) else "deny",
         "would_deny": isinstance(decision, Allow) and denial is not None,
@@ -155,6 +195,6 @@ def _as_json(decision: Decision, findings: Findings) -> str:
         ],
     }
     if isinstance(decision, Allow):
-        answer["set"] = dict(decision.headers.overwrite)
+        answer["set"] = dict(_set_headers(decision))
         answer["remove"] = decision.headers.remove
     return json.dumps(answer, indent=2) + "\n"

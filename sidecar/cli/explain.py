@@ -4,7 +4,7 @@ The decision is the pipeline's; this only looks, with the pipeline's own functio
 looked at. Nothing printed here is the token itself.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 
 from sidecar.check import jws, signature
@@ -35,12 +35,31 @@ def explain(
         keys: the public keys.
         now: Unix seconds.
     """
+    found, route = about_request(settings, request)
+    if route is None or route.requirement.public:
+        return found
+    credential = extract(request, settings.sources)
+    found[Step.CREDENTIAL] = about_credential(credential)
+    if not isinstance(credential, Credential):
+        return found | {Step.POLICY: about_rules(route.requirement)}
+    seen = about_jwt(settings, settings.trust, credential.text, keys, now)
+    if Step.POLICY in seen:
+        seen[Step.POLICY] = (*about_rules(route.requirement), *seen[Step.POLICY])
+        seen[Step.IDENTITY] = tuple(
+            f"{name} from {'.'.join(claim)}" for name, claim in settings.identity.headers
+        )
+    return found | seen
+
+
+def about_request(
+    settings: CheckSettings, request: RequestView
+) -> tuple[dict[Step, tuple[str, ...]], Route | None]:
+    """The steps before any credential, and the route that takes the request."""
     found: dict[Step, tuple[str, ...]] = {Step.RECEIVE: ()}
     path = canonical(request.path, literal_semicolons=settings.literal_semicolons)
     if isinstance(path, Refusal):
-        return found | {Step.PATH: (printable(request.path),)}
+        return found | {Step.PATH: (printable(request.path),)}, None
     found[Step.PATH] = (path,)
-
     table = RouteTable(settings.routes)
     route = (
         table.find(request.host, path, request.method)
@@ -48,31 +67,37 @@ def explain(
         else table.named(request.route)
     )
     found[Step.ROUTE] = _about_route(route, request)
-    if route is None or route.requirement.public:
-        return found
+    return found, route
 
-    credential = extract(request, settings.sources)
-    if not isinstance(credential, Credential):
-        found[Step.CREDENTIAL] = ("none",) if credential is None else ()
-        return found | {Step.POLICY: _about_rules(route.requirement)}
-    found[Step.CREDENTIAL] = (f"in {source_name(credential.source)}",)
-    token = jws.parse(credential.text, settings.maximum_token_bytes)
-    digest = sha256(credential.text.encode("latin-1")).hexdigest()
-    found[Step.PARSE] = _about_token(credential.text, digest[:16], token)
+
+def about_credential(credential: Credential | Refusal | None) -> tuple[str, ...]:
+    """Where a request carries its credential."""
+    if isinstance(credential, Credential):
+        return (f"in {source_name(credential.source)}",)
+    return ("none",) if credential is None else ()
+
+
+def about_jwt(
+    settings: CheckSettings,
+    entries: Sequence[TrustEntry],
+    text: str,
+    keys: KeySnapshot,
+    now: float,
+) -> dict[Step, tuple[str, ...]]:
+    """The steps from the text of a token to what it grants, held against these trust entries."""
+    token = jws.parse(text, settings.maximum_token_bytes)
+    digest = sha256(text.encode("latin-1")).hexdigest()
+    found = {Step.PARSE: _about_token(text, digest[:16], token)}
     if isinstance(token, Refusal):
         return found
-
-    trust = TrustTable(settings.trust).select(token)
+    trust = TrustTable(entries).select(token)
     found[Step.TRUST] = _about_trust(token, trust)
     if isinstance(trust, Refusal):
         return found
     found[Step.KEY] = _about_keys(trust, keys, now)
     found[Step.SIGNATURE] = _about_signature(token, trust, keys, now)
     found[Step.CLAIMS] = _about_claims(token, trust, now)
-    found[Step.POLICY] = (*_about_rules(route.requirement), *_about_grants(token, trust))
-    found[Step.IDENTITY] = tuple(
-        f"{name} from {'.'.join(claim)}" for name, claim in settings.identity.headers
-    )
+    found[Step.POLICY] = _about_grants(token, trust)
     return found
 
 
@@ -139,21 +164,23 @@ def _about_signature(
 
 
 def _about_claims(token: UnverifiedToken, trust: TrustEntry, now: float) -> tuple[str, ...]:
-    dates = [
-        f"{name} {dated(token.claims[name], now)}"
-        for name in ("iat", "nbf", "exp")
-        if name in token.claims
-    ]
     audience = find(token.claims, trust.audience_claim)
     return (
-        *dates,
+        *about_dates(token.claims, now),
         f"{'.'.join(trust.audience_claim)} {printable(audience)}, accepted: "
         + ", ".join(sorted(trust.audiences)),
         f"sub {printable(token.claims.get('sub', 'absent'))}",
     )
 
 
-def _about_rules(requirement: Requirement) -> tuple[str, ...]:
+def about_dates(claims: Mapping[str, object], now: float) -> tuple[str, ...]:
+    """The dates among some claims."""
+    return tuple(
+        f"{name} {dated(claims[name], now)}" for name in ("iat", "nbf", "exp") if name in claims
+    )
+
+
+def about_rules(requirement: Requirement) -> tuple[str, ...]:
     """What a route asks for, in the words of the configuration."""
     lines = [
         f"{name}: {', '.join(sorted(wanted))}"
@@ -162,6 +189,7 @@ def _about_rules(requirement: Requirement) -> tuple[str, ...]:
             ("any_role", requirement.any_role),
             ("any_group", requirement.any_group),
             ("tokens", [kind.value for kind in requirement.tokens]),
+            ("from", requirement.trusts),
             ("callers", requirement.callers),
         )
         if wanted

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema
+from pydantic import AfterValidator, Field, PlainValidator, StrictBool, WithJsonSchema
 
 from sidecar.cli.texts import moment
 from sidecar.config.section import Section
@@ -88,6 +88,21 @@ class Token(Section):
     kid: Text = Field(default="", description="Another key id than the stand-in key's.")
 
 
+class Session(Section):
+    """A session that is made for one test, as its issuer or the gateway itself knows it."""
+
+    credential: Text = Field(description="The credential whose session it is.")
+    active: StrictBool = Field(
+        default=True, description="Whether its issuer says that it is active (RFC 7662)."
+    )
+    claims: dict[str, Any] = Field(
+        default={}, description="What there is to know of it besides `sub`, or in its place."
+    )
+    expires_in: Annotated[float, Duration("-720h", "720h")] = Field(
+        default="60s", validate_default=True, description="Its life from the time of the test on."
+    )
+
+
 class Expectation(Section):
     """What is expected. What is left out is not looked at."""
 
@@ -97,6 +112,11 @@ class Expectation(Section):
     headers: dict[HeaderName, Text | None] = Field(
         default={}, description="Headers that are set to a value or, with null, removed."
     )
+    token: dict[str, Any] = Field(
+        default={},
+        description="Of a gateway: claims of the token that the service gets or, with null, claims "
+        "it does not have.",
+    )
 
 
 class Case(Section):
@@ -105,7 +125,12 @@ class Case(Section):
     name: Text = Field(description="What it is called in the results.")
     request: Request = Field(description="The request.")
     token: Token | None = Field(
-        default=None, description="The token it carries, in the first of `token_sources`."
+        default=None,
+        description="The token it carries: in the first of `token_sources`, or for a gateway where "
+        "the credential stands that the trust entry is for.",
+    )
+    session: Session | None = Field(
+        default=None, description="The session it carries, for a gateway."
     )
     expect: Expectation = Field(description="The decision.")
 

@@ -1,13 +1,64 @@
-"""One check outside of a server: a request as Envoy would describe it, and the decision."""
+"""Checks outside of a server: a request as Envoy would describe it, and the decision."""
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Final, Protocol, TypeVar
 
 from sidecar.check.extract import CookieSource, TokenSource
 from sidecar.check.pipeline import CheckSettings, Pipeline
-from sidecar.model import Decision, KeyNeeded, RequestView
+from sidecar.cli.explain import Findings, explain
+from sidecar.model import (
+    GATEWAY_STEPS,
+    Decision,
+    Deny,
+    KeyNeeded,
+    RequestView,
+    Step,
+    Unfinished,
+)
 from sidecar.snapshots.keys import KeySnapshot
 
+T = TypeVar("T")
 
-class _Nobody:
-    """Is told about tokens and tells no one (``CheckObserver``)."""
+
+class Simulation(Protocol):
+    """The checks of one role at one moment."""
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The steps it takes, in their order."""
+        ...
+
+    def decide(self, request: RequestView, keys: KeySnapshot) -> Decision:
+        """The decision when no more keys can be had than are in the snapshot."""
+        ...
+
+    def explain(self, request: RequestView, keys: KeySnapshot, decision: Decision) -> Findings:
+        """What was found at each step on the way to ``decision``."""
+        ...
+
+
+class SidecarSimulation:
+    """A sidecar's checks (``Simulation``) at ``now``, in Unix seconds."""
+
+    steps: Final = tuple(step for step in Step if step not in GATEWAY_STEPS)
+
+    def __init__(self, settings: CheckSettings, now: float) -> None:
+        self._settings, self._now = settings, now
+        self._pipeline = Pipeline(settings, Nobody())
+
+    def decide(self, request: RequestView, keys: KeySnapshot) -> Decision:
+        """A sidecar's decision (``Simulation.decide``)."""
+        return finished(self._pipeline, request, keys, self._now)
+
+    def explain(self, request: RequestView, keys: KeySnapshot, decision: Decision) -> Findings:
+        """What was found (``Simulation.explain``)."""
+        del decision  # everything can be looked at again
+        return explain(self._settings, request, keys, self._now)
+
+
+class Nobody:
+    """Is told about tokens and tells no one (``VerificationObserver``)."""
 
     def verified(self, trust: str, result: str) -> None:
         """Nothing is counted here."""
@@ -16,13 +67,32 @@ class _Nobody:
         """Nothing is counted here."""
 
 
-def decide(
-    settings: CheckSettings, request: RequestView, keys: KeySnapshot, now: float
-) -> Decision:
-    """The decision when no more keys can be had than are in the snapshot; ``now`` is Unix time."""
-    pipeline = Pipeline(settings, _Nobody())
-    verdict = pipeline.check(request, keys, now)
-    return pipeline.refuse(request, verdict.unknown) if isinstance(verdict, KeyNeeded) else verdict
+class Checks(Protocol):
+    """The pipeline of a role."""
+
+    def check(
+        self, request: RequestView, keys: KeySnapshot, now: float
+    ) -> Decision | KeyNeeded | Unfinished:
+        """Decide about one request."""
+        ...
+
+    def refuse(self, request: RequestView, denial: Deny) -> Decision:
+        """A denial as it is carried out."""
+        ...
+
+
+def finished(checks: Checks, request: RequestView, keys: KeySnapshot, now: float) -> Decision:
+    """The decision, after whatever it waits for."""
+    verdict = checks.check(request, keys, now)
+    if isinstance(verdict, KeyNeeded):
+        return checks.refuse(request, verdict.unknown)
+    while isinstance(verdict, Unfinished):
+        verdict = asyncio.run(_awaited(verdict.finish(lambda: now)))
+    return verdict
+
+
+async def _awaited(answer: Awaitable[T]) -> T:
+    return await answer
 
 
 def with_token(request: RequestView, source: TokenSource, token: str) -> RequestView:

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt import get_algorithm_by_name
 
 from sidecar.check.trust import TrustEntry
+from sidecar.cli.policy_tests import Token
 from sidecar.keys.thumbprint import thumbprint
 from sidecar.snapshots.keys import KeySet, KeySnapshot, VerificationKey, algorithms_for
 
@@ -32,6 +33,12 @@ class StandIn:
         public = self._private.public_key()
         self._kid = thumbprint(public)
         self.key = VerificationKey(self._kid, self._kid, algorithms_for(public), public)
+
+    def token_for(self, token: Token, now: float) -> str:
+        """The token of a test; ``now`` in Unix seconds."""
+        return self.token(
+            token.claims, now=now, expires_in=token.expires_in, type_=token.type, kid=token.kid
+        )
 
     def token(
         self,

@@ -1,22 +1,29 @@
 """``sidecar test``: policy tests, from requests to decisions, without any signing key."""
 
+import json
 import sys
 import time
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from sidecar.check.pipeline import CheckSettings
+from sidecar.check.extract import TokenSource
 from sidecar.cli import junit
+from sidecar.cli.gateway_cases import simulated
+from sidecar.cli.gateway_simulation import minted_claims
 from sidecar.cli.options import add_configuration
+from sidecar.cli.policy_mistakes import mistakes
 from sidecar.cli.policy_tests import Case, Expectation, PolicyTests
-from sidecar.cli.simulation import decide, with_token
+from sidecar.cli.simulation import SidecarSimulation, Simulation, with_token
 from sidecar.cli.stand_ins import StandIn, snapshot
 from sidecar.cli.texts import printable
-from sidecar.config import KeyFiles, load, schema
+from sidecar.config import Configuration, KeyFiles, load, schema
 from sidecar.config import document as documents
 from sidecar.config.problems import Problem, fault
 from sidecar.model import Allow, Decision, RequestView
+
+# Where a case's token or session stands, and its text; None where it has neither.
+Bring = Callable[[Case], tuple[TokenSource, str] | None]
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -28,16 +35,23 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Print one line per test and what differs; 1 if anything does."""
-    settings = load(options.configuration, KeyFiles.IGNORED).check
-    tests = _read(options.tests, settings)
+    configuration = load(options.configuration, KeyFiles.IGNORED)
+    tests = _read(options.tests, configuration)
     used = {case.token.trust for case in tests.tests if case.token is not None}
-    stand_ins = {entry.name: StandIn(entry) for entry in settings.trust if entry.name in used}
+    trust = configuration.check.trust
+    stand_ins = {entry.name: StandIn(entry) for entry in trust if entry.name in used}
     keys = snapshot(stand_ins)
     now = time.time() if tests.now is None else tests.now
+    simulation, bring = _simulated(configuration, stand_ins, now)
     results = []
     for case in tests.tests:
-        request = _request(case, settings, stand_ins, now)
-        differences = list(_differences(case.expect, decide(settings, request, keys, now)))
+        request = _request(case)
+        if (brought := bring(case)) is not None:
+            request = with_token(request, *brought)
+        decision = simulation.decide(request, keys)
+        differences = [*_differences(case.expect, decision)]
+        if case.expect.token:
+            differences += _token_differences(case.expect, decision)
         results.append((case.name, differences))
         sys.stdout.write(f"{'FAIL' if differences else 'ok':4} {printable(case.name)}\n")
         for line in differences:
@@ -49,27 +63,39 @@ def run(options: Namespace) -> int:
     return 1 if failed else 0
 
 
-def _read(path: Path, settings: CheckSettings) -> PolicyTests:
+def _read(path: Path, configuration: Configuration) -> PolicyTests:
     """The tests, or a fault with all that is wrong in their file."""
     document = documents.read(path)
     checked = schema.check(document, PolicyTests)
     problems = [*document.problems, *checked.problems]
-    names = {entry.name for entry in settings.trust}
-    for index, case in enumerate(checked.model.tests if checked.model else ()):
-        if case.token is not None and case.token.trust not in names:
-            position = document.at_value(("tests", index, "token", "trust"))
-            accepted = ", ".join(sorted(names))
-            text = f'no trust entry is called "{case.token.trust}"; accepted: {accepted}'
-            problems.append(Problem(position, text))
+    if checked.model is not None:
+        problems += [
+            Problem(document.at_value(location), text)
+            for location, text in mistakes(checked.model, configuration)
+        ]
     if problems or checked.model is None:
         raise fault(path, problems)
     return checked.model
 
 
-def _request(
-    case: Case, settings: CheckSettings, stand_ins: Mapping[str, StandIn], now: float
-) -> RequestView:
-    request = RequestView(
+def _simulated(
+    configuration: Configuration, stand_ins: Mapping[str, StandIn], now: float
+) -> tuple[Simulation, Bring]:
+    """The checks of the configuration's role, and what puts tokens into requests."""
+    if configuration.gateway is not None:
+        return simulated(configuration, stand_ins, now)
+
+    def bring(case: Case) -> tuple[TokenSource, str] | None:
+        if case.token is None:
+            return None
+        source = configuration.check.sources[0]
+        return source, stand_ins[case.token.trust].token_for(case.token, now)
+
+    return SidecarSimulation(configuration.check, now), bring
+
+
+def _request(case: Case) -> RequestView:
+    return RequestView(
         method=case.request.method,
         path=case.request.path,
         host=case.request.host,
@@ -79,16 +105,19 @@ def _request(
         principal=case.request.principal,
         route=case.request.route or None,
     )
-    if case.token is None:
-        return request
-    token = stand_ins[case.token.trust].token(
-        case.token.claims,
-        now=now,
-        expires_in=case.token.expires_in,
-        type_=case.token.type,
-        kid=case.token.kid,
-    )
-    return with_token(request, settings.sources[0], token)
+
+
+def _token_differences(expect: Expectation, decision: Decision) -> Iterator[str]:
+    """What of the token that the service gets is other than expected, one line each."""
+    claims = minted_claims(decision)
+    if claims is None:
+        yield "token: expected one, got none"
+        return
+    for name, value in expect.token.items():
+        if claims.get(name) != value:
+            expected = "none" if value is None else json.dumps(value)
+            got = json.dumps(claims[name]) if name in claims else "none"
+            yield f"token {name}: expected {expected}, got {got}"
 
 
 def _differences(expect: Expectation, decision: Decision) -> Iterator[str]:

@@ -17,11 +17,13 @@ def run(options: Namespace) -> int:
     configuration = load(options.configuration, KeyFiles.REQUIRED)
     for warning in configuration.warnings:
         sys.stderr.write(f"{warning.told(configuration.path)} (warning)\n")
-    issuers = len({entry.issuer for entry in configuration.check.trust})
-    routes = len(configuration.check.routes)
-    sys.stdout.write(
-        f"{configuration.path}: valid: {_counted(issuers, 'issuer')}, {_counted(routes, 'route')}\n"
-    )
+    counts = [
+        _counted(len({entry.issuer for entry in configuration.check.trust}), "issuer"),
+        _counted(len(configuration.check.routes), "route"),
+    ]
+    if configuration.gateway is not None:
+        counts.insert(0, _counted(len(configuration.gateway.credentials), "credential"))
+    sys.stdout.write(f"{configuration.path}: valid: {', '.join(counts)}\n")
     return 0
 
 

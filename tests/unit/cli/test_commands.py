@@ -30,6 +30,22 @@ def test_warnings_do_not_make_a_configuration_invalid(run: Run, configuration: P
     assert errors.startswith(f"{configuration}:17:7: mode is shadow")
 
 
+def test_of_a_gateway_the_credentials_are_counted_too(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "gateway.yaml"
+    file.write_text(
+        "role: gateway\nissuer: https://gateway.example\ncredentials: []\n"
+        "request_tokens:\n  audiences: {orders: []}\n"
+        "  keys: {transit: {address: https://v.example, login: {token_file: /t}, key: k}}\n"
+        "routes: [{name: a, match: {path: /a}, allow: {public: true}}]\n"
+    )
+
+    assert run("validate", "-c", file) == (
+        0,
+        f"{file}: valid: 0 credentials, 0 issuers, 1 route\n",
+        "",
+    )
+
+
 def test_a_bad_configuration_is_2_and_starts_nothing(run: Run, configuration: Path) -> None:
     configuration.write_text("role: edge\n")
     status, output, errors = run("validate", "-c", configuration)

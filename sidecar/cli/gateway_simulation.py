@@ -1,0 +1,174 @@
+"""A gateway's checks outside of a gateway.
+
+They take the steps a gateway takes, with stand-ins for what exists only where it runs: throw-away
+keys sign the tokens, and issuers of sessions answer as they are told.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from sidecar.check import jws
+from sidecar.check.claims import names_in, scopes_in
+from sidecar.check.extract import TokenSource
+from sidecar.check.verifier import Verifier
+from sidecar.cli.explain import Findings
+from sidecar.cli.explain_gateway import explain
+from sidecar.cli.simulation import Nobody, finished
+from sidecar.clients.http import Response
+from sidecar.config import Configuration
+from sidecar.gateway.authenticators import (
+    Authenticator,
+    IntrospectionAuthenticator,
+    JwtAuthenticator,
+    SessionAuthenticator,
+)
+from sidecar.gateway.pipeline import GatewayPipeline
+from sidecar.gateway.session_cookies import SessionCookies
+from sidecar.gateway.settings import (
+    CredentialSettings,
+    IntrospectedCredential,
+    JwtCredential,
+    SessionCredential,
+)
+from sidecar.keys.rings.lifecycle import Timings
+from sidecar.keys.rings.local import DEFAULT_ALGORITHM, LocalKey
+from sidecar.keys.rings.ring import KeyRing
+from sidecar.keys.rings.rotation import begin
+from sidecar.keys.rings.sealing import TIMINGS, SealingKey
+from sidecar.mint.minter import Minter
+from sidecar.model import Allow, Decision, RequestView, Step, TokenKind, VerifiedToken
+from sidecar.session.introspection import Introspector
+from sidecar.session.tokens import SessionTokens
+from sidecar.snapshots.keys import KeySnapshot
+
+_INACTIVE: Final = b'{"active": false}'
+_LARGEST_TOKEN: Final = 65536  # the most that ``request_tokens.max_bytes`` allows
+
+
+class GatewaySimulation:
+    """A gateway's checks (``Simulation``) at ``now``, in Unix seconds.
+
+    ``sealing`` has the keys of session tokens; without it, there are none but those that ``seal``
+    makes.
+    """
+
+    steps: Final = tuple(step for step in Step if step is not Step.IDENTITY)
+
+    def __init__(
+        self, configuration: Configuration, now: float, sealing: KeyRing[SealingKey] | None = None
+    ) -> None:
+        gateway = configuration.gateway
+        assert gateway is not None  # noqa: S101 - the caller has looked
+        self.credentials = {each.name: each for each in gateway.credentials}
+        self._configuration, self._now = configuration, now
+        self._sealing = sealing or begin(SealingKey.generate(), TIMINGS, now)
+        self._issuer = _Issuer()
+        ring = begin(LocalKey.generate(DEFAULT_ALGORITHM), Timings(), now)
+        self._pipeline = GatewayPipeline(
+            configuration.check,
+            gateway,
+            [self._authenticator(each) for each in gateway.credentials],
+            Minter(gateway.request_tokens, lambda: ring, _Silence()),
+        )
+
+    def decide(self, request: RequestView, keys: KeySnapshot) -> Decision:
+        """A gateway's decision (``Simulation.decide``)."""
+        return finished(self._pipeline, request, keys, self._now)
+
+    def explain(self, request: RequestView, keys: KeySnapshot, decision: Decision) -> Findings:
+        """What was found (``Simulation.explain``)."""
+        found = explain(self._configuration, request, keys, self._now, decision)
+        return found | {Step.MINT: _about_minted(decision)} if Step.POLICY in found else found
+
+    def source_of(self, trust: str) -> TokenSource:
+        """Where the tokens of a trust entry stand."""
+        return next(
+            each.source
+            for each in self.credentials.values()
+            if isinstance(each, JwtCredential) and trust in each.trusts
+        )
+
+    def answer(self, session: str, document: bytes) -> None:
+        """Have the issuers of sessions say this about one (RFC 7662 §2.2)."""
+        self._issuer.answers[session] = document
+
+    def seal(self, credential: SessionCredential, claims: Mapping[str, Any], ends: float) -> str:
+        """A session token of the gateway's own that ends at ``ends`` (Unix seconds)."""
+        identity = VerifiedToken(
+            trust=credential.name,
+            kind=TokenKind.EXTERNAL,
+            issuer=credential.tokens.issuer,
+            subject=str(claims["sub"]),
+            claims=claims,
+            scopes=scopes_in(claims.get("scope")),
+            roles=names_in(claims.get("roles")),
+            groups=names_in(claims.get("groups")),
+            fingerprint="",
+        )
+        return self._tokens(credential).begin(identity, self._now, ends=ends).text
+
+    def _authenticator(self, credential: CredentialSettings) -> Authenticator:
+        match credential:
+            case JwtCredential(name, source, trusts):
+                check = self._configuration.check
+                verifier = Verifier(
+                    [entry for entry in check.trust if entry.name in trusts],
+                    Nobody(),
+                    maximum_token_bytes=check.maximum_token_bytes,
+                    remembered_tokens=check.remembered_tokens,
+                )
+                return JwtAuthenticator(name, source, verifier)
+            case IntrospectedCredential(name, source, asked):
+                introspector = Introspector(
+                    asked, _Silence(), clock=lambda: self._now, issuer=self._issuer
+                )
+                return IntrospectionAuthenticator(name, source, introspector)
+            case SessionCredential():
+                tokens = self._tokens(credential)
+                cookies = SessionCookies(credential.tokens, tokens, _Silence())
+                return SessionAuthenticator(credential.name, credential.source, tokens, cookies)
+
+    def _tokens(self, credential: SessionCredential) -> SessionTokens:
+        return SessionTokens(credential.tokens, lambda: self._sealing)
+
+
+def minted_claims(decision: Decision) -> Mapping[str, Any] | None:
+    """The claims of the token that goes on to the service; None where there is none."""
+    if not isinstance(decision, Allow):
+        return None
+    scheme, _, text = dict(decision.headers.overwrite).get("authorization", "").partition(" ")
+    token = jws.parse(text, _LARGEST_TOKEN) if scheme == "Bearer" else None
+    return token.claims if isinstance(token, jws.UnverifiedToken) else None
+
+
+def _about_minted(decision: Decision) -> tuple[str, ...]:
+    claims = minted_claims(decision) or {}
+    return tuple(f"{name} {json.dumps(value)}" for name, value in claims.items())
+
+
+class _Issuer:
+    """Answers questions about sessions as it was told (``Issuer``); any other has ended."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, bytes] = {}
+
+    async def ask(self, session: str) -> Response:
+        """What it was told to say."""
+        return Response(200, {}, self.answers.get(session, _INACTIVE))
+
+    async def close(self) -> None:
+        """There is no connection."""
+
+
+class _Silence:
+    """Is told about tokens and sessions and tells no one (the observers of both)."""
+
+    def minted(self, kind: str, result: str, duration: float) -> None:
+        """Nothing is counted here."""
+
+    def introspected(self, credential: str, result: str, duration: float) -> None:
+        """Nothing is counted here."""
+
+    def remembered_session(self, credential: str, *, hit: bool) -> None:
+        """Nothing is counted here."""
