@@ -2,7 +2,8 @@
 
 ``loader.load`` is the way in. A file goes through three kinds of rules, and whatever they find is
 reported together: YAML (``document``), shape (``models``, told by ``schema``), and the rules
-between values (``semantics``, ``key_files``).
+between values (``semantics``, ``key_files``). What a gateway has besides is in ``gateway``, which
+is imported for a gateway alone.
 """
 
 from sidecar.config.build import Configuration
