@@ -1,7 +1,7 @@
 """Records in a folder of KV version 2: each replica of a gateway publishes its own keys in one.
 
 A record is ``{"jwks": {"keys": [...]}, "expires": <Unix seconds>}``. It counts as absent
-from its expiry on.
+from its expiry on. ``"signs_from"``, the moment its replica first signs, is for the other replicas.
 """
 
 import asyncio
@@ -23,17 +23,24 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """The public keys of one replica, and until when (Unix seconds) they are to be used."""
+    """The public keys of one replica, and until when they are to be used.
+
+    It signs from ``signs_from`` on. Both are in Unix seconds.
+    """
 
     keys: tuple[VerificationKey, ...]
     expires: float
+    signs_from: float
 
     @classmethod
     def of(cls, data: dict[str, object]) -> "Record":
         """Raises SourceFault for anything else than a record."""
         match data:
             case {"jwks": dict(jwks), "expires": int(expires) | float(expires)}:
-                return cls(parse(json.dumps(jwks).encode()), expires)
+                since = data.get("signs_from")
+                # Who does not say it may be signing already.
+                signs_from = since if isinstance(since, int | float) else 0.0
+                return cls(parse(json.dumps(jwks).encode()), expires, signs_from)
         raise SourceFault('is not of the form {"jwks": {"keys": [...]}, "expires": <Unix seconds>}')
 
 

@@ -118,6 +118,41 @@ def test_the_next_process_signs_when_every_verifier_has_its_key(folder: Folder) 
     asyncio.run(story())
 
 
+def test_who_waits_signs_as_soon_as_nobody_else_does(folder: Folder) -> None:
+    async def story() -> None:
+        first = folder.ring()
+        await first.start()
+        second, third = folder.ring(name="gateway-2"), folder.ring(name="gateway-3")
+        await second.start()
+        await third.start()
+        assert second.keys.states(time.time()) == (State.PUBLISHED,)
+
+        # Those that wait do not wait for each other.
+        await first.stop()
+        await until(lambda: second.keys.states(time.time()) == (State.ACTIVE,))
+        assert second.keys.signer(time.time()).kid == kid(second)
+        assert kid(second) in await folder.fetched()
+        await second.stop()
+        await third.stop()
+
+    asyncio.run(story())
+
+
+def test_who_waits_does_so_until_the_last_that_signs_has_ended(folder: Folder) -> None:
+    last = time.time() + SLOW.kept + 1.5
+    folder.put("gateway-9", record(LocalKey.generate("ES256"), last))
+
+    async def story() -> None:
+        ring = folder.ring()
+        await ring.start()
+        assert ring.keys.states(time.time()) == (State.PUBLISHED,)
+        await until(lambda: ring.keys.states(time.time()) == (State.ACTIVE,))
+        assert ring.keys.keys[0].activates + SLOW.leeway >= last - SLOW.kept
+        await ring.stop()
+
+    asyncio.run(story())
+
+
 def test_who_leaves_signs_no_more_and_its_last_tokens_verify(folder: Folder) -> None:
     async def story() -> None:
         ring = folder.ring()

@@ -13,6 +13,7 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Final
 
 from sidecar.clients.vault import VaultClient
 from sidecar.errors import SourceFault
@@ -27,6 +28,8 @@ from sidecar.keys.settings import KvKeys
 from sidecar.snapshots.keys import VerificationKey
 
 _log = logging.getLogger(__name__)
+
+_OFTEN: Final = 1.0  # seconds
 
 
 class EphemeralRing:
@@ -72,7 +75,9 @@ class EphemeralRing:
     async def start(self) -> None:
         """Make a key and publish it, and look at the others' from then on (``Ring.start``).
 
-        It signs at once if no other process does; otherwise when every verifier has it.
+        It signs at once if no other process does; otherwise when every verifier has it, or as soon
+        as no other process signs any more. Verifiers that do not have it then fetch when they meet
+        it.
         """
         await self._upkeep.begin(self._begin)
 
@@ -124,16 +129,24 @@ class EphemeralRing:
         await self._look()
         now, timings = self._clock(), self.keys.timings
         ring = begin(self._new_key(), timings, now)
-        # A process signs until its record has no more left than its last token needs.
-        if any(other.expires > now + timings.kept for other in self._others.values()):
+        if self._another_signs(now):
             waiting = RingKey(ring.keys[0].key, now, now + timings.ahead)
             ring = replace(ring, keys=(waiting,))
         await self._publish(ring)
 
+    def _another_signs(self, now: float) -> bool:
+        # A process signs until its record has no more left than its last token needs.
+        end = now + self.keys.timings.kept
+        return any(each.signs_from <= now and end < each.expires for each in self._others.values())
+
+    def _waits(self, now: float) -> bool:
+        return bool(self.keys.keys) and now < self.keys.keys[0].activates
+
     async def _pause(self) -> None:
         # Another's key has to be published here within the propagation time, one failed look
-        # included.
-        await asyncio.sleep(max(1.0, self.keys.timings.propagation / 3))
+        # included. Who waits may be needed at any moment.
+        rarely = max(_OFTEN, self.keys.timings.propagation / 3)
+        await asyncio.sleep(_OFTEN if self._waits(self._clock()) else rarely)
 
     async def _renew_and_look(self) -> None:
         now = self._clock()
@@ -142,6 +155,11 @@ class EphemeralRing:
                 await self._publish(rotated(self.keys, self._new_key, now))
         finally:
             await self._look()
+        if self._waits(now) and not self._another_signs(now):
+            # All that signed have been replaced: nobody is left to wait for.
+            waiting = self.keys.keys[0]
+            active = replace(waiting, activates=now - self.keys.timings.leeway)
+            await self._publish(replace(self.keys, keys=(active,)))
 
     async def _publish(self, ring: KeyRing[LocalKey]) -> None:
         """Write the record, and use the ring only then."""
@@ -152,7 +170,8 @@ class EphemeralRing:
         self._renewed = now
 
     async def _write(self, ring: KeyRing[LocalKey], now: float, expires: float) -> None:
-        record = {"jwks": ring.jwks(now), "expires": expires}
+        since = ring.keys[0].activates
+        record = {"jwks": ring.jwks(now), "expires": expires, "signs_from": since}
         await self._vault.write_kv(self._settings.mount, self._path, record)
 
     async def _look(self) -> None:
