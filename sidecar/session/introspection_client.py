@@ -2,13 +2,18 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
-from sidecar.clients.http import HttpClient, Response, named
+from sidecar.clients.http import HttpClient, HttpSettings, Response, named
 from sidecar.errors import SourceFault
 from sidecar.session.client_authentication import ClientAuthenticator
-from sidecar.session.settings import IntrospectionSettings
+from sidecar.session.settings import IntrospectionSettings, SecretAuthentication
 
+# How long a connection is kept unused, in seconds.
+_IDLE: Final = 15.0
+# The claims about a session, with room for many groups.
+_MAXIMUM_BYTES: Final = 64 * 1024
 _ACCEPT: Final = ("Accept", "application/json")
 # What is wrong with us, or with the issuer as a whole: of any other session it says the same.
 _REFUSALS: Final = {
@@ -25,7 +30,7 @@ class IntrospectionClient:
         self._settings = settings
         self._clock = clock
         self._authenticator = ClientAuthenticator(settings.authentication)
-        self._http = HttpClient(settings.http)
+        self._http = HttpClient(_http_settings(settings))
 
     async def ask(self, session: str) -> Response:
         """The issuer's whole answer about a session, within ``timeout`` seconds.
@@ -56,3 +61,17 @@ class IntrospectionClient:
     async def close(self) -> None:
         """Let go of connections."""
         await self._http.close()
+
+
+def _http_settings(settings: IntrospectionSettings) -> HttpSettings:
+    """As many connections as there may be questions, and kept where one may be asked twice.
+
+    An assertion may not: an issuer takes each for one question alone (RFC 7523 §3, ``jti``).
+    """
+    repeatable = isinstance(settings.authentication, SecretAuthentication)
+    return replace(
+        settings.http,
+        idle=_IDLE if repeatable else 0.0,
+        connections=settings.maximum_lookups,
+        maximum_bytes=min(settings.http.maximum_bytes, _MAXIMUM_BYTES),
+    )
