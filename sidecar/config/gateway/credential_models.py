@@ -40,8 +40,10 @@ class Client(Section):
         default=None,
         description="For `private_key_jwt`: the `aud` the issuer expects; mostly its `issuer`.",
     )
-    algorithm: SigningAlgorithm = Field(
-        default="ES256", description="For `private_key_jwt`: what the key signs with."
+    algorithm: SigningAlgorithm | None = Field(
+        default=None,
+        description="For `private_key_jwt`: what the key signs with; without it, the `alg` of its "
+        "JWK or what is usual for such a key.",
     )
     kid: Text | None = Field(
         default=None, description="For `private_key_jwt`: the key id the issuer knows it by."
