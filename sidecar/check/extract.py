@@ -43,11 +43,14 @@ _SCHEME: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 def extract(request: RequestView, sources: tuple[TokenSource, ...]) -> Credential | Refusal | None:
     """The request's credential; None when it has none."""
     found: Credential | None = None
+    cookies: list[tuple[bytes, bytes]] | None = None  # taken apart once, and only for who asks
     for source in sources:
         if isinstance(source, HeaderSource):
             result = _from_header(request.values(source.name), source)
         else:
-            result = _from_cookie(request.values("cookie"), source)
+            if cookies is None:
+                cookies = cookie_pairs(request.values("cookie"))
+            result = _from_cookie(cookies, source)
         if result is None:
             continue
         if isinstance(result, Refusal):
@@ -87,9 +90,11 @@ def _from_header(values: list[bytes], source: HeaderSource) -> Credential | Refu
     return Refusal(Reason.UNSUPPORTED_SCHEME, f"{source.name} takes only {source.scheme}")
 
 
-def _from_cookie(lines: list[bytes], source: CookieSource) -> Credential | Refusal | None:
+def _from_cookie(
+    cookies: list[tuple[bytes, bytes]], source: CookieSource
+) -> Credential | Refusal | None:
     name = source.name.encode()
-    values = [value for key, value in cookie_pairs(lines) if key == name]
+    values = [value for key, value in cookies if key == name]
     if not values:
         return None
     if len(values) > 1:

@@ -7,7 +7,6 @@ the business of the shell around this, which then asks again.
 from dataclasses import dataclass, field
 from hashlib import sha256
 
-from sidecar.check import policy
 from sidecar.check.extract import BEARER, TokenSource, extract
 from sidecar.check.identity import IdentityHeaders, IdentitySettings
 from sidecar.check.refusal import Refusal, deny
@@ -81,8 +80,8 @@ class Pipeline:
         routed = self._router.find(request)
         if isinstance(routed, Refusal):
             return deny(routed)
-        name, requirement = routed.route.name, routed.route.requirement
-        if requirement.public:
+        name = routed.route.name
+        if routed.route.requirement.public:
             return Allow(Reason.PUBLIC, name, self._identity.for_nobody(request))
 
         # 3. At most one credential.
@@ -90,7 +89,7 @@ class Pipeline:
         if isinstance(credential, Refusal):
             return deny(credential, name)
         if credential is None:
-            return self._anonymous(routed)
+            return anonymous(routed, self._identity)
 
         # 4 to 8. A token of a trusted issuer, valid here and now.
         digest = sha256(credential.text.encode("latin-1")).digest()
@@ -102,7 +101,7 @@ class Pipeline:
             return token.needed(name, fingerprint)
 
         # 9. The route's rules.
-        refusal = policy.evaluate(requirement, token, request.principal, routed.facts)
+        refusal = routed.refusal(token)
         if refusal is not None:
             return deny(refusal, name, fingerprint, token)
 
@@ -112,11 +111,13 @@ class Pipeline:
             return deny(headers, name, fingerprint, token)
         return Allow(Reason.AUTHORIZED, name, headers, token)
 
-    def _anonymous(self, routed: Routed) -> Decision:
-        request, route = routed.request, routed.route
-        if not route.requirement.optional:
-            return Deny(Reason.NO_CREDENTIAL, route.name)
-        refusal = policy.evaluate(route.requirement, None, request.principal, routed.facts)
-        if refusal is not None:
-            return deny(refusal, route.name)
-        return Allow(Reason.ANONYMOUS, route.name, self._identity.for_nobody(request))
+
+def anonymous(routed: Routed, headers: IdentityHeaders) -> Decision:
+    """The decision about a request without a credential, on a route that is not public."""
+    route = routed.route
+    if not route.requirement.optional:
+        return Deny(Reason.NO_CREDENTIAL, route.name)
+    refusal = routed.refusal(None)
+    if refusal is not None:
+        return deny(refusal, route.name)
+    return Allow(Reason.ANONYMOUS, route.name, headers.for_nobody(routed.request))

@@ -1,12 +1,13 @@
-"""Which route takes a request: steps 1 and 2 of a check, for every role."""
+"""Which route takes a request, and what its rules say: the steps of a check around its token."""
 
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from sidecar.check import policy
 from sidecar.check.path import canonical
 from sidecar.check.refusal import Refusal
 from sidecar.check.routes import Route, RouteTable
-from sidecar.model import Reason, RequestView
+from sidecar.model import Reason, RequestView, VerifiedToken
 
 
 class Routed(NamedTuple):
@@ -15,6 +16,11 @@ class Routed(NamedTuple):
     request: RequestView
     route: Route
     path: str
+
+    def refusal(self, token: VerifiedToken | None) -> Refusal | None:
+        """What the route's rules have against a token, or against there being none."""
+        requirement = self.route.requirement
+        return policy.evaluate(requirement, token, self.request.principal, self.facts)
 
     def facts(self) -> Mapping[str, object]:
         """The request as conditions see it."""

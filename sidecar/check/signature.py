@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.hashes import SHA256, SHA384, SHA512
 
 from sidecar.snapshots.keys import PublicKey
 
-_RSA: Final = {
+RSA: Final = {
     "RS256": (PKCS1v15(), SHA256()),
     "RS384": (PKCS1v15(), SHA384()),
     "RS512": (PKCS1v15(), SHA512()),
@@ -24,7 +24,7 @@ _RSA: Final = {
     "PS512": (PSS(MGF1(SHA512()), SHA512.digest_size), SHA512()),
 }
 # RFC 7518 §3.4: R and S, each as many bytes as the order of the curve.
-_EC: Final = {
+EC: Final = {
     "ES256": (32, ECDSA(SHA256())),
     "ES384": (48, ECDSA(SHA384())),
     "ES512": (66, ECDSA(SHA512())),
@@ -39,13 +39,13 @@ def holds(algorithm: str, key: PublicKey, message: bytes, signature: bytes) -> b
     """
     try:
         if isinstance(key, EllipticCurvePublicKey):
-            size, scheme = _EC[algorithm]
+            size, scheme = EC[algorithm]
             if len(signature) != 2 * size:
                 return False
             r, s = int.from_bytes(signature[:size]), int.from_bytes(signature[size:])
             key.verify(encode_dss_signature(r, s), message, scheme)
         elif isinstance(key, RSAPublicKey):
-            padding, digest = _RSA[algorithm]
+            padding, digest = RSA[algorithm]
             key.verify(signature, message, padding, digest)
         else:
             key.verify(signature, message)

@@ -10,10 +10,9 @@ from functools import partial
 from hashlib import sha256
 from typing import Final, NamedTuple
 
-from sidecar.check import policy
 from sidecar.check.extract import Credential, extract
 from sidecar.check.identity import IdentityHeaders, IdentitySettings
-from sidecar.check.pipeline import CheckSettings
+from sidecar.check.pipeline import CheckSettings, anonymous
 from sidecar.check.refusal import Refusal, deny
 from sidecar.check.routing import Routed, Router
 from sidecar.check.verifier import MissingKey
@@ -95,7 +94,7 @@ class GatewayPipeline:
         if isinstance(credential, Refusal):
             return deny(credential, name)
         if credential is None:
-            return self._anonymous(routed)
+            return anonymous(routed, self._headers)
         refusal = refuse_cross_site(request, credential.source, self._origins)
         if refusal is not None:
             return deny(refusal, name)
@@ -107,15 +106,6 @@ class GatewayPipeline:
         """A denial as the configured mode carries it out: a gateway always does."""
         del request
         return denial
-
-    def _anonymous(self, routed: Routed) -> Decision:
-        request, route = routed.request, routed.route
-        if not route.requirement.optional:
-            return Deny(Reason.NO_CREDENTIAL, route.name)
-        refusal = policy.evaluate(route.requirement, None, request.principal, routed.facts)
-        if refusal is not None:
-            return deny(refusal, route.name)
-        return Allow(Reason.ANONYMOUS, route.name, self._headers.for_nobody(request))
 
     def _identify(
         self, routed: Routed, credential: Credential, keys: KeySnapshot, now: float
@@ -149,7 +139,7 @@ class GatewayPipeline:
         token = identified._replace(subject=prefix + identified.subject) if prefix else identified
 
         # 9. The route's rules.
-        refusal = policy.evaluate(route.requirement, token, request.principal, attempt.routed.facts)
+        refusal = attempt.routed.refusal(token)
         if refusal is not None:
             return deny(refusal, route.name, attempt.fingerprint, token)
 
