@@ -55,6 +55,7 @@ class HttpListener:
         self._host = host
         self._port = port
         self._context = tls.context if tls else None
+        application.on_response_prepare.append(_say_no_versions)
         self._runner = web.AppRunner(
             application,
             access_log=None,
@@ -86,6 +87,11 @@ class HttpListener:
     async def stop(self) -> None:
         """Close the listener and its connections."""
         await self._runner.cleanup()
+
+
+async def _say_no_versions(_: web.Request, response: web.StreamResponse) -> None:
+    """Take the library's name and release out of an answer: neighbours have no use for them."""
+    response.headers.popall("Server", None)
 
 
 def metrics_pages(registry: CollectorRegistry, ready: Callable[[], bool]) -> web.Application:

@@ -127,6 +127,11 @@ def test_pages_are_read_only(method: str) -> None:
     assert get("/metrics", method=method).status == 405
 
 
+@pytest.mark.parametrize("target", ["/livez", "/nowhere"])
+def test_no_answer_names_what_it_is_made_with(target: str) -> None:
+    assert get(target).values("server") == []
+
+
 def test_a_header_that_is_too_large_is_refused() -> None:
     assert get("/metrics", ("x-large", "a" * 10_000)).status == 400
 
