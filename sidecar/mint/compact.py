@@ -4,6 +4,10 @@ import base64
 import json
 from collections.abc import Mapping
 from functools import lru_cache
+from typing import Final
+
+# Built once: building it costs as much as a fifth of what it does for a token.
+_ENCODER: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 
 
 def signing_input(claims: Mapping[str, object], kid: str, algorithm: str, type_: str) -> bytes:
@@ -15,8 +19,8 @@ def signing_input(claims: Mapping[str, object], kid: str, algorithm: str, type_:
         algorithm: the JWS ``alg`` it signs with.
         type_: the ``typ``, without ``application/``.
     """
-    payload = json.dumps(claims, separators=(",", ":"), ensure_ascii=False)
-    return _header(kid, algorithm, type_) + b"." + _base64url(payload.encode())
+    payload = _ENCODER.encode(claims).encode()
+    return _header(kid, algorithm, type_) + b"." + _base64url(payload)
 
 
 def compact(message: bytes, signature: bytes) -> str:

@@ -9,20 +9,17 @@ from cryptography.hazmat.primitives.asymmetric.ec import (
     SECP256R1,
     SECP384R1,
     SECP521R1,
-    EllipticCurvePrivateKey,
     generate_private_key,
 )
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key as generate_rsa
 from jwt import get_algorithm_by_name
 from jwt.exceptions import InvalidKeyError
 
 from sidecar.errors import SourceFault
+from sidecar.keys.rings.signing import PrivateKey, Sign, signing
 from sidecar.keys.thumbprint import members, thumbprint
 from sidecar.snapshots.keys import MINIMUM_RSA_BITS, PublicKey, algorithms_for
-
-PrivateKey = RSAPrivateKey | EllipticCurvePrivateKey | Ed25519PrivateKey
 
 DEFAULT_ALGORITHM: Final = "ES256"
 
@@ -52,6 +49,7 @@ class LocalKey:
     algorithm: str
     jwk: Mapping[str, str] = field(compare=False)
     private: PrivateKey = field(compare=False, repr=False)
+    _sign: Sign = field(compare=False, repr=False)
 
     @classmethod
     def generate(cls, algorithm: str) -> "LocalKey":
@@ -65,12 +63,12 @@ class LocalKey:
         """A private key that fits the algorithm."""
         public = private.public_key()
         kid = thumbprint(public)
-        return cls(kid, algorithm, public_jwk(public, algorithm), private)
+        jwk = public_jwk(public, algorithm)
+        return cls(kid, algorithm, jwk, private, signing(private, algorithm))
 
     def sign(self, message: bytes) -> bytes:
         """The JWS signature, at once (``SigningKey.sign``)."""
-        signature: bytes = _method(self.algorithm).sign(message, self.private)
-        return signature
+        return self._sign(message)
 
     def private_jwk(self) -> dict[str, str]:
         """The key with its private members (RFC 7518 §6)."""

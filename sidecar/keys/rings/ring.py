@@ -86,23 +86,23 @@ class KeyRing(Generic[K_co]):
 
     def find(self, kid: str, now: float) -> K_co | None:
         """The key of this name, unless it is gone at ``now`` (Unix seconds)."""
-        for key, state in zip(self.keys, self.states(now), strict=True):
-            if key.key.kid == kid and state is not State.GONE:
+        for index, key in enumerate(self.keys):
+            if key.key.kid == kid and self._life(index).state(now) is not State.GONE:
                 return key.key
         return None
 
     def lives(self) -> tuple[Life, ...]:
         """The dates of each key, in the order of ``keys``."""
-        successors = [key.activates for key in self.keys[1:]]
-        retired: list[float | None] = [*successors, None]
-        return tuple(
-            Life(
-                published=key.published,
-                active=key.activates,
-                retired=ends,
-                gone=None if ends is None else ends + self.timings.kept,
-            )
-            for key, ends in zip(self.keys, retired, strict=False)
+        return tuple(map(self._life, range(len(self.keys))))
+
+    def _life(self, index: int) -> Life:
+        key, successors = self.keys[index], self.keys[index + 1 :]
+        ends = successors[0].activates if successors else None
+        return Life(
+            published=key.published,
+            active=key.activates,
+            retired=ends,
+            gone=None if ends is None else ends + self.timings.kept,
         )
 
     def states(self, now: float) -> tuple[State, ...]:
