@@ -12,7 +12,6 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from sidecar.check import base64url
 from sidecar.check.refusal import Refusal
@@ -51,7 +50,7 @@ def seal(payload: bytes, key: SealingKey, type_: str) -> str:
     """
     header = _header(key.kid, type_)
     iv = secrets.token_bytes(_IV_BYTES)
-    sealed = AESGCM(key.secret).encrypt(iv, payload, header.encode())
+    sealed = key.cipher.encrypt(iv, payload, header.encode())
     ciphertext, tag = sealed[:-_TAG_BYTES], sealed[-_TAG_BYTES:]
     encode = base64url.encode
     return f"{header}..{encode(iv)}.{encode(ciphertext)}.{encode(tag)}"
@@ -80,7 +79,7 @@ def parse(text: str, type_: str) -> Sealed | Refusal:
 def unseal(sealed: Sealed, key: SealingKey) -> bytes | Refusal:
     """The payload, if this key sealed exactly this token."""
     try:
-        return AESGCM(key.secret).decrypt(sealed.iv, sealed.ciphertext, sealed.header)
+        return key.cipher.decrypt(sealed.iv, sealed.ciphertext, sealed.header)
     except InvalidTag:
         return _invalid("it was changed, or sealed with another key of this id")
 

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
 from sidecar.errors import SourceFault
 from sidecar.keys.rings.lifecycle import Timings
 
@@ -24,7 +26,7 @@ _KID_BYTES: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class SealingKey:
-    """A secret of 32 bytes for AES-256-GCM, and its name.
+    """A secret of 32 bytes for AES-256-GCM, its name, and ``cipher``, which uses it.
 
     The name is random. A thumbprint would be a hash of the secret for everybody to see, and RFC
     7638 §7 warns of that; and nothing but the ring ever needs to find the name from the key.
@@ -32,6 +34,11 @@ class SealingKey:
 
     kid: str
     secret: bytes = field(repr=False)
+    cipher: AESGCM = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        # Setting it up takes longer than opening a session with it.
+        object.__setattr__(self, "cipher", AESGCM(self.secret))
 
     @classmethod
     def generate(cls) -> "SealingKey":
@@ -61,10 +68,10 @@ def from_private_jwk(jwk: Mapping[str, object]) -> SealingKey:
     """
     match jwk:
         case {"kty": "oct", "alg": "A256GCM", "use": "enc", "kid": str(kid), "k": str(text)} if kid:
-            key = SealingKey(kid, _decoded(text))
-            # What is not written alike has another length, other letters or more members.
-            if len(key.secret) == SECRET_BYTES and key.private_jwk() == jwk:
-                return key
+            secret = _decoded(text)
+            # What is not written alike has other letters or more members.
+            if len(secret) == SECRET_BYTES and SealingKey(kid, secret).private_jwk() == jwk:
+                return SealingKey(kid, secret)
             raise SourceFault("holds a sealing key that is not 32 bytes in base64url")
     raise SourceFault("holds a symmetric key that is not for alg A256GCM and use enc")
 
