@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from functools import partial
+from functools import cache, partial
 from typing import Final
 
 from sidecar.keys.rings.lifecycle import State
@@ -54,6 +54,10 @@ class GatewayMetrics:
             "Sessions about which no recent answer was remembered.",
             ("credential",),
         )
+        # As in Metrics: looking a child up by its labels is half of what counting costs.
+        self._mint = cache(self._minted.labels)
+        self._session_hit = cache(self._session_hits.labels)
+        self._session_miss = cache(self._session_misses.labels)
 
     def expect(self, kinds: Iterable[str], introspected: Iterable[str]) -> None:
         """Export 0 for every label set the configuration can lead to, before it happens."""
@@ -74,7 +78,7 @@ class GatewayMetrics:
 
     def minted(self, kind: str, result: str, duration: float) -> None:
         """A token was asked for (``MintObserver``)."""
-        self._minted.labels(kind, result).inc()
+        self._mint(kind, result).inc()
         self._mint_duration.observe(duration)
 
     def introspected(self, credential: str, result: str, duration: float) -> None:
@@ -84,7 +88,7 @@ class GatewayMetrics:
 
     def remembered_session(self, credential: str, *, hit: bool) -> None:
         """A session was looked for among the recent answers (``IntrospectionObserver``)."""
-        (self._session_hits if hit else self._session_misses).labels(credential).inc()
+        (self._session_hit if hit else self._session_miss)(credential).inc()
 
 
 def _count(states: Callable[[], Iterable[State]], state: State) -> float:
