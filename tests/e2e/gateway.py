@@ -36,8 +36,8 @@ SESSION: Final = "__Host-session"
 LEGACY: Final = "x-legacy-session"
 
 # Seconds: how long an answer about a session is believed, and how long one is waited for.
-CACHE: Final = 2.0
-SSO_TIMEOUT: Final = 2.0
+CACHE: Final = 1.0
+SSO_TIMEOUT: Final = 1.5
 LEGACY_TIMEOUT: Final = 0.5
 LEGACY_LOOKUPS: Final = 4
 
@@ -121,9 +121,9 @@ def gateway_configuration(
                     **_asked(Issuer(provider.introspection_url, provider.ca_file)),
                     "issuer": provider.issuer,
                     "audiences": [RESOURCE],
-                    "cache": f"{CACHE:g}s",
+                    "cache": f"{CACHE * 1000:g}ms",
                     "negative_cache": "1s",
-                    "timeout": f"{SSO_TIMEOUT:g}s",
+                    "timeout": f"{SSO_TIMEOUT * 1000:g}ms",
                 },
             },
             {
