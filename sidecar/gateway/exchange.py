@@ -15,6 +15,7 @@ from sidecar.check.refusal import Refusal, deny
 from sidecar.check.verifier import MissingKey
 from sidecar.gateway.authenticators import Authenticator, Identified
 from sidecar.gateway.session_cookies import SessionCookies
+from sidecar.gateway.subjects import prefixed
 from sidecar.keys.keeper import KeyKeeper
 from sidecar.keys.lookups import Outcome
 from sidecar.model import Deny, Reason, RequestView, VerifiedToken
@@ -72,8 +73,7 @@ class SessionExchange:
         if not isinstance(identified, VerifiedToken):
             return deny(identified, fingerprint=digest[:8].hex())
 
-        prefix = self._settings.prefixes.get(authenticator.name, "")
-        session = identified._replace(subject=prefix + identified.subject)
+        session = prefixed(identified, self._settings.prefixes.get(authenticator.name, ""))
         ends = None if self._settings.outlives else _end(session)
         cookie = self._cookies.begun(session, self._clock(), ends)
         if isinstance(cookie, Refusal):

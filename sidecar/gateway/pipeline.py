@@ -19,6 +19,7 @@ from sidecar.check.verifier import MissingKey
 from sidecar.gateway.authenticators import Authenticator, Identified
 from sidecar.gateway.cross_site import refuse_cross_site
 from sidecar.gateway.settings import GatewaySettings
+from sidecar.gateway.subjects import prefixed
 from sidecar.mint.minter import Minter
 from sidecar.model import (
     Allow,
@@ -135,8 +136,7 @@ class GatewayPipeline:
         cookie = attempt.authenticator.cookie(identified, now)
         if isinstance(identified, Refusal):
             return deny(identified, route.name, attempt.fingerprint)._replace(cookie=cookie)
-        prefix = self._prefixes.get(attempt.authenticator.name, "")
-        token = identified._replace(subject=prefix + identified.subject) if prefix else identified
+        token = prefixed(identified, self._prefixes.get(attempt.authenticator.name, ""))
 
         # 9. The route's rules.
         refusal = attempt.routed.refusal(token)

@@ -208,8 +208,8 @@ class Credential(TokenSource, _Called):
 
     subject_prefix: Text = Field(
         default="",
-        description="What stands in front of its subjects, in request tokens and in conditions: "
-        "two issuers may call two people the same.",
+        description="What stands in front of its subjects and of who acts for them, in request "
+        "tokens and in conditions: two issuers may call two people the same.",
     )
     exchange_only: StrictBool = Field(
         default=False,

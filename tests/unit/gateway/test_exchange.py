@@ -78,7 +78,7 @@ def test_a_credential_buys_a_session_that_buys_request_tokens(
 
     session = login.session(request(**carried))
 
-    document = claims_of(login.gateway.token(request(session=session)))
+    document = claims_of(login.gateway.token(request(f"/customers/{subject}", session=session)))
     assert document["sub"] == subject
     assert document["scope"] == "orders:read"
     assert document["client_id"]

@@ -200,12 +200,24 @@ def test_a_caller_is_named_as_the_actor_where_the_configuration_lists_it() -> No
     assert (document["sub"], document["act"]) == ("alice", {"sub": BFF})
 
 
-def test_the_rules_see_the_claims_of_the_credential_and_the_service_its_prefixed_subject(
-    gateway: Gateway,
-) -> None:
-    document = claims_of(gateway.token(request("/customers/bob", bearer=partner_token())))
+def test_the_rules_and_the_service_see_the_prefixed_subject() -> None:
+    gateway = Gateway(request_tokens=replace(SETTINGS, claims=(("owner", ("sub",)),)))
+    bob = request("/customers/bob", bearer=partner_token())
+    same = request("/customers/partner%3Abob", bearer=partner_token())
 
-    assert document["sub"] == "partner:bob"
+    # The shop has a bob of its own.
+    assert gateway.reason(bob) is Reason.CONDITION_NOT_MET
+    document = claims_of(gateway.token(same))
+    assert (document["sub"], document["owner"]) == ("partner:bob", "partner:bob")
+
+
+def test_no_issuer_with_a_prefix_names_an_actor_of_ours(gateway: Gateway) -> None:
+    act = {"sub": BFF, "act": {"sub": "app", "act": "nobody"}}
+
+    document = claims_of(gateway.token(request(bearer=partner_token(act=act))))
+
+    earlier = {"sub": "partner:app", "act": "nobody"}
+    assert document["act"] == {"sub": f"partner:{BFF}", "act": earlier}
 
 
 def test_a_session_in_use_is_prolonged(gateway: Gateway) -> None:
