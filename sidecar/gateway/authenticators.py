@@ -7,6 +7,7 @@ place, and answers at once where it can; an answer that has to be fetched is an 
 from collections.abc import Awaitable
 from typing import Final, Protocol
 
+from sidecar.check.claims import invalid
 from sidecar.check.extract import TokenSource
 from sidecar.check.refusal import Refusal
 from sidecar.check.verifier import MissingKey, Verifier
@@ -64,7 +65,11 @@ class JwtAuthenticator:
         self, text: str, digest: bytes, keys: KeySnapshot, now: float
     ) -> Identified | MissingKey:
         """The verified token (``Authenticator.identify``)."""
-        return self._verifier.verify(text, digest, keys, now)
+        verified = self._verifier.verify(text, digest, keys, now)
+        if isinstance(verified, VerifiedToken) and not verified.subject:
+            # A request token must have one (RFC 9068 §2.2), and a prefix alone would be everybody.
+            return invalid("sub", "is missing")
+        return verified
 
     def cookie(self, identified: Identified, now: float) -> str:
         """None: it is not ours to change (``Authenticator.cookie``)."""

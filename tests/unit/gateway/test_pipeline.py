@@ -103,6 +103,8 @@ def test_anonymous_requests_go_on_without_any_token(gateway: Gateway) -> None:
         (request(bearer=partner_token(issuer="https://evil.example")), Reason.UNTRUSTED_ISSUER),
         (request(bearer=partner_token(audience="orders")), Reason.WRONG_AUDIENCE),
         (request(session="nonsense"), Reason.INVALID_SESSION),
+        (request(bearer=partner_token(subject=None)), Reason.INVALID_CLAIM),
+        (request(bearer=partner_token(subject="")), Reason.INVALID_CLAIM),
         (request("/staff", bearer=partner_token()), Reason.TOKEN_KIND_NOT_ACCEPTED),
         (request("/read", bearer=partner_token(scope="other")), Reason.INSUFFICIENT_SCOPE),
         (request("/customers/bob", sso=SSO), Reason.CONDITION_NOT_MET),
