@@ -83,7 +83,9 @@ def test_a_session_is_begun_for_whoever_has_just_logged_in(edge: Edge, alice: st
     pair, *attributes = cookie.split("; ")
     assert pair.startswith(f"{SESSION}=")
     assert set(attributes) > ATTRIBUTES
-    assert header_of(session_in(response))["typ"] == "session+jwt"
+    header = header_of(session_in(response))
+    assert header["typ"] == "session+jwt"
+    assert header["kid"] not in edge.gateway.published_kids()
 
 
 @pytest.mark.every_envoy

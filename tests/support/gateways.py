@@ -131,7 +131,13 @@ class _Soon:
 class Gateway:
     """The small gateway's check. Its rings may be replaced between two requests."""
 
-    def __init__(self, keys: KeySnapshot | None = None, **settings: Any) -> None:
+    def __init__(
+        self,
+        keys: KeySnapshot | None = None,
+        *,
+        trust: tuple[TrustEntry, ...] = (PARTNER,),
+        **settings: Any,
+    ) -> None:
         self.sso = Sso()
         self.keys = keys or KeySnapshot({"partner": key_set(key_for("ES256"))})
         self.ring: KeyRing[Any] = ring(KEY)
@@ -139,11 +145,11 @@ class Gateway:
         self.verifications, self.mints = Recorder(), MintRecorder()
         self.tokens = SessionTokens(SESSIONS, lambda: self.sealing)
         self.cookies = SessionCookies(SESSIONS, self.tokens, self.mints)
-        self.pipeline = self._pipeline(settings)
+        self.pipeline = self._pipeline(trust, settings)
 
-    def _pipeline(self, settings: dict[str, Any]) -> GatewayPipeline:
+    def _pipeline(self, trust: tuple[TrustEntry, ...], settings: dict[str, Any]) -> GatewayPipeline:
         verifier = Verifier(
-            (PARTNER,), self.verifications, maximum_token_bytes=8192, remembered_tokens=10
+            trust, self.verifications, maximum_token_bytes=8192, remembered_tokens=10
         )
         self.authenticators: tuple[Authenticator, ...] = (
             self.sso,
@@ -162,7 +168,7 @@ class Gateway:
         )
         gateway = replace(usual, **settings)
         minter = Minter(gateway.request_tokens, lambda: self.ring, self.mints)
-        check = CheckSettings(trust=(PARTNER,), routes=ROUTES)
+        check = CheckSettings(trust=trust, routes=ROUTES)
         return GatewayPipeline(check, gateway, self.authenticators, minter)
 
     def check(self, view: RequestView, *, now: float = NOW) -> Decision | KeyNeeded | Unfinished:
