@@ -29,29 +29,37 @@ class Upkeep:
         self._name = name
         self._pause = pause
         self._step = step
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def begin(self, first: Callable[[], Awaitable[None]]) -> None:
         """Take a ``first`` step, and go on in the background of the running event loop.
 
-        Where its source fails, it is taken again and again there, before any other.
+        Where its source fails, it is taken again and again there, before any other. Whoever awaits
+        this may give up, and the step goes on: others may use the ring by then.
 
         Raises:
             ConfigurationFault: of the first step, which would not help to repeat. Nothing goes on.
         """
+        beginning = asyncio.create_task(self._begin(first), name=f"first keys: {self._name}")
+        self._tasks.append(beginning)
+        await asyncio.shield(beginning)
+
+    async def end(self) -> None:
+        """Return once nothing runs any more."""
+        # A first step that is ended begins nothing.
+        for task in self._tasks:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _begin(self, first: Callable[[], Awaitable[None]]) -> None:
         try:
             await first()
             begun = True
         except SourceFault as fault:
             self._failed(str(fault))
             begun = False
-        self._task = asyncio.create_task(self._run(first, begun), name=f"keys: {self._name}")
-
-    async def end(self) -> None:
-        """Return once nothing runs any more."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        upkeep = asyncio.create_task(self._run(first, begun), name=f"keys: {self._name}")
+        self._tasks.append(upkeep)
 
     async def _run(self, first: Callable[[], Awaitable[None]], begun: bool) -> None:
         while not begun:

@@ -89,6 +89,38 @@ def test_a_first_step_that_would_always_fail_is_not_tried_again(fault: Exception
     play([fault], story)
 
 
+def test_whoever_gives_up_waiting_for_the_first_step_does_not_end_the_upkeep() -> None:
+    async def story(steps: Steps) -> None:
+        async def slowly() -> None:
+            await asyncio.sleep(5)
+            await steps.step()
+
+        waiting = asyncio.create_task(steps.upkeep.begin(slowly))
+        await asyncio.sleep(1)
+        waiting.cancel()
+        await asyncio.sleep(20)
+        assert [moment for moment, _ in steps.taken] == pytest.approx([5, 15])
+
+    play([], story)
+
+
+def test_what_has_ended_does_not_finish_its_first_step() -> None:
+    async def story(steps: Steps) -> None:
+        async def slowly() -> None:
+            await asyncio.sleep(5)
+            await steps.step()
+
+        waiting = asyncio.create_task(steps.upkeep.begin(slowly))
+        await asyncio.sleep(1)
+        await steps.upkeep.end()
+        await asyncio.wait([waiting])
+        assert waiting.cancelled()
+        await asyncio.sleep(60)
+        assert steps.taken == []
+
+    play([], story)
+
+
 def test_what_has_ended_takes_no_more_steps() -> None:
     async def story(steps: Steps) -> None:
         await steps.upkeep.begin(steps.step)
