@@ -16,10 +16,12 @@ from bench.figures import Figure, baseline, document, machine, table
 
 PARTS: Final = {
     "core": "the check in process, against a raw ES256 verification",
+    "mint": "a credential in, a request token out, in process, against raw cryptography",
     "scaling": "more routes, issuers, keys",
     "keys": "fetching keys, while checks are in flight",
     "floor": "a call that does nothing, against grpc's own servers",
     "whole": "over gRPC and through Envoy, against Envoy's jwt_authn",
+    "edge": "minting through Envoy, by where the keys are, against Envoy alone",
     "flood": "good traffic beside a flood of unknown keys",
     "memory": "idle, and per remembered token",
     "start": "from exec to ready",

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from bench.figures import TIMES, Figure
-from bench.in_process import Checks
+from bench.in_process import sidecar_checks
 from bench.sampling import cpu_per_call, interleaved, ratio
 from bench.service import Service
 
@@ -26,7 +26,7 @@ def measure(*, quick: bool) -> list[Figure]:
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         service = Service(directory, algorithms=tuple(_NEW))
-        checks = Checks(service, directory)
+        checks = sidecar_checks(service, directory)
     seen = service.check_request(service.token())
     checks.expect_allow(seen)
     verify = _raw_verification(service)

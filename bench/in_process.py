@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
 from ruamel.yaml import YAML
@@ -18,7 +19,7 @@ from sidecar.wire._pb.envoy.service.auth.v3.external_auth_pb2 import CheckRespon
 from sidecar.wire.authorization import Authorization, Policy
 
 
-class _Call:
+class Call:
     """A call that keeps its answer."""
 
     __slots__ = ("body", "deadline", "response")
@@ -29,33 +30,19 @@ class _Call:
         self.response = b""
 
     def reply(self, body: bytes) -> None:
+        """Keep it (``wire.authorization.Call.reply``)."""
         self.response = body
 
 
 class Checks:
-    """Answers the checks of a service."""
+    """Answers checks, one after another."""
 
-    def __init__(self, service: Service, directory: Path) -> None:
-        file = directory / "sidecar.yaml"
-        with file.open("w") as stream:
-            YAML(typ="safe").dump(service.configuration, stream)
-        configuration = load(file)
-        metrics = Metrics()
-        check = configuration.check
-        metrics.expect([entry.name for entry in check.trust], check.routes, shadow=False)
-        policy = Policy(
-            pipeline=Pipeline(check, metrics),
-            keys=asyncio.run(_fetched(configuration, metrics)),
-            realm=configuration.realm,
-            key_wait=configuration.key_wait,
-        )
-        log = configuration.log
-        observer = DecisionLog(metrics, allows=log.allows, per_second=log.denials_per_second)
-        self._authorization = Authorization(policy, observer)
+    def __init__(self, authorization: Authorization) -> None:
+        self._authorization = authorization
 
     def answer(self, body: bytes) -> bytes:
         """Answer one serialised CheckRequest."""
-        call = _Call(body)
+        call = Call(body)
         self._authorization.check(call)
         return call.response
 
@@ -63,6 +50,35 @@ class Checks:
         """Make sure that what is measured is an allow."""
         response = CheckResponse.FromString(self.answer(body))
         assert response.HasField("ok_response"), response
+
+
+def sidecar_checks(service: Service, directory: Path) -> Checks:
+    """The checks of a sidecar beside a service."""
+    configuration = loaded(service.configuration, directory)
+    metrics = Metrics()
+    check = configuration.check
+    metrics.expect([entry.name for entry in check.trust], check.routes, shadow=False)
+    policy = Policy(
+        pipeline=Pipeline(check, metrics),
+        keys=asyncio.run(_fetched(configuration, metrics)),
+        realm=configuration.realm,
+        key_wait=configuration.key_wait,
+    )
+    return Checks(Authorization(policy, decision_log(configuration, metrics)))
+
+
+def loaded(document: Mapping[str, object], directory: Path) -> Configuration:
+    """A configuration, read from a file as ``sidecar serve`` reads it."""
+    file = directory / "sidecar.yaml"
+    with file.open("w") as stream:
+        YAML(typ="safe").dump(document, stream)
+    return load(file)
+
+
+def decision_log(configuration: Configuration, metrics: Metrics) -> DecisionLog:
+    """What is told about every answer."""
+    log = configuration.log
+    return DecisionLog(metrics, allows=log.allows, per_second=log.denials_per_second)
 
 
 async def _fetched(configuration: Configuration, metrics: Metrics) -> KeyKeeper:

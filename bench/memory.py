@@ -8,7 +8,8 @@ import tracemalloc
 from pathlib import Path
 
 from bench.figures import Figure
-from bench.in_process import Checks
+from bench.gateway import running_gateway
+from bench.in_process import sidecar_checks
 from bench.pod import running_pod
 from bench.service import Service
 
@@ -34,11 +35,14 @@ def measure(*, quick: bool) -> list[Figure]:
     del quick  # it takes seconds either way
     with running_pod() as pod:
         idle = _resident(pod.sidecar.process.pid)
+    with tempfile.TemporaryDirectory() as name, running_gateway(Path(name)) as (_, gateway):
+        idle_gateway = _resident(gateway.process.pid)
     steps = _steps()
     return [
         Figure("idle, keys from a file", (idle,), "MiB", 80),
         *(Figure(f"of it: {name}", (size,), "MiB") for name, size in steps.items()),
         Figure("of it: serving", (idle - sum(steps.values()),), "MiB"),
+        Figure("idle, role: gateway", (idle_gateway,), "MiB"),
         Figure("a remembered token of 700 bytes", (_per_token(),), "KiB", 1.5),
     ]
 
@@ -63,7 +67,7 @@ def _steps() -> dict[str, float]:
 def _per_token() -> float:
     with tempfile.TemporaryDirectory() as name:
         service = Service(Path(name))
-        checks = Checks(service, Path(name))
+        checks = sidecar_checks(service, Path(name))
     tokens = [service.token() for _ in range(_TOKENS)]
     assert 650 <= len(tokens[0]) <= 850, len(tokens[0])
     bodies = [service.check_request(token) for token in tokens]

@@ -35,13 +35,7 @@ class Pod:
 
     def checked(self) -> Json:
         """Envoy's configuration as shipped: it asks the sidecar."""
-        configuration = envoy.load(envoy.PLAIN)
-        envoy.move(configuration, authz=self.sidecar.socket, application=("127.0.0.1", 9))
-        manager = envoy.http_connection_manager(configuration)
-        del manager["access_log"]
-        (host,) = manager["route_config"]["virtual_hosts"]
-        host["routes"] = [{"match": {"prefix": "/"}, "direct_response": {"status": 200}}]
-        return configuration
+        return answering(envoy.PLAIN, self.sidecar.socket)
 
     def alone(self) -> Json:
         """The same without any check."""
@@ -76,6 +70,17 @@ class Pod:
         manager = envoy.http_connection_manager(configuration)
         manager["http_filters"] = [*filters, manager["http_filters"][-1]]
         return configuration
+
+
+def answering(template: Path, authz: Path) -> Json:
+    """A configuration as shipped, but for what answers: Envoy itself, and nothing is logged."""
+    configuration = envoy.load(template)
+    envoy.move(configuration, authz=authz, application=("127.0.0.1", 9))
+    manager = envoy.http_connection_manager(configuration)
+    del manager["access_log"]
+    (host,) = manager["route_config"]["virtual_hosts"]
+    host["routes"] = [{"match": {"prefix": "/"}, "direct_response": {"status": 200}}]
+    return configuration
 
 
 @contextmanager

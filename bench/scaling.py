@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench.figures import TIMES, Figure
-from bench.in_process import Checks
+from bench.in_process import sidecar_checks
 from bench.sampling import cpu_per_call, interleaved, ratio
 from bench.service import Service
 
@@ -55,7 +55,7 @@ class _Size:
         with tempfile.TemporaryDirectory() as name:
             directory = Path(name)
             service = _SERVICES[what](directory, size)
-            self._checks = Checks(service, directory)
+            self._checks = sidecar_checks(service, directory)
         self._seen = [service.check_request(service.token())] * _BATCH
         self._checks.expect_allow(self._seen[0])
         self._new = [

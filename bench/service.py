@@ -22,7 +22,7 @@ IDENTITY = {
     "x-user-scopes": "scope",
     "x-user-tenant": "tenant",
 }
-_BROWSER = {
+BROWSER = {
     "accept": "application/json, text/plain, */*",
     "accept-encoding": "gzip, deflate, br",
     "accept-language": "de-DE,de;q=0.9,en;q=0.8",
@@ -96,7 +96,7 @@ class Service:
 
     def headers(self, token: str) -> tuple[tuple[str, str], ...]:
         """The 20 header lines of a request."""
-        return (*_BROWSER.items(), ("authorization", f"Bearer {token}"))
+        return (*BROWSER.items(), ("authorization", f"Bearer {token}"))
 
     def check_request(self, token: str) -> bytes:
         """The same request as Envoy describes it, with ``encode_raw_headers``."""
