@@ -23,7 +23,8 @@ from sidecar.check.strict_json import load_object
 from sidecar.clients.files import Version, read, version
 from sidecar.clients.secrets import read_secret
 from sidecar.errors import SourceFault
-from sidecar.keys.rings.local import LocalKey, PrivateKey
+from sidecar.keys.rings.local import LocalKey
+from sidecar.keys.rings.signing import PrivateKey
 from sidecar.session.settings import ClientAuthentication, KeyAuthentication, SecretAuthentication
 from sidecar.snapshots.keys import algorithms_for
 
