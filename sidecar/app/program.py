@@ -180,7 +180,6 @@ class _Program:
             return
         before, self._role = self._role, role
         checks.policy = role.policy
-        await before.stop()
         self._logs.set_level(configuration.log.level)
         self._decisions.configure(
             allows=configuration.log.allows, per_second=configuration.log.denials_per_second
@@ -189,6 +188,10 @@ class _Program:
         self._reload_error = None
         self._metrics.reloaded(success=True)
         _log.info("the new configuration is in use", extra={"digest": configuration.digest})
+        try:
+            await checks.ended()
+        finally:
+            await before.stop()
 
     async def _started(self, configuration: Configuration) -> Role:
         """The role of a new configuration, ready to take over."""

@@ -27,6 +27,8 @@ METHOD: Final = "/envoy.service.auth.v3.Authorization/Check"
 # than a deadline it is given up: an answer on the very moment would find nobody.
 _LONGEST: Final = 30.0
 _MARGIN: Final = 0.02
+# Longer than any check is made for (seconds) until it is known to be unfinished.
+_BEGINNING: Final = 0.1
 
 # Stands in for a request that could not be read: nothing matches it, and everything we own is
 # stripped where shadow mode lets it through.
@@ -98,6 +100,15 @@ class Authorization:
         self._observer = observer
         self._tasks = Tasks(loop) if loop else None
         self._clock = clock
+
+    async def ended(self) -> None:
+        """Return when the checks have ended that have begun and wait for others.
+
+        Their deadlines bound that. Until then they need what their policy was made of.
+        """
+        if self._tasks is not None:
+            await asyncio.sleep(_BEGINNING)
+            await self._tasks.ended()
 
     def check(self, call: Call) -> None:
         """Answer one call, now or when what it needs was looked for."""

@@ -20,6 +20,11 @@ class Tasks:
         """Have the loop make the coroutine and run it. Raises RuntimeError once it is closed."""
         self._loop.call_soon_threadsafe(self._run, coroutine)
 
+    async def ended(self) -> None:
+        """Return when those that run at this moment are done."""
+        if self._running:
+            await asyncio.wait(self._running.copy())
+
     def _run(self, coroutine: Callable[[], Coroutine[Any, Any, None]]) -> None:
         task = self._loop.create_task(coroutine())
         self._running.add(task)

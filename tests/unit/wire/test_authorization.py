@@ -312,6 +312,7 @@ class Pending:
         self.watcher = Watcher()
         policy = Policy(Asking(finish), KeyKeeper([], self.watcher), realm="shop", key_wait=5.0)
         authorization = Authorization(policy, self.watcher, self.loop, clock=self.loop.time)
+        self.authorization = authorization
         self._began = self.loop.time()
         self.call = Call(request(), deadline=self._began + deadline)
         # As in the server, where checks have a thread of their own.
@@ -377,6 +378,16 @@ def test_it_is_finished_with_the_clock_of_the_check() -> None:
 
     simulated_time.run(story())
     assert seen == [pytest.approx(7.0)]
+
+
+def test_it_is_known_when_those_that_have_begun_have_ended() -> None:
+    async def story() -> tuple[str, float]:
+        pending = Pending(lambda _: allow_after(2.0), 3.0)
+        await pending.authorization.ended()
+        assert pending.call.replies
+        return await pending.answer()
+
+    assert simulated_time.run(story()) == ("authorized", 2.0)
 
 
 @pytest.mark.parametrize("fault", [RuntimeError("a bug"), TimeoutError("a bug")])
