@@ -22,9 +22,12 @@ from sidecar.session.settings import SessionTokenSettings
 
 TYPE: Final = "session+jwt"
 
-_TEXTS: Final = ("iss", "aud", "sub", "sid")
-_DATES: Final = ("iat", "exp", "session_exp")
 _LISTS: Final = ("groups", "roles")
+_TYPES: Final[Mapping[str, type]] = {
+    **dict.fromkeys(("iss", "aud", "sub", "sid", "scope"), str),
+    **dict.fromkeys(("iat", "exp", "session_exp"), int),
+    **dict.fromkeys(_LISTS, list),
+}
 # What request tokens copy of every credential: who the client is, how and when the subject was
 # authenticated, who acts for it.
 _KEPT: Final = ("client_id", "azp", "auth_time", "acr", "amr", "act")
@@ -162,17 +165,11 @@ def _read(payload: bytes) -> dict[str, Any] | Refusal:
         claims: dict[str, Any] = load_object(payload)
     except StrictJsonError as fault:
         return _invalid(f"its payload {fault}")
-    if (
-        all(type(claims.get(name)) is str for name in (*_TEXTS, "scope"))
-        and all(type(claims.get(name)) is int for name in _DATES)
-        and all(_is_list_of_texts(claims.get(name)) for name in _LISTS)
-    ):
-        return claims
-    return _invalid("its claims are not those of a session")
-
-
-def _is_list_of_texts(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+    # By type: to isinstance a bool is an int.
+    wrong = [name for name, type_ in _TYPES.items() if type(claims.get(name)) is not type_]
+    if wrong or [item for name in _LISTS for item in claims[name] if not isinstance(item, str)]:
+        return _invalid("its claims are not those of a session")
+    return claims
 
 
 def _check_dates(claims: Mapping[str, Any], now: float, leeway: float) -> Refusal | None:

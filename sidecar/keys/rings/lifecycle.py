@@ -8,7 +8,7 @@ and then *gone*. All of it follows from two dates per key and the timings of the
 import math
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from typing import Final, NamedTuple
 
 from sidecar.errors import ConfigurationFault
 
@@ -88,8 +88,7 @@ class Timings:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class Life:
+class Life(NamedTuple):
     """The dates of one key, in Unix seconds; None where they depend on a key yet to be made."""
 
     published: float
