@@ -58,6 +58,8 @@ class Child:
                 stdout=stdout,
                 stderr=stderr,
                 env={**os.environ, **(environment or {})},
+                # Ctrl-C is for us alone: we stop it in our own order.
+                process_group=0,
             )
 
     def __enter__(self) -> Self:
