@@ -20,7 +20,7 @@ from sidecar.gateway.authenticators import Authenticator, Identified
 from sidecar.gateway.cross_site import refuse_cross_site
 from sidecar.gateway.settings import GatewaySettings
 from sidecar.gateway.subjects import prefixed
-from sidecar.mint.minter import Minter
+from sidecar.mint.minter import Minted, Minter
 from sidecar.model import (
     Allow,
     Decision,
@@ -115,7 +115,7 @@ class GatewayPipeline:
         digest = sha256(credential.text.encode("latin-1")).digest()
         attempt = _Attempt(routed, authenticator, digest[:8].hex())
         identified = authenticator.identify(credential.text, digest, keys, now)
-        if isinstance(identified, VerifiedToken | Refusal):
+        if isinstance(identified, Identified):
             return self._authorize(attempt, identified, now)
         if isinstance(identified, MissingKey):
             return identified.needed(routed.route.name, attempt.fingerprint)
@@ -133,8 +133,8 @@ class GatewayPipeline:
         self, attempt: _Attempt, identified: Identified, now: float
     ) -> Decision | Unfinished:
         request, route = attempt.routed.request, attempt.routed.route
-        cookie = attempt.authenticator.cookie(identified, now)
         if isinstance(identified, Refusal):
+            cookie = attempt.authenticator.cookie(identified, now)
             return deny(identified, route.name, attempt.fingerprint)._replace(cookie=cookie)
         token = prefixed(identified, self._prefixes.get(attempt.authenticator.name, ""))
 
@@ -144,9 +144,10 @@ class GatewayPipeline:
             return deny(refusal, route.name, attempt.fingerprint, token)
 
         # 10. A token for this request, and nothing else of the client's.
+        cookie = attempt.authenticator.cookie(identified, now)
         grant = self._grants[route.name]
         minted = self._minter.mint(token, route.name, grant, request.principal, now)
-        if isinstance(minted, str | Refusal):
+        if isinstance(minted, Minted):
             return self._allow(attempt, token, cookie, minted)
         return Unfinished(
             partial(self._minted, attempt, token, cookie, minted),
@@ -158,14 +159,14 @@ class GatewayPipeline:
         attempt: _Attempt,
         token: VerifiedToken,
         cookie: str,
-        minted: Awaitable[str | Refusal],
+        minted: Awaitable[Minted],
         clock: Clock,
     ) -> Decision:
         del clock  # the token has its dates
         return self._allow(attempt, token, cookie, await minted)
 
     def _allow(
-        self, attempt: _Attempt, token: VerifiedToken, cookie: str, minted: str | Refusal
+        self, attempt: _Attempt, token: VerifiedToken, cookie: str, minted: Minted
     ) -> Decision:
         request, route = attempt.routed.request, attempt.routed.route
         if isinstance(minted, Refusal):
