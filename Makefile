@@ -6,7 +6,7 @@ ENVOY_VERSIONS := 1.36.4 1.37.0 1.38.3 1.39.3 1.40.0
 
 .PHONY: demo test test-envoys lint bench protos lock reference clean
 
-demo: .venv/.ready .envoy/1.40.0  ## a real Envoy, the sidecar and a small service, and a tour of what they do
+demo: .venv/.ready .envoy/1.40.0 .openid-provider  ## a login at an SSO, a gateway, two services with their sidecars: a tour of what they do
 	$(BIN)/python -m examples.demo
 
 test: .venv/.ready .envoy/1.40.0 .openbao .openid-provider  ## the whole suite, real Envoy, OpenBao and OpenID provider included, and what it covers

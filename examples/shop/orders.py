@@ -1,37 +1,41 @@
-"""The orders service of a small shop. It holds no key and checks no token: it reads headers.
+"""The orders service. What it has to know of payments it asks the payments service, as its caller.
 
-``python -m examples.shop.orders PORT`` serves on loopback and answers with what it was told about
-the caller.
+``PAYMENTS_URL=… python -m examples.shop.orders PORT``
 """
 
-import json
+import os
 import sys
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Final
 
-IDENTITY: Final = ("x-user-id", "x-user-groups", "x-user-roles", "x-user-scopes")
+from typing_extensions import override
+
+from examples.shop.service import Service, serve
 
 
-class Orders(BaseHTTPRequestHandler):
-    """Answers every request with its path and the identity it came with."""
+class Orders(Service):
+    """Orders, each with what has been paid for it."""
 
-    protocol_version = "HTTP/1.1"
+    @override
+    def respond(self) -> None:
+        match self.command, *self.path.split("/")[1:]:
+            case "GET", "orders", order:
+                self._with_payments("GET", f"/payments/{order}")
+            case "POST", "orders":
+                self._with_payments("POST", "/payments")
+            case "POST", "orders", order, "refund":
+                self._with_payments("POST", f"/payments/{order}/refund")
+            case ["GET", "customers", _, "orders"] | ["GET", "healthz"]:
+                self.answer(200)
+            case _:
+                self.answer(404)
 
-    def do_GET(self) -> None:
-        """Any path."""
-        identity = {name: values for name in IDENTITY if (values := self.headers.get_all(name))}
-        body = json.dumps({"path": self.path, "identity": identity}).encode()
-        self.send_response(200)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    do_POST = do_GET  # noqa: N815 - the base class looks methods up by these names
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Envoy writes the access log."""
+    def _with_payments(self, method: str, path: str) -> None:
+        """Answer with what payments says to this, or with what has come between."""
+        status, payments = self.ask(os.environ["PAYMENTS_URL"], method, path)
+        if status in {200, 403}:  # done, or nothing the caller may do
+            self.answer(status, payments=payments)
+        else:  # a 401 is between the two services: the caller's login is as good as before
+            self.answer(502, payments=payments)
 
 
 if __name__ == "__main__":
-    ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Orders).serve_forever()
+    serve(Orders, sys.argv[1])
