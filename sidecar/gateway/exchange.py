@@ -74,8 +74,12 @@ class SessionExchange:
             return deny(identified, fingerprint=digest[:8].hex())
 
         session = prefixed(identified, self._settings.prefixes.get(authenticator.name, ""))
-        ends = None if self._settings.outlives else _end(session)
-        cookie = self._cookies.begun(session, self._clock(), ends)
+        ends, now = None if self._settings.outlives else _end(session), self._clock()
+        if ends is not None and ends < now + 1:
+            # Within the leeway its issuer is given; a browser would drop the cookie at once.
+            detail = "the credential ends before a session of it could be used"
+            return Deny(Reason.EXPIRED, None, detail, session.fingerprint, session)
+        cookie = self._cookies.begun(session, now, ends)
         if isinstance(cookie, Refusal):
             return deny(cookie, fingerprint=session.fingerprint, token=session)
         return IssuedSession(cookie)

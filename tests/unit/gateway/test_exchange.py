@@ -130,6 +130,14 @@ def test_a_session_ends_with_its_credential_unless_it_may_outlive_it(
     )
 
 
+@pytest.mark.parametrize("lifetime", [-9, 0, 0.5])
+def test_a_credential_at_its_end_buys_no_session_that_is_dead_on_arrival(lifetime: float) -> None:
+    view = request(bearer=partner_token(lifetime=lifetime))
+
+    assert Login().reason(view) is Reason.EXPIRED
+    assert Login(outlives=True).session(view)
+
+
 def test_a_credential_without_an_end_buys_a_session_of_the_usual_length() -> None:
     login = Login()
     login.gateway.sso.sessions[SSO] = credential()._replace(claims={"sub": "alice"})
