@@ -19,6 +19,9 @@ from sidecar.model import Reason, VerifiedToken
 # What a request token is called where tokens are counted.
 REQUEST = "request"
 
+# A token, or why there is none.
+Minted = str | Refusal
+
 
 class MintObserver(Protocol):
     """Told about every token that is asked for."""
@@ -56,7 +59,7 @@ class Minter:
 
     def mint(
         self, credential: VerifiedToken, route: str, grant: Grant, principal: str, now: float
-    ) -> str | Refusal | Awaitable[str | Refusal]:
+    ) -> Minted | Awaitable[Minted]:
         """A token for a request, or why there is none; to be awaited where the key is elsewhere.
 
         Args:
@@ -89,13 +92,13 @@ class Minter:
             return self._signed(unsigned, signature)
         return self._when_signed(unsigned, signature)
 
-    async def _when_signed(self, unsigned: _Unsigned, signature: Awaitable[bytes]) -> str | Refusal:
+    async def _when_signed(self, unsigned: _Unsigned, signature: Awaitable[bytes]) -> Minted:
         try:
             return self._signed(unsigned, await signature)
         except SourceFault as fault:
             return self._unavailable(unsigned.started, fault)
 
-    def _signed(self, unsigned: _Unsigned, signature: bytes) -> str | Refusal:
+    def _signed(self, unsigned: _Unsigned, signature: bytes) -> Minted:
         text = compact(unsigned.message, signature)
         limit = self._settings.maximum_bytes
         if len(text) > limit:
