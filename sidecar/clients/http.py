@@ -63,6 +63,10 @@ class HttpSettings:
         return TlsFiles(self.ca_file, self.certificate, self.private_key)
 
 
+class OversizedAnswer(SourceFault):
+    """A server sent a body of more than ``maximum_bytes``."""
+
+
 @dataclass(frozen=True, slots=True)
 class Response:
     """A server's whole answer. Names in ``headers`` are compared without case."""
@@ -188,7 +192,7 @@ class HttpClient:
         async for part in answer.content.iter_any():
             body += part
             if len(body) > limit:
-                raise SourceFault(f"{named(answer.url)} sent more than {limit} bytes")
+                raise OversizedAnswer(f"{named(answer.url)} sent more than {limit} bytes")
         return bytes(body)
 
     def _session(self, *, kept: bool) -> aiohttp.ClientSession:

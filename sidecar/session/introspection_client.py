@@ -5,8 +5,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from sidecar.clients.http import HttpClient, HttpSettings, Response, named
+from sidecar.clients.http import HttpClient, HttpSettings, OversizedAnswer, Response, named
 from sidecar.errors import SourceFault
+from sidecar.session.answers import UnusableAnswer
 from sidecar.session.client_authentication import ClientAuthenticator
 from sidecar.session.settings import IntrospectionSettings, SecretAuthentication
 
@@ -36,6 +37,7 @@ class IntrospectionClient:
         """The issuer's whole answer about a session, within ``timeout`` seconds.
 
         Raises:
+            UnusableAnswer: it says too much about this session.
             SourceFault: it gives none, or would not to any such question: ours is the wrong
                 secret, or it is overloaded. The text says which.
         """
@@ -53,6 +55,8 @@ class IntrospectionClient:
             raise SourceFault(
                 f"{named(settings.url)} gave no answer within {settings.timeout:g} s"
             ) from fault
+        except OversizedAnswer as fault:
+            raise UnusableAnswer(str(fault)) from fault
         if response.status in _REFUSALS:
             why = _REFUSALS[response.status].format(client=settings.authentication.client_id)
             raise SourceFault(f"{named(settings.url)} {why}")

@@ -130,6 +130,7 @@ def test_only_what_concerns_one_session_is_called_an_unusable_answer(
     for answer, one_session in [
         (misbehaviour.OUT_OF_ORDER, True),
         (misbehaviour.HTML, True),
+        (answering(b" " * 10_001), True),
         (misbehaviour.silence, False),
         (answering(b"", status=401), False),
     ]:
