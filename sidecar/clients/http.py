@@ -206,7 +206,10 @@ class HttpClient:
                     force_close=not kept,
                     keepalive_timeout=settings.idle if kept else None,
                     limit=settings.connections,
-                    use_dns_cache=False,
+                    # For nobody but those who ask at the same moment: each would otherwise hold
+                    # one of a few threads while a name server is silent, and files are read there.
+                    use_dns_cache=True,
+                    ttl_dns_cache=0,
                     enable_cleanup_closed=_TLS_STAYS_HALF_CLOSED,
                 ),
                 timeout=aiohttp.ClientTimeout(

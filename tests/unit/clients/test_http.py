@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import socket
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +14,7 @@ from sidecar.clients.http import HttpClient, HttpSettings, Response, named
 from sidecar.errors import SourceFault
 from tests.support import key_server as misbehaviour
 from tests.support.key_server import JWKS, KeyServer, answering, redirecting
+from tests.support.rings import until
 from tests.support.tokens import key_for
 
 
@@ -273,6 +276,36 @@ def test_a_server_that_is_not_there_is_named_without_what_may_be_secret(tmp_path
 def test_a_name_that_nobody_has_is_told() -> None:
     why = refused(HttpSettings(), "https://keys.invalid/")
     assert why.startswith("https://keys.invalid/ has a host name that cannot be resolved (")
+
+
+def test_a_name_server_that_is_silent_holds_one_thread_and_not_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[object] = []
+    over = threading.Event()
+
+    def silent(host: object, *_: object, **__: object) -> list[object]:
+        asked.append(host)
+        over.wait(30)
+        raise socket.gaierror(socket.EAI_AGAIN, "no answer")
+
+    async def story() -> list[object]:
+        client = HttpClient(HttpSettings(allow_http=True, connections=64))
+        requests = [client.get("http://keys.invalid/") for _ in range(64)]
+        answers = asyncio.ensure_future(asyncio.gather(*requests, return_exceptions=True))
+        await until(lambda: bool(asked))
+        # Where secrets and certificates are read.
+        await asyncio.wait_for(asyncio.to_thread(over.set), 5)
+        try:
+            return list(await answers)
+        finally:
+            await client.close()
+
+    monkeypatch.setattr(socket, "getaddrinfo", silent)
+    answers = asyncio.run(story())
+
+    assert asked == ["keys.invalid"]
+    assert len({str(answer) for answer in answers if isinstance(answer, SourceFault)}) == 1
 
 
 def test_a_long_url_is_cut_in_messages() -> None:
