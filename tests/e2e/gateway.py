@@ -36,7 +36,7 @@ SESSION: Final = "__Host-session"
 LEGACY: Final = "x-legacy-session"
 
 # Seconds: how long an answer about a session is believed, and how long one is waited for.
-CACHE: Final = 1.0
+CACHE: Final = 1.5
 SSO_TIMEOUT: Final = 1.5
 LEGACY_TIMEOUT: Final = 0.5
 LEGACY_LOOKUPS: Final = 4

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.gateway import (
+    LEGACY,
     ORDERS,
     PAYMENTS,
     SESSION,
@@ -15,6 +16,7 @@ from tests.e2e.gateway import (
     Edge,
     Passage,
     bearer,
+    legacy,
     partner_token,
     session,
     sso,
@@ -98,6 +100,12 @@ def test_no_credential_of_the_client_goes_on(
     for part in (SSO, SESSION, *filter(None, secret.split("."))):
         assert part.encode() not in arrived
     assert passage.received.values("cookie") == [b"theme=dark"]
+
+
+def test_a_credential_in_a_header_does_not_go_on_where_no_one_looks_at_it(edge: Edge) -> None:
+    passage = edge.request(legacy("secret"), target="/healthz")
+
+    assert LEGACY not in passage.received.names
 
 
 def test_a_credential_between_other_cookies_leaves_no_trace(edge: Edge, alice: str) -> None:

@@ -168,6 +168,13 @@ def test_a_dead_session_is_no_matter_where_no_one_asks_for_it(edge: Edge) -> Non
     assert passage.response.values("set-cookie") == []
 
 
+def test_a_dead_session_is_taken_away_even_where_none_is_needed(edge: Edge) -> None:
+    passage = edge.request(session("dead"), target="/catalogue")
+
+    assert refused(passage, "invalid_session").values("set-cookie") == [FORGET]
+    assert edge.request(target="/catalogue").reached_the_service
+
+
 # After its end.
 
 
