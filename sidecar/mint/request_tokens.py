@@ -87,17 +87,13 @@ def _client_id(token: VerifiedToken) -> str:
 def _authentication(source: Mapping[str, object]) -> dict[str, object]:
     """When and how the subject was authenticated (RFC 9068 §2.2.1), as far as it is well-formed."""
     found: dict[str, object] = {}
-    match source.get("auth_time"):
-        case bool():
-            pass
-        case int(moment) | float(moment):
-            found["auth_time"] = moment
-    match source.get("acr"):
-        case str(reference):
-            found["acr"] = reference
-    match source.get("amr"):
-        case [*methods] if all(isinstance(method, str) for method in methods):
-            found["amr"] = methods
+    moment, reference, methods = source.get("auth_time"), source.get("acr"), source.get("amr")
+    if isinstance(moment, int | float) and not isinstance(moment, bool):
+        found["auth_time"] = moment
+    if isinstance(reference, str):
+        found["acr"] = reference
+    if isinstance(methods, list) and not [each for each in methods if not isinstance(each, str)]:
+        found["amr"] = methods
     return found
 
 
