@@ -4,6 +4,7 @@ The pages are read-only, small and bounded; none shows anything that must be kep
 on the listener that neighbours reach.
 """
 
+import asyncio
 import json
 import logging
 import socket
@@ -21,6 +22,8 @@ from sidecar.wire.tls import ServerTls
 _IDLE: Final = 75.0
 _BACKLOG: Final = 16
 _LARGEST_HEADER: Final = 4096
+# Connections of one listener: few enough to leave files for everything else to open.
+MOST_CONNECTIONS: Final = 200
 
 
 class _NotTheClients(logging.Filter):
@@ -40,7 +43,8 @@ _log.addFilter(_NotTheClients())
 class HttpListener:
     """One address and its pages. ``host`` is an IP address; ``::`` takes IPv4 as well.
 
-    With ``tls`` it speaks HTTPS. ``largest_header`` bounds each line of a request, in bytes.
+    With ``tls`` it speaks HTTPS. ``largest_header`` bounds each line of a request, in bytes. The
+    oldest connection makes room where there are too many: who only holds them keeps nobody out.
     """
 
     def __init__(
@@ -65,6 +69,7 @@ class HttpListener:
             max_line_size=largest_header,
             max_field_size=largest_header,
         )
+        self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
         """Listen.
@@ -80,13 +85,24 @@ class HttpListener:
                 f"cannot listen on {self._host} port {self._port}: {fault.strerror or fault}; "
                 "is another process using it?"
             ) from fault
-        await web.SockSite(
-            self._runner, listening, backlog=_BACKLOG, ssl_context=self._context
-        ).start()
+        self._server = await asyncio.get_running_loop().create_server(
+            self._accept, sock=listening, backlog=_BACKLOG, ssl=self._context
+        )
 
     async def stop(self) -> None:
         """Close the listener and its connections."""
+        if self._server is not None:
+            self._server.close()
         await self._runner.cleanup()
+
+    def _accept(self) -> asyncio.BaseProtocol:
+        """What speaks on a new connection."""
+        pages = self._runner.server
+        assert pages is not None  # noqa: S101 - nobody connects before it was set up
+        connections = pages.connections
+        for oldest in connections[: max(0, len(connections) + 1 - MOST_CONNECTIONS)]:
+            oldest.force_close()
+        return pages()
 
 
 async def _say_no_versions(_: web.Request, response: web.StreamResponse) -> None:

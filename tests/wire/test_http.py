@@ -1,6 +1,7 @@
 """The pages of both HTTP listeners, over real sockets."""
 
 import asyncio
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -8,7 +9,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter
 
 from sidecar.errors import ListenFault
-from sidecar.wire.http import HttpListener, admin_pages, metrics_pages
+from sidecar.wire.http import MOST_CONNECTIONS, HttpListener, admin_pages, metrics_pages
 from tests.support import http1
 from tests.support.http1 import Field, Response
 from tests.support.ports import LOOPBACK, free_port
@@ -149,6 +150,25 @@ def test_a_page_that_fails_says_so_in_the_log_alone(caplog: pytest.LogCaptureFix
 
 def test_the_address_of_all_interfaces_takes_ipv4_too() -> None:
     assert get("/livez", host="::").status == 200
+
+
+def test_connections_that_are_only_held_keep_nobody_out_and_do_not_add_up() -> None:
+    def ask(port: int) -> Response:
+        address = (LOOPBACK, port)
+        held = [socket.create_connection(address) for _ in range(MOST_CONNECTIONS + 10)]
+        try:
+            response = http1.request(address, "GET", "/livez", [("host", "x")])
+            held[0].settimeout(5)
+            assert held[0].recv(1) == b""
+            held[-1].settimeout(0)
+            with pytest.raises(BlockingIOError):
+                held[-1].recv(1)
+            return response
+        finally:
+            for each in held:
+                each.close()
+
+    assert get("/livez", ask=ask).status == 200
 
 
 def test_an_address_that_is_taken_is_a_fault_that_says_so() -> None:
