@@ -127,8 +127,9 @@ class HttpClient:
         return response
 
     async def close(self) -> None:
-        """Close what is open."""
-        for session in self._sessions.values():
+        """Close what is open, and what a request under way opens in the meantime."""
+        while self._sessions:
+            _, session = self._sessions.popitem()
             await session.close()
             # The transports below TLS end in the loop's next step, which may be its last.
             await asyncio.sleep(0)

@@ -282,6 +282,19 @@ def test_connections_are_kept_again_when_the_old_ones_are_gone(
     perform(authority, replace(settings, idle=0.2), story)
 
 
+def test_a_client_that_is_closed_asks_no_more(play: Play) -> None:
+    async def story(stage: Stage) -> None:
+        stage.server.gate.clear()
+        under_way = asyncio.create_task(stage.post())
+        await until(lambda: stage.server.asked == [1])
+        await stage.client.close()
+        with pytest.raises(SourceFault, match="cannot be asked"):
+            await under_way
+        stage.server.gate.set()
+
+    play(story)
+
+
 def test_renewed_certificates_are_used_at_once(play: Play, settings: HttpSettings) -> None:
     async def story(stage: Stage) -> None:
         await stage.post()
