@@ -35,7 +35,7 @@ class _Signing(Section):
 
 
 class _Rotated(Section):
-    rotate: Annotated[float, Duration("1m", "8760h")] = Field(
+    rotate: Annotated[float, Duration("1s", "8760h")] = Field(
         default="720h", validate_default=True, description="How long a key signs."
     )
 
