@@ -1,5 +1,6 @@
 """Steady traffic from a few clients, and an account of every request that went wrong."""
 
+import ssl
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -32,6 +33,7 @@ class Load:
     target: str
     headers: Headers
     clients: int = 4
+    tls: ssl.SSLContext | None = None
     answered: int = 0
     failures: list[Failure] = field(default_factory=list)
 
@@ -64,7 +66,7 @@ class Load:
     def _client(self) -> None:
         while not self._stopping.is_set():
             try:
-                with Connection(self.address) as connection:
+                with Connection(self.address, tls=self.tls) as connection:
                     self._ask_until_closed(connection)
             except OSError as error:
                 self._count(repr(error))
