@@ -14,19 +14,23 @@ from sidecar.model import Reason, RequestView
 
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})  # RFC 9110 §9.2.1
 _OWN: Final = frozenset({b"same-origin", b"none"})  # "none": the user, not a page
+# What a browser sends again by itself, once its user has logged in (RFC 7617 §2.2, RFC 4559 §6).
+_REMEMBERED: Final = frozenset({"basic", "digest", "negotiate", "ntlm"})
 
 
 def refuse_cross_site(
     request: RequestView, source: TokenSource, origins: frozenset[str]
 ) -> Refusal | None:
-    """Refuse what another site's page may not do with a cookie; None for everything else.
+    """Refuse what another site's page may not do with what a browser sends by itself.
+
+    None for everything else.
 
     Args:
         request: the request.
         source: where its credential stands.
         origins: the origins besides the request's own whose pages may.
     """
-    if not isinstance(source, CookieSource):
+    if not _is_sent_by_itself(source):
         return None
     # A WebSocket begins as a GET, and any page may open one.
     if request.method in _SAFE and not request.values("upgrade"):
@@ -43,6 +47,10 @@ def refuse_cross_site(
     if fetch_site and fetch_site[0] not in _OWN:
         return _refused("the browser says that another site's page makes it")
     return None
+
+
+def _is_sent_by_itself(source: TokenSource) -> bool:
+    return isinstance(source, CookieSource) or (source.scheme or "").lower() in _REMEMBERED
 
 
 def _refused(detail: str) -> Refusal:

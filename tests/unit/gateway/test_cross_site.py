@@ -1,6 +1,6 @@
 import pytest
 
-from sidecar.check.extract import BEARER, CookieSource
+from sidecar.check.extract import BEARER, CookieSource, HeaderSource, TokenSource
 from sidecar.gateway.cross_site import refuse_cross_site
 from sidecar.model import Reason, RequestView
 
@@ -10,11 +10,14 @@ ORIGINS = frozenset({"https://www.shop.example"})
 
 
 def reason(
-    method: str = "POST", *fields: tuple[str, str], host: str = HOST, cookie: bool = True
+    method: str = "POST",
+    *fields: tuple[str, str],
+    host: str = HOST,
+    source: TokenSource = COOKIE,
 ) -> Reason | None:
     headers = tuple((name, value.encode()) for name, value in fields)
     request = RequestView(method, "/orders", host, headers)
-    refusal = refuse_cross_site(request, COOKIE if cookie else BEARER, ORIGINS)
+    refusal = refuse_cross_site(request, source, ORIGINS)
     return refusal.reason if refusal else None
 
 
@@ -87,5 +90,15 @@ def test_the_origin_counts_more_than_the_site() -> None:
     assert reason("POST", own, other) is None
 
 
-def test_a_header_is_not_added_by_a_browser_on_its_own() -> None:
-    assert reason("POST", ("origin", "https://evil.example"), cookie=False) is None
+@pytest.mark.parametrize("source", [BEARER, HeaderSource("x-session")])
+def test_a_header_is_not_added_by_a_browser_on_its_own(source: TokenSource) -> None:
+    assert reason("POST", ("origin", "https://evil.example"), source=source) is None
+
+
+@pytest.mark.parametrize("scheme", ["Basic", "negotiate"])
+def test_what_a_browser_remembers_of_a_login_is(scheme: str) -> None:
+    source = HeaderSource("authorization", scheme)
+
+    refusal = reason("POST", ("origin", "https://evil.example"), source=source)
+    assert refusal is Reason.CROSS_SITE_REQUEST
+    assert reason("POST", ("origin", "https://shop.example"), source=source) is None
