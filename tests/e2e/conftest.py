@@ -8,13 +8,8 @@ from typing import Protocol
 import pytest
 
 from tests.e2e import shop
-from tests.e2e.gateway import (
-    HOSTS,
-    Edge,
-    gateway_configuration,
-    running_edge,
-    service_configuration,
-)
+from tests.e2e.gateway import Edge, running_edge
+from tests.e2e.gateway_shop import HOSTS, gateway_configuration, service_configuration
 from tests.support.envoy import Json
 from tests.support.gateway_process import GatewayProcess
 from tests.support.openid_provider import OpenIdProvider

@@ -5,18 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.e2e.gateway import (
-    ORDERS,
-    PAGE,
-    Edge,
-    Passage,
-    bearer,
-    legacy,
-    partner_token,
-    session,
-    session_in,
-    sso,
-)
+from tests.e2e.gateway import Edge, Passage, bearer, legacy, session, session_in, sso
+from tests.e2e.gateway_shop import ORDERS, PAGE, partner_token
 from tests.support.http1 import Connection, Field
 from tests.support.processes import eventually
 from tests.support.tokens import key_for, new_key
@@ -33,7 +23,7 @@ def test_without_a_credential_there_is_nothing_behind_the_door(edge: Edge) -> No
     passage = edge.request()
 
     assert passage.response.status == 401
-    assert passage.response.json()["reason"] == "no_credential"
+    assert passage.reason == "no_credential"
     assert "error" not in str(passage.response.header("www-authenticate"))
     assert not passage.reached_the_service
 
@@ -57,7 +47,7 @@ def test_a_token_that_is_no_good_is_refused(
     passage = edge.request(bearer(token()))
 
     assert passage.response.status == 401
-    assert passage.response.json()["reason"] == reason
+    assert passage.reason == reason
     assert not passage.reached_the_service
 
 
@@ -78,7 +68,7 @@ def test_two_credentials_are_one_too_many(edge: Edge, alice: str, pair: tuple[st
     passage = edge.request(*(good[name] for name in pair))
 
     assert passage.response.status == 400
-    assert passage.response.json()["reason"] == "ambiguous_request"
+    assert passage.reason == "ambiguous_request"
     assert not passage.reached_the_service
 
 
@@ -128,7 +118,7 @@ def test_a_page_of_another_site_changes_nothing(
 
     refused = posted(EVIL)
     assert refused.response.status == 403
-    assert refused.response.json()["reason"] == "cross_site_request"
+    assert refused.reason == "cross_site_request"
     assert not refused.reached_the_service
 
     assert posted(("origin", PAGE)).reached_the_service

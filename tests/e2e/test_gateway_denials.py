@@ -6,19 +6,11 @@ from dataclasses import dataclass
 import pytest
 
 from sidecar.model import GATEWAY_REASONS, Reason
-from tests.e2e.gateway import (
-    Edge,
-    Passage,
-    gateway_configuration,
-    legacy,
-    running_edge,
-    session,
-    sso,
-)
-from tests.support.gateway_process import GatewayProcess
+from tests.e2e.gateway import Edge, Passage, legacy, running_edge_alone, session, sso
+from tests.e2e.gateway_shop import gateway_configuration
 from tests.support.http1 import Field
 from tests.support.openid_provider import OpenIdProvider
-from tests.support.ports import LOOPBACK, free_port, socket_directory
+from tests.support.ports import LOOPBACK, free_port
 from tests.support.processes import eventually
 from tests.support.upstream import Upstream
 
@@ -77,15 +69,7 @@ def edge_without_keys(
         "key": "gateway",
     }
     configuration["request_tokens"]["keys"] = {"transit": transit}
-    everywhere = dict.fromkeys(("orders", "payments"), upstream)
-    addresses = {name: each.address for name, each in everywhere.items()}
-    with (
-        socket_directory() as sockets,
-        GatewayProcess(configuration, directory, sockets) as gateway,
-        running_edge(
-            envoy_version, tmp_path_factory.mktemp("edge"), gateway, addresses, everywhere
-        ) as running,
-    ):
+    with running_edge_alone(envoy_version, directory, configuration, upstream) as running:
         yield running
 
 

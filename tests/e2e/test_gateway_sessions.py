@@ -10,16 +10,8 @@ import pytest
 
 from sidecar.keys.rings.directory import load_directory
 from sidecar.keys.rings.sealing import SealingKey
-from tests.e2e.gateway import (
-    SESSION,
-    Edge,
-    Passage,
-    bearer,
-    partner_token,
-    session,
-    session_in,
-    sso,
-)
+from tests.e2e.gateway import Edge, Passage, bearer, session, session_in, sso
+from tests.e2e.gateway_shop import SESSION, partner_token
 from tests.support import sessions
 from tests.support.gateway_process import ISSUER, GatewayProcess, keys
 from tests.support.http1 import Field, Response
@@ -61,7 +53,7 @@ def sealed_with_our_key(gateway: GatewayProcess, **changes: object) -> str:
 def refused(passage: Passage, reason: str) -> Response:
     """The answer to a request that is refused for this reason."""
     assert passage.response.status == 401
-    assert passage.response.json()["reason"] == reason
+    assert passage.reason == reason
     assert not passage.reached_the_service
     return passage.response
 
