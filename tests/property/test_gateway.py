@@ -130,6 +130,8 @@ def downstream(view: RequestView, allow: Allow) -> list[tuple[str, bytes]]:
 
 
 @given(said, principals)
+@example({"act": {"sub": BFF}}, "")
+@example({"act": {"sub": BFF}}, BFF)
 def test_no_claims_of_a_jwt_widen_what_the_service_gets(
     changes: dict[str, object], principal: str
 ) -> None:
@@ -171,6 +173,7 @@ def test_no_answer_about_a_session_widens_what_the_service_gets(
 @example(request(sso="alice-at-sso"))
 @example(request(session=SECRETS["__Host-session"]))
 @example(request(bearer=PARTNER))
+@example(request(bearer=PARTNER, headers=(("txn-token", b"eyJ"), ("x_user-id", b"root"))))
 @example(request("/healthz", sso="alice-at-sso", session="x", bearer=PARTNER))
 def test_of_what_a_client_sends_no_credential_and_no_header_of_ours_goes_on(
     view: RequestView,
