@@ -89,6 +89,7 @@ class HttpClient:
         self._tls = ClientTls(settings.tls_files)
         self._sessions: dict[bool, aiohttp.ClientSession] = {}  # by whether they keep connections
         self._fresh_until = -math.inf
+        self._closed = False
 
     async def get(
         self, url: str, headers: Iterable[tuple[str, str]] = (), *, follow: bool = False
@@ -127,9 +128,9 @@ class HttpClient:
         return response
 
     async def close(self) -> None:
-        """Close what is open, and what a request under way opens in the meantime."""
-        while self._sessions:
-            _, session = self._sessions.popitem()
+        """Close what is open, for good: a request under way ends as a SourceFault."""
+        self._closed = True
+        for session in self._sessions.values():
             await session.close()
             # The transports below TLS end in the loop's next step, which may be its last.
             await asyncio.sleep(0)
@@ -198,6 +199,8 @@ class HttpClient:
 
     def _session(self, *, kept: bool) -> aiohttp.ClientSession:
         """The session whose connections are kept, or the one where each serves one request."""
+        if self._closed:
+            raise SourceFault("nobody is asked any more: this client was closed")
         if kept not in self._sessions:
             settings = self._settings
             self._sessions[kept] = aiohttp.ClientSession(
