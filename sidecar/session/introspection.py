@@ -77,6 +77,7 @@ class Introspector:
         self._breaker = CircuitBreaker()
         self._failures = FailureLog(settings.name)
         self._under_way: dict[bytes, asyncio.Task[Verdict]] = {}
+        self._waiting = 0
         self._closed = False
 
     def look_up(
@@ -111,13 +112,23 @@ class Introspector:
         if verdict is not None:
             return verdict
         task = self._under_way.get(digest)
+        problem = self._crowd() or (self._problem() if task is None else None)
+        if problem is not None:
+            return Refusal(Reason.INTROSPECTION_UNAVAILABLE, problem)
         if task is None:
-            problem = self._problem()
-            if problem is not None:
-                return Refusal(Reason.INTROSPECTION_UNAVAILABLE, problem)
             task = asyncio.create_task(self._look_up(text, digest), name="introspection")
             self._under_way[digest] = task
-        return await asyncio.shield(task)
+        self._waiting += 1
+        try:
+            return await asyncio.shield(task)
+        finally:
+            self._waiting -= 1
+
+    def _crowd(self) -> str | None:
+        """Why nobody else can wait at this moment, be it for a look-up that is under way."""
+        if self._waiting < self._settings.maximum_waiters:
+            return None
+        return f"{self._waiting} checks wait for look-ups, as many as may"
 
     def _problem(self) -> str | None:
         """Why no look-up can begin at this moment."""

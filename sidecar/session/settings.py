@@ -46,8 +46,9 @@ class IntrospectionSettings:
     ``name`` is the credential's. ``issuer`` and ``audiences``, where they are set, must agree with
     the answer's ``iss`` and ``aud``. ``scopes`` are granted to every active session besides those
     of its scope claim. ``cache`` and ``negative_cache`` bound how long an answer is believed;
-    ``timeout`` bounds one look-up, ``maximum_lookups`` how many are under way at once, and
-    ``remembered`` how many answers are kept. ``maximum_bytes`` bounds what is sent as a session.
+    ``timeout`` bounds one look-up, ``maximum_lookups`` how many are under way at once,
+    ``maximum_waiters`` how many checks wait for them, and ``remembered`` how many answers are kept.
+    ``maximum_bytes`` bounds what is sent as a session.
     """
 
     name: str
@@ -64,6 +65,7 @@ class IntrospectionSettings:
     negative_cache: float = 2.0
     timeout: float = 2.0
     maximum_lookups: int = 64
+    maximum_waiters: int = 128
     remembered: int = 10_000
     maximum_bytes: int = 8192
     http: HttpSettings = field(default_factory=HttpSettings)

@@ -200,6 +200,7 @@ def _introspection(
         negative_cache=model.negative_cache,
         timeout=model.timeout,
         maximum_lookups=model.max_lookups,
+        maximum_waiters=model.max_waiters,
         remembered=model.remembered_sessions,
         maximum_bytes=maximum_bytes,
         http=http_settings(model, beside),

@@ -119,6 +119,11 @@ class _Answered(Section):
         default=64,
         description="How many look-ups are under way at once; the next session gets a 503.",
     )
+    max_waiters: Annotated[StrictInt, Field(ge=1, le=65536)] = Field(
+        default=128,
+        description="How many checks wait for look-ups at once; the next gets a 503. Fewer than "
+        "`limits.pending_checks`, or a slow issuer leaves no room for other credentials.",
+    )
     remembered_sessions: Annotated[StrictInt, Field(ge=1, le=1_000_000)] = Field(
         default=10_000, description="How many answers are kept."
     )

@@ -301,6 +301,24 @@ def test_only_so_many_look_ups_are_under_way() -> None:
     play(story)
 
 
+def test_only_so_many_wait_so_that_a_slow_issuer_leaves_room_for_other_credentials() -> None:
+    async def story(scene: Scene) -> None:
+        scene.sso.takes = 1.0
+        verdicts = await asyncio.gather(*(scene.look_up() for _ in range(6)))
+        assert [reason(verdict) for verdict in verdicts] == [None] * 5 + [UNAVAILABLE]
+        assert verdicts[5] == Refusal(UNAVAILABLE, "5 checks wait for look-ups, as many as may")
+
+        # Whoever gave up waits no more.
+        gone = [asyncio.create_task(scene.look_up("another")) for _ in range(5)]
+        await asyncio.sleep(0.5)
+        for task in gone:
+            task.cancel()
+        await asyncio.wait(gone)
+        assert subject(await scene.look_up("another")) == "the bearer of another"
+
+    play(story, replace(SETTINGS, maximum_waiters=5))
+
+
 def test_the_answer_not_used_for_longest_makes_room() -> None:
     async def story(scene: Scene) -> None:
         for session in ("first", "second", "first", "third", "first"):
