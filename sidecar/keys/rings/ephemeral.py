@@ -128,7 +128,7 @@ class EphemeralRing:
     async def _begin(self) -> None:
         await self._look()
         now, timings = self._clock(), self.keys.timings
-        ring = begin(self._new_key(), timings, now)
+        ring = begin(await asyncio.to_thread(self._new_key), timings, now)
         if self._another_signs(now):
             waiting = RingKey(ring.keys[0].key, now, now + timings.ahead)
             ring = replace(ring, keys=(waiting,))
@@ -152,7 +152,9 @@ class EphemeralRing:
         now = self._clock()
         try:
             if now >= self._renewed + self._renewal:
-                await self._publish(rotated(self.keys, self._new_key, now))
+                # On a thread of its own: an RSA key takes up to a second to be made.
+                ring = await asyncio.to_thread(rotated, self.keys, self._new_key, now)
+                await self._publish(ring)
         finally:
             await self._look()
         if self._waits(now) and not self._another_signs(now):

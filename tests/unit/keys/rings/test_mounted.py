@@ -2,13 +2,15 @@
 
 import asyncio
 import os
+import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sidecar.errors import ConfigurationFault
-from sidecar.keys.rings import upkeep
+from sidecar.keys.rings import mounted, upkeep
 from sidecar.keys.rings.directory import FILE, store
 from sidecar.keys.rings.lifecycle import Timings
 from sidecar.keys.rings.local import LocalKey
@@ -16,6 +18,7 @@ from sidecar.keys.rings.mounted import MountedRing
 from sidecar.keys.rings.ring import KeyRing
 from sidecar.keys.rings.rotation import begin
 from sidecar.keys.rings.sealing import TIMINGS, SealingKey
+from sidecar.keys.rings.usable import usable
 from tests.support.rings import until
 
 LONG_AGO = 1_000_000_000
@@ -52,6 +55,28 @@ def test_a_ring_that_is_replaced_is_used_from_then_on(tmp_path: Path) -> None:
         await until(lambda: ring.keys == second)
         await ring.stop()
 
+    asyncio.run(story())
+
+
+def test_nothing_on_the_event_loop_waits_for_keys_to_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mount(tmp_path, new_ring())
+    turned = threading.Event()
+
+    def slowly(*arguments: Any) -> KeyRing[LocalKey]:
+        assert turned.wait(5), "the event loop stood still"
+        return usable(*arguments)
+
+    async def story() -> None:
+        ring = MountedRing(tmp_path, LocalKey, Timings())
+        starting = asyncio.create_task(ring.start())
+        await asyncio.sleep(0.05)
+        turned.set()
+        await starting
+        await ring.stop()
+
+    monkeypatch.setattr(mounted, "usable", slowly)
     asyncio.run(story())
 
 
