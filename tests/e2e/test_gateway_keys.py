@@ -6,14 +6,8 @@ from time import monotonic
 
 import pytest
 
-from tests.e2e.gateway_replicas import (
-    ABOUT,
-    Replica,
-    Shop,
-    kid_of,
-    running_replica,
-    running_shop,
-)
+from tests.e2e.gateway_deployment import Shop, running_shop
+from tests.e2e.gateway_replicas import ABOUT, Replica, kid_of, running_replica
 from tests.e2e.gateway_rings import Directory, Ephemeral, InVault, Transit
 from tests.support.openbao import OpenBao
 from tests.support.processes import eventually

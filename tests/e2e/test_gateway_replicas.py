@@ -10,13 +10,8 @@ from pathlib import Path
 import jwt
 import pytest
 
-from tests.e2e.gateway_replicas import (
-    Replica,
-    Shop,
-    kid_of,
-    running_replica,
-    running_shop,
-)
+from tests.e2e.gateway_deployment import Shop, running_shop
+from tests.e2e.gateway_replicas import Replica, kid_of, running_replica
 from tests.e2e.gateway_rings import Directory, Ephemeral, Place, Transit
 from tests.support.openbao import OpenBao
 from tests.support.processes import eventually
