@@ -245,7 +245,8 @@ class HeaderChanges(NamedTuple):
     """What happens to the headers of a request that goes on to the service.
 
     A name is never in both: ``overwrite`` replaces every value the client sent, ``remove`` takes
-    the header away altogether. Names are in lower case, values are printable ASCII. ``cookie`` is
+    the header away altogether. Names are in lower case; values are printable ASCII, but for what
+    is left of a Cookie header, which is as the client wrote it. ``cookie`` is
     a ``Set-Cookie`` to add to the response to the client, empty for none.
     """
 

@@ -43,13 +43,13 @@ _SCHEME: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 def extract(request: RequestView, sources: tuple[TokenSource, ...]) -> Credential | Refusal | None:
     """The request's credential; None when it has none."""
     found: Credential | None = None
-    cookies: list[tuple[bytes, bytes]] | None = None  # taken apart once, and only for who asks
+    cookies: list[Cookie] | None = None  # taken apart once, and only for who asks
     for source in sources:
         if isinstance(source, HeaderSource):
             result = _from_header(request.values(source.name), source)
         else:
             if cookies is None:
-                cookies = cookie_pairs(request.values("cookie"))
+                cookies = cookies_of(request)
             result = _from_cookie(cookies, source)
         if result is None:
             continue
@@ -61,16 +61,27 @@ def extract(request: RequestView, sources: tuple[TokenSource, ...]) -> Credentia
     return found
 
 
-def cookie_pairs(lines: list[bytes]) -> list[tuple[bytes, bytes]]:
+class Cookie(NamedTuple):
+    """A cookie of a request. ``text`` is the whole as it stands; one may have no name."""
+
+    name: bytes
+    value: bytes
+    text: bytes
+
+
+def cookies_of(request: RequestView) -> list[Cookie]:
     """The cookies of a request in their order (RFC 6265 §4.2.1)."""
-    pairs = []
-    for line in lines:
+    found = []
+    for line in request.values("cookie"):
         for part in line.split(b";"):
-            name, equals, value = part.strip(b" \t").partition(b"=")
+            text = part.strip(b" \t")
+            name, equals, value = text.partition(b"=")
             if equals:
                 # Servers trim the name: "token =…" is the cookie "token" to them.
-                pairs.append((name.rstrip(), value))
-    return pairs
+                found.append(Cookie(name.rstrip(), value, text))
+            elif text:
+                found.append(Cookie(b"", text, text))
+    return found
 
 
 def _from_header(values: list[bytes], source: HeaderSource) -> Credential | Refusal | None:
@@ -90,11 +101,9 @@ def _from_header(values: list[bytes], source: HeaderSource) -> Credential | Refu
     return Refusal(Reason.UNSUPPORTED_SCHEME, f"{source.name} takes only {source.scheme}")
 
 
-def _from_cookie(
-    cookies: list[tuple[bytes, bytes]], source: CookieSource
-) -> Credential | Refusal | None:
+def _from_cookie(cookies: list[Cookie], source: CookieSource) -> Credential | Refusal | None:
     name = source.name.encode()
-    values = [value for key, value in cookies if key == name]
+    values = [cookie.value for cookie in cookies if cookie.name == name]
     if not values:
         return None
     if len(values) > 1:

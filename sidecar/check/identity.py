@@ -7,12 +7,12 @@ reaches the service, and so is every received spelling that a service might read
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from sidecar.check.claims import find
-from sidecar.check.extract import CookieSource, HeaderSource, TokenSource, cookie_pairs
+from sidecar.check.extract import Cookie, CookieSource, HeaderSource, TokenSource, cookies_of
 from sidecar.check.refusal import Refusal
 from sidecar.check.trust import ClaimPath
 from sidecar.model import HeaderChanges, Reason, RequestView, VerifiedToken
@@ -21,7 +21,7 @@ _VERBATIM: Final = re.compile(r"[!-$&-+\--~]+(?: +[!-$&-+\--~]+)*")  # what _ENC
 # The look-behind begins a run of spaces at its first only: a long run inside a value would
 # otherwise be tried from each of its spaces.
 _ENCODED: Final = re.compile(r"[^ -~]|[%,]|^ +|(?<! ) +$")
-_PRINTABLE: Final = re.compile(rb"[ -~]*")
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +91,8 @@ class IdentityHeaders:
             return {}
         values = dict.fromkeys(self._token_headers, "")
         if self._token_cookies:
-            cookies = cookie_pairs(request.values("cookie"))
-            rest = [pair for pair in cookies if pair[0] not in self._token_cookies]
+            cookies = cookies_of(request)
+            rest = [cookie for cookie in cookies if cookie.name not in self._token_cookies]
             if len(rest) < len(cookies):
                 values["cookie"] = _joined(rest)
         return values
@@ -126,14 +126,18 @@ def _percent(match: re.Match[str]) -> str:
     return "".join(f"%{byte:02X}" for byte in match.group().encode())
 
 
-def _joined(cookies: list[tuple[bytes, bytes]]) -> str:
-    """A Cookie header (RFC 6265 §4.2.1).
+def _joined(cookies: Iterable[Cookie]) -> str:
+    """A Cookie header (RFC 6265 §4.2.1), each cookie as it stood.
 
-    Envoy takes header values as UTF-8 text: a pair with other bytes cannot be passed on unchanged
-    and is left out.
+    Envoy takes header values as UTF-8 text: a cookie with other bytes cannot be passed on unchanged
+    and is left out, and so is one with a control character.
     """
-    return "; ".join(
-        f"{name.decode()}={value.decode()}"
-        for name, value in cookies
-        if _PRINTABLE.fullmatch(name) and _PRINTABLE.fullmatch(value)
-    )
+    return "; ".join([text for each in cookies if (text := _text(each)) is not None])
+
+
+def _text(cookie: Cookie) -> str | None:
+    try:
+        text = cookie.text.decode()
+    except UnicodeDecodeError:
+        return None
+    return None if _CONTROL.search(text) else text

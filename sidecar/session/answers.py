@@ -36,6 +36,8 @@ def read(
     Raises:
         UnusableAnswer: it is not a JSON object that says whether the session is active.
     """
+    if _is_of_no_kind_it_issues(response):
+        return Refusal(Reason.INACTIVE_SESSION, "it is no session that its issuer would issue")
     answer = _document(response, settings.url)
     active = answer.get("active")
     if active is False:
@@ -43,6 +45,18 @@ def read(
     if active is not True:
         raise UnusableAnswer(f"{named(settings.url)} does not say whether the session is active")
     return _refusal(answer, settings, now) or _session(answer, settings, fingerprint)
+
+
+def _is_of_no_kind_it_issues(response: Response) -> bool:
+    """A no in the words of revocation (RFC 7009 §2.2.1), where RFC 7662 would have a plain one.
+
+    Providers say it of whatever looks like a JWT. Were it a fault, any client could feign one.
+    """
+    try:
+        error = load_object(response.body).get("error") if response.status == 400 else None
+    except StrictJsonError:
+        return False
+    return error == "unsupported_token_type"
 
 
 def _document(response: Response, url: str) -> dict[str, object]:

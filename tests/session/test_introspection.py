@@ -17,6 +17,7 @@ from sidecar.session.settings import IntrospectionSettings, SecretAuthentication
 from tests.session.conftest import introspection
 from tests.support.openid_provider import BASIC, KEY, POST, RESOURCE, OpenIdProvider
 from tests.support.processes import until
+from tests.support.tokens import claims, key_for, sign
 
 NEVER_ISSUED = "a-session-that-nobody-was-given"
 BRIEF_TIMEOUT = 0.5
@@ -70,6 +71,15 @@ def test_a_session_is_looked_up_by_every_client_authentication(
         assert await scene.subject(NEVER_ISSUED) == "inactive_session"
 
     play(introspection(openid_provider, tmp_path, client), story)
+
+
+def test_a_jwt_is_no_session_and_no_outage_either(settings: IntrospectionSettings) -> None:
+    jwt = sign(claims(issuer="a", audience="b", subject="c"), key_for("ES256"))
+
+    async def story(scene: Scene) -> None:
+        assert await scene.subject(jwt) == "inactive_session"
+
+    play(settings, story)
 
 
 def test_a_session_tells_who_logged_in_how_and_what_they_may_do(

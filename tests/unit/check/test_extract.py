@@ -2,11 +2,12 @@ import pytest
 
 from sidecar.check.extract import (
     BEARER,
+    Cookie,
     CookieSource,
     Credential,
     HeaderSource,
     TokenSource,
-    cookie_pairs,
+    cookies_of,
     extract,
 )
 from sidecar.check.refusal import Refusal
@@ -118,6 +119,12 @@ def test_a_credential_knows_where_it_came_from() -> None:
 
 
 def test_cookies_keep_their_order_and_values() -> None:
-    lines = [b'a=1;b="2"; c', b"a==3 ; =4;"]
+    view = request(headers=(("cookie", b'a=1;b="2"; c'), ("cookie", b"a==3 ; =4;")))
 
-    assert cookie_pairs(lines) == [(b"a", b"1"), (b"b", b'"2"'), (b"a", b"=3"), (b"", b"4")]
+    assert cookies_of(view) == [
+        Cookie(b"a", b"1", b"a=1"),
+        Cookie(b"b", b'"2"', b'b="2"'),
+        Cookie(b"", b"c", b"c"),
+        Cookie(b"a", b"=3", b"a==3"),
+        Cookie(b"", b"4", b"=4"),
+    ]

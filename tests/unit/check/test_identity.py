@@ -181,8 +181,17 @@ def test_a_cookie_header_that_held_only_the_token_goes() -> None:
     assert result == HeaderChanges((("x-user-id", "alice"),), ("cookie",))
 
 
-def test_a_cookie_that_is_not_ascii_cannot_be_passed_on() -> None:
-    cookie = ("cookie", b"token=abc; a=\xff; \xff=1; b=2")
+def test_the_other_cookies_stay_as_they_stood() -> None:
+    others = 'a = 1; theme="dark; mode"; flag; =nameless; name=Jürgen; b=2=3'
+    cookie = ("cookie", f"token=abc; {others};; token =abc;\ttoken\t=abc".encode())
+
+    result = changes(cookie, source=CookieSource("token"), settings=KEPT_BACK)
+
+    assert result.overwrite == (("cookie", others),)
+
+
+def test_a_cookie_that_is_not_text_cannot_be_passed_on() -> None:
+    cookie = ("cookie", b"token=abc; a=\xff; \xff=1; c=\x01; d=\xc2\x85; b=2")
     source = CookieSource("token")
 
     result = changes(cookie, source=source, settings=KEPT_BACK)

@@ -107,6 +107,20 @@ def test_nonsense_is_no_answer(body: bytes, problem: str) -> None:
     assert unusable(body) == f"{URL} gave an answer that {problem}"
 
 
+def test_a_kind_of_token_that_its_issuer_does_not_issue_is_a_plain_no() -> None:
+    answer = Response(400, {}, b'{"error": "unsupported_token_type"}')
+
+    verdict = read(answer, SETTINGS, "f00d", NOW)
+
+    assert isinstance(verdict, Refusal)
+    assert verdict.reason is Reason.INACTIVE_SESSION
+
+
+@pytest.mark.parametrize("body", [b'{"error": "invalid_request"}', b"{}", b"<html>", b""])
+def test_no_other_bad_request_is_an_answer(body: bytes) -> None:
+    assert unusable(body, 400) == f"{URL} answered with status 400 instead of 200"
+
+
 @pytest.mark.parametrize("status", [201, 204, 400, 403, 404, 500, 502])
 def test_only_200_is_an_answer(status: int) -> None:
     expected = f"{URL} answered with status {status} instead of 200"
