@@ -10,7 +10,7 @@ import pytest
 from sidecar.clients.vault import TokenFile
 from sidecar.errors import SourceFault
 from sidecar.keys.rings.lifecycle import State, Timings
-from sidecar.keys.rings.transit import TransitRing
+from sidecar.keys.rings.transit import MOST_WAITING, TransitRing
 from sidecar.keys.settings import TransitKeys
 from tests.support.openbao import ROOT_TOKEN, OpenBao
 from tests.support.rings import signed, until, verifies
@@ -73,6 +73,22 @@ def test_many_signatures_are_made_at_once(openbao: OpenBao, mount: str, login: T
         tokens = await asyncio.gather(*(signed(signer) for _ in range(50)))
         assert len(set(tokens)) == 50
         assert all(verifies(token, jwks) for token in tokens)
+
+    play(TransitKeys(openbao.settings(login), key, mount), "ES256", story)
+
+
+def test_only_so_many_signatures_are_waited_for(
+    openbao: OpenBao, mount: str, login: TokenFile
+) -> None:
+    key = openbao.new_transit_key(mount, "ecdsa-p256")
+
+    async def story(ring: TransitRing) -> None:
+        signer = ring.keys.signer(time.time())
+        asked = [signed(signer) for _ in range(MOST_WAITING + 1)]
+        *made, refused = await asyncio.gather(*asked, return_exceptions=True)
+        assert all(isinstance(each, str) for each in made)
+        assert str(refused) == f"{MOST_WAITING} signatures are waited for, as many as may be"
+        assert await signed(signer)
 
     play(TransitKeys(openbao.settings(login), key, mount), "ES256", story)
 

@@ -23,6 +23,9 @@ from sidecar.keys.transit import verification_keys
 # A signature is one short request: most of what it would take is a new connection with its TLS.
 _IDLE: Final = 30.0
 _CONNECTIONS: Final = 32
+# Each signature that is waited for holds a check: a Vault that hangs must leave room for those that
+# need none of it.
+MOST_WAITING: Final = 4 * _CONNECTIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,7 @@ class TransitRing:
         self._algorithm = algorithm
         self._vault = VaultClient(_keeping_connections(settings.vault))
         self._upkeep = Upkeep(str(self), self._pause, self._read)
+        self._waiting = 0
 
     def __str__(self) -> str:
         return f"transit key {self._settings.mount}/{self._settings.key}"
@@ -79,9 +83,21 @@ class TransitRing:
         return self.keys.max_age()
 
     async def sign(self, message: bytes, key: TransitVersion) -> bytes:
-        """The signature of one version. Raises SourceFault as ``VaultClient.sign``."""
+        """The signature of one version.
+
+        Raises:
+            SourceFault: as ``VaultClient.sign``, or too many are waited for.
+        """
+        if self._waiting >= MOST_WAITING:
+            raise SourceFault(f"{self._waiting} signatures are waited for, as many as may be")
         where = self._settings
-        return await self._vault.sign(where.mount, where.key, key.version, message, key.algorithm)
+        self._waiting += 1
+        try:
+            return await self._vault.sign(
+                where.mount, where.key, key.version, message, key.algorithm
+            )
+        finally:
+            self._waiting -= 1
 
     async def _pause(self) -> None:
         # A rotation has to be noticed within the propagation time, one failed look included.
