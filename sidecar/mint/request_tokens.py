@@ -6,6 +6,7 @@ from typing import Final
 
 from sidecar.check.claims import find
 from sidecar.check.patterns import matches_any
+from sidecar.check.strict_json import MAXIMUM_DEPTH
 from sidecar.mint.settings import Grant, RequestTokenSettings
 from sidecar.model import VerifiedToken
 
@@ -102,4 +103,15 @@ def _acting(before: object, actor: str) -> dict[str, object]:
     earlier = before if isinstance(before, dict) else {}
     if not actor:
         return earlier
-    return {"sub": actor, "act": earlier} if earlier else {"sub": actor}
+    # Those before are for the record alone, and one more level may be too deep for verifiers.
+    if not earlier or _depth(earlier) > MAXIMUM_DEPTH - 2:
+        return {"sub": actor}
+    return {"sub": actor, "act": earlier}
+
+
+def _depth(value: object) -> int:
+    """How deep a JSON value is nested; 0 where it is not."""
+    if not isinstance(value, dict | list):
+        return 0
+    inner = value.values() if isinstance(value, dict) else value
+    return 1 + max(map(_depth, inner), default=0)

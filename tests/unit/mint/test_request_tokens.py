@@ -1,8 +1,10 @@
+import json
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from sidecar.check.strict_json import MAXIMUM_DEPTH, load_object
 from sidecar.mint.request_tokens import actor, claims
 from sidecar.mint.settings import Grant
 from tests.support.checks import NOW
@@ -159,6 +161,20 @@ def test_the_actors_before_it_stand_inside() -> None:
     document, _ = claims(ACTORS, GRANT, source, BFF, NOW)
 
     assert document["act"] == {"sub": BFF, "act": {"sub": "app"}}
+
+
+@pytest.mark.parametrize(
+    ("levels", "kept"), [(MAXIMUM_DEPTH - 2, True), (MAXIMUM_DEPTH - 1, False)]
+)
+def test_a_token_is_nested_no_deeper_than_verifiers_read(levels: int, kept: bool) -> None:
+    before: dict[str, object] = {"sub": "app"}
+    for _ in range(levels - 1):
+        before = {"act": before}
+
+    document, _ = claims(ACTORS, GRANT, credential({"act": before}), BFF, NOW)
+
+    assert load_object(json.dumps(document).encode()) == document
+    assert document["act"] == ({"sub": BFF, "act": before} if kept else {"sub": BFF})
 
 
 def test_an_actor_that_the_credential_names_is_kept() -> None:
