@@ -1,6 +1,7 @@
 """``role: gateway``, wired: credentials, the keys that sign, sessions, and what is published."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -28,6 +29,7 @@ from sidecar.gateway.settings import (
     SessionCredential,
 )
 from sidecar.keys.rings import AnyRing
+from sidecar.keys.rings.lifecycle import State
 from sidecar.keys.rings.opened import open_ring, open_sealing_ring
 from sidecar.keys.rings.settings import InDirectory, RingSettings
 from sidecar.mint.minter import REQUEST, Minter
@@ -41,6 +43,10 @@ from sidecar.wire.tls import ServerTls
 
 R = TypeVar("R", bound=AnyRing[Any])
 
+_log = logging.getLogger("sidecar")
+
+# How often it is looked whether a key signs by now, in seconds.
+_LOOK: Final = 0.2
 # How long metadata may be reused, in seconds: what it says changes with the configuration alone.
 _METADATA_MAX_AGE: Final = 300
 
@@ -91,10 +97,22 @@ class GatewayRole:
                 self._starting.append(asyncio.create_task(ring.start(), name=name))
 
     async def tried(self, patience: float) -> None:
-        """Wait for first keys, to verify with and to sign with (``Role.tried``)."""
+        """Wait for first keys, to verify with and to sign with (``Role.tried``).
+
+        A key that is published and signs only later is waited for until then: meanwhile the other
+        replicas sign, and this one would refuse.
+        """
         fetched = asyncio.ensure_future(self._keys.tried(patience))
         await asyncio.wait([fetched, *self._starting], timeout=patience)
         await fetched
+        if self._signs_later():
+            _log.info("not ready before its key signs", extra={"ring": str(self._request_ring)})
+        while self._signs_later():  # noqa: ASYNC110 - its date comes; nobody tells of it
+            await asyncio.sleep(_LOOK)
+
+    def _signs_later(self) -> bool:
+        states = self._request_ring.keys.states(time.time())
+        return State.PUBLISHED in states and State.ACTIVE not in states
 
     async def stop(self) -> None:
         """End what the next role does not go on with (``Role.stop``)."""

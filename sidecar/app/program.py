@@ -101,15 +101,22 @@ class _Program:
             )
             server.start()
             self._server = server
-            await self._role.tried(self._configuration.start_timeout)
-            self._settle()
-            watcher = asyncio.create_task(self._reload_on_change(checks, reload))
-            await stop.wait()
-            watcher.cancel()
+            tending = asyncio.create_task(self._tend(checks, reload))
+            stopping = asyncio.create_task(stop.wait())
+            await asyncio.wait((tending, stopping), return_when=asyncio.FIRST_COMPLETED)
+            if tending.done():
+                tending.result()  # it ends only by what went wrong
+            tending.cancel()
             self._ready = False
             _log.info("draining", extra={"connections": server.connections()})
             await asyncio.to_thread(server.stop, self._configuration.drain)
         return 0
+
+    async def _tend(self, checks: Authorization, reload: asyncio.Event) -> None:
+        """Be ready when everything was tried, and reload when asked from then on."""
+        await self._role.tried(self._configuration.start_timeout)
+        self._settle()
+        await self._reload_on_change(checks, reload)
 
     def _listeners(self) -> list[HttpListener]:
         listen = self._configuration.listen
@@ -145,7 +152,7 @@ class _Program:
         )
 
     async def _reload_on_change(self, checks: Authorization, asked: asyncio.Event) -> None:
-        """Reload on SIGHUP and whenever the file has changed, for as long as the process lives."""
+        """Reload on SIGHUP and whenever the file has changed."""
         path = self._configuration.path
         while True:
             waits = [

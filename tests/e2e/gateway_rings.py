@@ -11,7 +11,8 @@ from tests.support.gateway_process import keys, new_ring
 from tests.support.openbao import ROOT_TOKEN, OpenBao
 from tests.support.tokens import Json
 
-# For verifiers that refresh every second: a key is published 3.4 s ahead and kept for 2.4 s.
+# For verifiers that refresh every second: a key is published AHEAD and kept for 2.4 s.
+AHEAD: Final = 3.4
 TIMINGS: Final = {
     "lifetime": "2s",
     "verifiers_refresh": "1s",

@@ -12,7 +12,7 @@ import pytest
 
 from tests.e2e.gateway_deployment import Shop, running_shop
 from tests.e2e.gateway_replicas import Replica, kid_of, running_replica
-from tests.e2e.gateway_rings import Directory, Ephemeral, Place, Transit
+from tests.e2e.gateway_rings import AHEAD, Directory, Ephemeral, Place, Transit
 from tests.support.openbao import OpenBao
 from tests.support.processes import eventually
 
@@ -98,6 +98,19 @@ def test_killed_replica_costs_the_checks_it_was_asked_and_no_token_it_made(
         assert len(load.failures) <= load.clients, load.failures
         assert all(failure.what == "503" for failure in load.failures), load.failures
         assert all(failure.at < began + 1 for failure in load.failures), load.failures
+
+
+def test_replica_that_comes_later_is_ready_when_it_signs(tmp_path: Path, openbao: OpenBao) -> None:
+    place = Ephemeral(openbao, tmp_path)
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+    with running_replica(tmp_path / "first", place) as first:
+        began = time.monotonic()
+        # Ready is what the block waits for.
+        with running_replica(tmp_path / "second", place) as second:
+            assert second.mint()
+            assert time.monotonic() - began > AHEAD
+            assert first.mint()
 
 
 def test_key_of_a_killed_replica_is_published_until_its_record_expires(
