@@ -75,7 +75,16 @@ def _refusal(
     refusal = check_dates(answer, now, settings.leeway)
     if refusal is None and settings.audiences:
         refusal = check_audience(answer, _AUDIENCE, settings.audiences, settings.name)
+    client = answer.get("client_id")
+    if refusal is None and settings.clients and not _is_one_of(client, settings.clients):
+        # What a user granted to another client is no login here.
+        listed = ", ".join(sorted(settings.clients))
+        return Refusal(Reason.WRONG_AUDIENCE, f"{settings.name} accepts the clients: {listed}")
     return refusal
+
+
+def _is_one_of(value: object, names: frozenset[str]) -> bool:
+    return isinstance(value, str) and value in names
 
 
 def _session(

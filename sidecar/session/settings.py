@@ -43,11 +43,12 @@ ClientAuthentication = SecretAuthentication | KeyAuthentication
 class IntrospectionSettings:
     """How the sessions of one issuer are looked up (RFC 7662).
 
-    ``name`` is the credential's. ``issuer`` and ``audiences``, where they are set, must agree with
-    the answer's ``iss`` and ``aud``. ``scopes`` are granted to every active session besides those
-    of its scope claim. ``cache`` and ``negative_cache`` bound how long an answer is believed;
-    ``timeout`` bounds one look-up, ``maximum_lookups`` how many are under way at once,
-    ``maximum_waiters`` how many checks wait for them, and ``remembered`` how many answers are kept.
+    ``name`` is the credential's. ``issuer``, ``audiences`` and ``clients``, where they are set,
+    must agree with the answer's ``iss``, ``aud`` and ``client_id``. ``scopes`` are granted to every
+    active session besides those of its scope claim. ``cache`` and ``negative_cache`` bound how long
+    an answer is believed; ``timeout`` bounds one look-up, ``maximum_lookups`` how many are under
+    way at once, ``maximum_waiters`` how many checks wait for them, and ``remembered`` how many
+    answers are kept.
     ``maximum_bytes`` bounds what is sent as a session.
     """
 
@@ -56,6 +57,7 @@ class IntrospectionSettings:
     authentication: ClientAuthentication
     issuer: str | None = None
     audiences: frozenset[str] = frozenset()
+    clients: frozenset[str] = frozenset()
     scopes: frozenset[str] = frozenset()
     scope_claim: ClaimPath = ("scope",)
     roles_claim: ClaimPath = ("roles",)

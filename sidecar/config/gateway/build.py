@@ -191,6 +191,7 @@ def _introspection(
         authentication=_authentication(model.client, beside),
         issuer=model.issuer,
         audiences=frozenset(model.audiences),
+        clients=frozenset(model.clients),
         scopes=frozenset(model.scopes),
         scope_claim=model.scope_claim,
         roles_claim=model.roles_claim,

@@ -78,6 +78,12 @@ class _Answered(Section):
     audiences: tuple[Text, ...] = Field(
         default=(), min_length=1, description="Of these an answer's `aud` must name at least one."
     )
+    clients: tuple[Text, ...] = Field(
+        default=(),
+        min_length=1,
+        description="Of these an answer's `client_id` must be one: whatever else of the issuer's "
+        "is active was granted to somebody else.",
+    )
     scopes: tuple[Scope, ...] = Field(
         default=(),
         min_length=1,

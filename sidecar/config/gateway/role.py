@@ -12,6 +12,24 @@ from sidecar.config.semantics import Finding
 
 
 def _doubts(gateway: Gateway) -> Iterator[Finding]:
+    """Everything in a good configuration that deserves a second look."""
+    yield from _subjects_that_look_alike(gateway)
+    yield from _sessions_of_anybody(gateway)
+
+
+def _sessions_of_anybody(gateway: Gateway) -> Iterator[Finding]:
+    """An SSO of which every active token is taken for a login here, whoever it was issued to."""
+    for index, each in enumerate(gateway.credentials):
+        asked = each.introspection
+        if asked is not None and not asked.audiences and not asked.clients:
+            text = (
+                "any active token of this issuer will do, also one that a user granted to another "
+                "application; say in clients or audiences whose are meant"
+            )
+            yield Finding(("credentials", index, "introspection"), text)
+
+
+def _subjects_that_look_alike(gateway: Gateway) -> Iterator[Finding]:
     """Credentials of several issuers whose subjects are told apart by nothing."""
     issuers = {trust.name: trust.issuer for trust in gateway.trust}
     owners: dict[str, tuple[str, str]] = {}

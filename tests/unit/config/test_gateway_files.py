@@ -23,6 +23,7 @@ credentials:
     introspection:
       url: https://sso.example/introspect
       client: {id: gateway, secret_file: secret}
+      audiences: [shop]
       ca_file: ca.crt
   - name: session
     cookie: __Host-session
@@ -76,8 +77,8 @@ def test_what_is_not_there_is_told(tmp_path: Path, configuration: Path) -> None:
     assert _problems(configuration) == [
         f"4: {tmp_path}/gateway.key is not there",
         f"10: {tmp_path}/secret is not there",
-        f"11: {tmp_path}/ca.crt is not there",
-        f"14: {tmp_path}/session-keys/ring.json is not there; sidecar keys new makes it",
+        f"12: {tmp_path}/ca.crt is not there",
+        f"15: {tmp_path}/session-keys/ring.json is not there; sidecar keys new makes it",
     ]
 
 
@@ -85,7 +86,7 @@ def test_what_is_not_there_may_be_delivered_later(tmp_path: Path, configuration:
     (tmp_path / "request-keys" / "ring.json").unlink()
 
     assert _warnings(load(configuration)) == [
-        f"16: {tmp_path}/request-keys/ring.json is not there; sidecar keys new makes it"
+        f"17: {tmp_path}/request-keys/ring.json is not there; sidecar keys new makes it"
     ]
 
 
@@ -104,8 +105,8 @@ def test_keys_that_seal_do_not_sign_and_the_other_way_round(
 
     session, request = _problems(configuration)
 
-    assert session.startswith(f"14: {tmp_path}/session-keys/ring.json holds signing keys")
-    assert request.startswith(f"16: {tmp_path}/request-keys/ring.json holds sealing keys")
+    assert session.startswith(f"15: {tmp_path}/session-keys/ring.json holds signing keys")
+    assert request.startswith(f"17: {tmp_path}/request-keys/ring.json holds sealing keys")
 
 
 def test_a_key_that_is_only_published_does_not_sign(tmp_path: Path, configuration: Path) -> None:
@@ -142,14 +143,14 @@ def test_certificates_that_cannot_be_used_do_not_load(tmp_path: Path, configurat
     internal, authorities = _problems(configuration)
 
     assert internal.startswith(f"4: the certificate {tmp_path}/gateway.crt with the key ")
-    assert authorities.startswith(f"11: the CA file {tmp_path}/ca.crt cannot be used: ")
+    assert authorities.startswith(f"12: the CA file {tmp_path}/ca.crt cannot be used: ")
 
 
 def test_what_vault_is_reached_with_is_looked_at(tmp_path: Path, configuration: Path) -> None:
     text = configuration.read_text()
     configuration.write_text(text.replace("{directory: request-keys}", VAULT))
 
-    assert _problems(configuration) == [f"16: {tmp_path}/v.crt is not there"]
+    assert _problems(configuration) == [f"17: {tmp_path}/v.crt is not there"]
 
 
 def test_files_of_sections_that_cannot_be_read_are_left_alone(configuration: Path) -> None:
@@ -161,5 +162,5 @@ def test_files_of_sections_that_cannot_be_read_are_left_alone(configuration: Pat
     assert [problem.partition(" ")[0] for problem in _problems(configuration)] == [
         "4:",
         "4:",
-        "17:",
+        "18:",
     ]

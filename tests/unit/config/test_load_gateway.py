@@ -37,6 +37,7 @@ credentials:
     introspection:
       url: https://sso.example/introspect
       client: {id: gateway, secret_file: /secrets/sso}
+      clients: [login]
 request_tokens:
   keys: {directory: /keys}
   audiences: {orders: [read, write]}
@@ -50,6 +51,7 @@ ANOTHER = """
     introspection:
       url: https://partners.example/introspect
       client: {id: gateway, secret_file: /secrets/partners}
+      audiences: [shop]
 """
 
 
@@ -116,6 +118,7 @@ def test_an_issuer_is_asked_as_the_file_says(gateway: GatewaySettings) -> None:
         authentication=SecretAuthentication("gateway", EXAMPLES / "secrets" / "sso", in_body=True),
         issuer="https://sso.example",
         audiences=frozenset({"gateway"}),
+        clients=frozenset({"portal"}),
         scopes=frozenset({"orders:read"}),
         scope_claim=("scp",),
         roles_claim=("realm_access", "roles"),
@@ -232,6 +235,7 @@ def test_a_small_file_gets_the_defaults(tmp_path: Path) -> None:
         "sso",
         "https://sso.example/introspect",
         SecretAuthentication("gateway", Path("/secrets/sso")),
+        clients=frozenset({"login"}),
     )
 
 
@@ -280,7 +284,7 @@ def test_subjects_that_nothing_tells_apart_are_a_warning(tmp_path: Path) -> None
 
     assert [(doubt.position.line, doubt.text) for doubt in configuration.warnings] == [
         (
-            10,
+            11,
             "its subjects come from https://partners.example/introspect and those of "
             '"sso" from https://sso.example/introspect, and nothing tells them apart; give each '
             "a subject_prefix of its own if one could be in both",
@@ -293,6 +297,17 @@ def test_subjects_with_prefixes_of_their_own_are_told_apart(tmp_path: Path) -> N
     text = SMALLEST.replace("\nrequest_tokens", prefixed + "request_tokens")
 
     assert _load(tmp_path, text).warnings == ()
+
+
+def test_sessions_that_were_granted_to_anybody_are_a_warning(tmp_path: Path) -> None:
+    configuration = _load(tmp_path, SMALLEST.replace("      clients: [login]\n", ""))
+
+    (doubt,) = configuration.warnings
+    assert (doubt.position.line, doubt.text) == (
+        8,
+        "any active token of this issuer will do, also one that a user granted to another "
+        "application; say in clients or audiences whose are meant",
+    )
 
 
 def test_every_route_public_needs_no_credential(tmp_path: Path) -> None:

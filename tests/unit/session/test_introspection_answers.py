@@ -107,6 +107,26 @@ def test_nonsense_is_no_answer(body: bytes, problem: str) -> None:
     assert unusable(body) == f"{URL} gave an answer that {problem}"
 
 
+@pytest.mark.parametrize(
+    ("client", "accepted"),
+    [
+        ("login", True),
+        ("portal", True),
+        ("somebody-else", False),
+        (None, False),
+        (["login"], False),
+    ],
+)
+def test_a_session_may_have_to_be_that_of_a_named_client(client: object, accepted: bool) -> None:
+    verdict = answered(replace(SETTINGS, clients=frozenset({"login", "portal"})), client_id=client)
+
+    if accepted:
+        session(verdict)
+    else:
+        expected = "sso accepts the clients: login, portal"
+        assert verdict == Refusal(Reason.WRONG_AUDIENCE, expected)
+
+
 def test_a_kind_of_token_that_its_issuer_does_not_issue_is_a_plain_no() -> None:
     answer = Response(400, {}, b'{"error": "unsupported_token_type"}')
 
