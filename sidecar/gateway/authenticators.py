@@ -5,7 +5,7 @@ place, and answers at once where it can; an answer that has to be fetched is an 
 """
 
 from collections.abc import Awaitable
-from typing import Final, Protocol
+from typing import Protocol
 
 from sidecar.check.claims import invalid
 from sidecar.check.extract import TokenSource
@@ -18,8 +18,6 @@ from sidecar.session.tokens import SessionTokens
 from sidecar.snapshots.keys import KeySnapshot
 
 Identified = VerifiedToken | Refusal
-
-_DEAD: Final = frozenset({Reason.INVALID_SESSION, Reason.EXPIRED, Reason.TOKEN_TOO_LARGE})
 
 
 class Authenticator(Protocol):
@@ -115,10 +113,11 @@ class SessionAuthenticator:
         return self._tokens.open(text, digest, now)
 
     def cookie(self, identified: Identified, now: float) -> str:
-        """A session is prolonged while it is used, and a dead one taken away.
+        """A session is prolonged while it is used, and taken away when it has come to its end.
 
-        A browser that went on sending it would be refused even where no session is needed.
+        A browser that went on sending it would be refused even where no session is needed. One that
+        cannot be opened stays: another replica may have a key that this one does not have yet.
         """
         if isinstance(identified, VerifiedToken):
             return self.cookies.renewed(identified, now)
-        return self.cookies.cleared() if identified.reason in _DEAD else ""
+        return self.cookies.cleared() if identified.reason is Reason.EXPIRED else ""

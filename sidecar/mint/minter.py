@@ -34,12 +34,13 @@ class MintObserver(Protocol):
 
 
 class _Unsigned(NamedTuple):
-    """A token that only lacks its signature; ``until`` says how long it may serve again."""
+    """A token that only lacks its signature; it may serve again ``since`` then ``until`` then."""
 
     started: float
     credential: VerifiedToken
     purpose: Purpose
     message: bytes
+    since: float
     until: float
 
 
@@ -86,7 +87,7 @@ class Minter:
             return Refusal(Reason.EXPIRED, "the credential ends before a token of it could be used")
         message = signing_input(claims, key.kid, key.algorithm, TYPE)
         until = min(now + self._settings.reuse, ends)
-        unsigned = _Unsigned(started, credential, purpose, message, until)
+        unsigned = _Unsigned(started, credential, purpose, message, now, until)
         signature = key.sign(message)
         if isinstance(signature, bytes):
             return self._signed(unsigned, signature)
@@ -106,7 +107,8 @@ class Minter:
             detail = f"a token of {len(text)} bytes, and {limit} are allowed"
             return Refusal(Reason.IDENTITY_TOO_LARGE, detail)
         if self._settings.reuse:
-            self._reusable.add(unsigned.purpose, unsigned.credential, text, unsigned.until)
+            _, credential, purpose, _, since, until = unsigned
+            self._reusable.add(purpose, credential, text, since, until)
         self._tell("minted", unsigned.started)
         return text
 

@@ -23,6 +23,7 @@ class Purpose(NamedTuple):
 class _Reusable(NamedTuple):
     credential: VerifiedToken
     text: str
+    since: float
     until: float
 
 
@@ -38,14 +39,17 @@ class ReusableTokens:
         """The token minted for this, while it may be used again (``now`` in Unix seconds)."""
         with self._lock:
             found = self._tokens.get(purpose)
-        if found is None or now >= found.until or found.credential != credential:
+        if found is None or found.credential != credential:
             return None
-        return found.text
+        # A clock that was set back prolongs nothing.
+        return found.text if found.since <= now < found.until else None
 
-    def add(self, purpose: Purpose, credential: VerifiedToken, text: str, until: float) -> None:
-        """Let a token serve again until then (Unix seconds); the oldest makes room for it."""
+    def add(
+        self, purpose: Purpose, credential: VerifiedToken, text: str, since: float, until: float
+    ) -> None:
+        """Let a token serve again in this time (Unix seconds); the oldest makes room for it."""
         with self._lock:
-            self._tokens[purpose] = _Reusable(credential, text, until)
+            self._tokens[purpose] = _Reusable(credential, text, since, until)
             self._tokens.move_to_end(purpose)
             if len(self._tokens) > self._limit:
                 self._tokens.popitem(last=False)

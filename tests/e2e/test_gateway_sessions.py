@@ -59,8 +59,10 @@ def refused(passage: Passage, reason: str) -> Response:
 
 
 def dies(edge: Edge, text: str, reason: str) -> None:
-    """The session is refused, and the browser told to forget it."""
-    assert refused(edge.request(session(text)), reason).values("set-cookie") == [FORGET]
+    """The session is refused, and the browser told to forget it if it has come to its end."""
+    told = refused(edge.request(session(text)), reason).values("set-cookie")
+    # What this replica cannot open, another one may.
+    assert told == ([FORGET] if reason == "expired" else [])
 
 
 # Begun and used.
@@ -160,10 +162,9 @@ def test_a_dead_session_is_no_matter_where_no_one_asks_for_it(edge: Edge) -> Non
     assert passage.response.values("set-cookie") == []
 
 
-def test_a_dead_session_is_taken_away_even_where_none_is_needed(edge: Edge) -> None:
-    passage = edge.request(session("dead"), target="/catalogue")
+def test_a_dead_session_is_refused_even_where_none_is_needed(edge: Edge) -> None:
+    refused(edge.request(session("dead"), target="/catalogue"), "invalid_session")
 
-    assert refused(passage, "invalid_session").values("set-cookie") == [FORGET]
     assert edge.request(target="/catalogue").reached_the_service
 
 

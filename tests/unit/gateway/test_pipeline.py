@@ -237,33 +237,28 @@ def test_a_session_is_not_prolonged_by_what_is_denied(gateway: Gateway) -> None:
     assert (denied.reason, denied.cookie) == (Reason.TOKEN_KIND_NOT_ACCEPTED, "")
 
 
-@pytest.mark.parametrize(
-    ("after", "text"), [(1801, None), (0, "nonsense"), (0, "x" * 5000)], ids=["idle", "odd", "big"]
-)
-def test_a_browser_is_told_to_forget_a_dead_session(
-    gateway: Gateway, after: float, text: str | None
-) -> None:
-    denied = gateway.deny(request(session=text or gateway.session()), now=NOW + after)
+def test_a_browser_is_told_to_forget_a_session_that_has_ended(gateway: Gateway) -> None:
+    denied = gateway.deny(request(session=gateway.session()), now=NOW + 1801)
 
+    assert denied.reason is Reason.EXPIRED
     assert denied.cookie.startswith("__Host-session=; ")
     assert "Max-Age=0" in denied.cookie
+
+
+def test_a_session_that_only_this_replica_cannot_open_stays_with_the_browser(
+    gateway: Gateway,
+) -> None:
+    session = gateway.session()
+    gateway.sealing = begin(SealingKey.generate(), TIMINGS, NOW)
+
+    denied = gateway.deny(request(session=session))
+
+    assert (denied.reason, denied.cookie) == (Reason.INVALID_SESSION, "")
 
 
 def test_nobody_elses_cookie_is_touched(gateway: Gateway) -> None:
     assert gateway.deny(request(sso="nobody")).cookie == ""
     assert gateway.allow(request(sso=SSO)).headers.cookie == ""
-
-
-def test_a_session_goes_on_when_its_key_is_replaced_and_ends_when_the_key_is_gone(
-    gateway: Gateway,
-) -> None:
-    session = gateway.session()
-    old = gateway.sealing
-
-    gateway.sealing = begin(SealingKey.generate(), TIMINGS, NOW)
-    assert gateway.reason(request(session=session)) is Reason.INVALID_SESSION
-    gateway.sealing = old
-    assert gateway.reason(request(session=session)) is Reason.AUTHORIZED
 
 
 def test_a_gateway_carries_out_every_denial(gateway: Gateway) -> None:

@@ -158,6 +158,12 @@ def test_for_a_few_seconds_a_token_may_serve_again() -> None:
     assert [result for _, result in mint.observer.results] == ["minted", "reused", "minted"]
 
 
+def test_a_clock_that_is_set_back_prolongs_nothing() -> None:
+    mint = Mint(reuse=5.0)
+
+    assert mint.token() != mint.token(now=NOW - 1)
+
+
 @pytest.mark.parametrize(
     "other",
     [
