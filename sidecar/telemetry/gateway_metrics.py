@@ -1,7 +1,7 @@
 """The gateway's own metrics: what it mints and with which keys, and what it asks about sessions."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache, partial
 from typing import Final
 
@@ -11,7 +11,10 @@ from sidecar.telemetry.metrics import Metrics
 
 # What can end a check with a credential here, besides what every route can.
 REASONS: Final = (*GATEWAY_REASONS, Reason.IDENTITY_TOO_LARGE)
-_MINTED: Final = ("minted", "reused", "unavailable", "too_large")
+_MINTED: Final = {
+    "request": ("minted", "reused", "unavailable", "too_large"),
+    "session": ("minted", "unavailable", "too_large"),
+}
 _INTROSPECTED: Final = ("active", "inactive", "unavailable")
 _EXPORTED_STATES: Final = (State.PUBLISHED, State.ACTIVE, State.RETIRED)
 
@@ -62,7 +65,7 @@ class GatewayMetrics:
     def expect(self, kinds: Iterable[str], introspected: Iterable[str]) -> None:
         """Export 0 for every label set the configuration can lead to, before it happens."""
         for kind in kinds:
-            for result in _MINTED:
+            for result in _MINTED[kind]:
                 self._minted.labels(kind, result)
         for credential in introspected:
             self._session_hits.labels(credential)
@@ -70,11 +73,13 @@ class GatewayMetrics:
             for result in _INTROSPECTED:
                 self._introspections.labels(credential, result)
 
-    def watch(self, key_set: str, states: Callable[[], Iterable[State]]) -> None:
-        """Export the states of a ring's keys, as they are whenever somebody asks."""
-        for state in _EXPORTED_STATES:
-            gauge = self._signing_keys.labels(key_set, state.value)
-            gauge.set_function(partial(_count, states, state))
+    def watch(self, rings: Mapping[str, Callable[[], Iterable[State]]]) -> None:
+        """Export the states of the rings' keys, by set, as they are whenever somebody asks."""
+        self._signing_keys.clear()
+        for key_set, states in rings.items():
+            for state in _EXPORTED_STATES:
+                gauge = self._signing_keys.labels(key_set, state.value)
+                gauge.set_function(partial(_count, states, state))
 
     def minted(self, kind: str, result: str, duration: float) -> None:
         """A token was asked for (``MintObserver``)."""

@@ -18,6 +18,7 @@ SESSION = "s" * 12 + "0123456789abcdef"
         f"a signature: {TOKEN.rpartition('.')[2]}",
         TOKEN,
     ],
+    ids=["in a sentence", "in JSON", "in a header", "a signature", "alone"],
 )
 def test_a_credential_that_was_sent_is_found_in_what_is_written(line: str) -> None:
     leaks = Leaks()
