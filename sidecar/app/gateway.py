@@ -31,7 +31,7 @@ from sidecar.gateway.settings import (
 from sidecar.keys.rings import AnyRing
 from sidecar.keys.rings.lifecycle import State
 from sidecar.keys.rings.opened import open_ring, open_sealing_ring
-from sidecar.keys.rings.settings import InDirectory, RingSettings
+from sidecar.keys.rings.settings import InDirectory, InMemory, RingSettings
 from sidecar.mint.minter import REQUEST, Minter
 from sidecar.model import Deny, Reason, RequestView
 from sidecar.session.introspection import Introspector
@@ -109,6 +109,8 @@ class GatewayRole:
             _log.info("not ready before its key signs", extra={"ring": str(self._request_ring)})
         while self._signs_later():  # noqa: ASYNC110 - its date comes; nobody tells of it
             await asyncio.sleep(_LOOK)
+        # From here on it is the role in use.
+        self._metrics.watch({name: partial(_states, ring) for name, ring in self._rings.items()})
 
     def _signs_later(self) -> bool:
         states = self._request_ring.keys.states(time.time())
@@ -121,6 +123,23 @@ class GatewayRole:
         await asyncio.gather(*self._starting, return_exceptions=True)
         await self._keys.stop()
         await self._handover.release()
+
+    def fixed_but_changed(self, configuration: Configuration) -> list[str]:
+        """What others rely on, and keys that exist in memory alone (``Role.fixed_but_changed``).
+
+        New ones would not sign before the other replicas' verifiers have them.
+        """
+        old, new = self._settings, configuration.gateway
+        if new is None:
+            return ["role"]
+        rings = old.request_ring, new.request_ring
+        fixed = {
+            "issuer": old.issuer == new.issuer,
+            "listen.internal_tls": old.internal_tls == new.internal_tls,
+            "request_tokens of an ephemeral ring": rings[0] == rings[1]
+            or not isinstance(new.request_ring.place, InMemory),
+        }
+        return [name for name, same in fixed.items() if not same]
 
     def hand_over(self) -> Handover:
         """What the role of the next configuration begins with."""
@@ -156,7 +175,6 @@ class GatewayRole:
         if new:
             self._unstarted.append((settings, ring))
         self._rings[settings.set] = ring
-        self._metrics.watch(settings.set, lambda: ring.keys.states(time.time()))
         return ring
 
     def _authenticator(self, credential: CredentialSettings) -> Authenticator:
@@ -259,6 +277,10 @@ def _settings(configuration: Configuration) -> GatewaySettings:
 
 async def _stop(ring: AnyRing[Any]) -> None:
     await ring.stop()
+
+
+def _states(ring: AnyRing[Any]) -> tuple[State, ...]:
+    return ring.keys.states(time.time())
 
 
 def _ring_status(ring: AnyRing[Any]) -> dict[str, object]:

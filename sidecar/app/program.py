@@ -180,7 +180,7 @@ class _Program:
         try:
             _, self._file_version = await files.read_settled(path, MAXIMUM_BYTES)
             configuration = await asyncio.to_thread(load, path)
-            _refuse_what_needs_a_restart(self._configuration, configuration)
+            _refuse_what_needs_a_restart(self._configuration, configuration, self._role)
             role = await self._started(configuration)
         except Fault as fault:
             self._not_reloaded(str(fault))
@@ -242,19 +242,14 @@ def _maker(
     return partial(GatewayRole, instruments, GatewayMetrics(instruments.metrics))
 
 
-def _refuse_what_needs_a_restart(old: Configuration, new: Configuration) -> None:
+def _refuse_what_needs_a_restart(old: Configuration, new: Configuration, role: Role) -> None:
     fixed = {
-        "role": (old.gateway is None) == (new.gateway is None),
         "listen": old.listen == new.listen,
         "limits.pending_checks": old.pending_checks == new.pending_checks,
         "log.format": old.log.format == new.log.format,
     }
-    if old.gateway is not None and new.gateway is not None:
-        fixed |= {
-            "issuer": old.gateway.issuer == new.gateway.issuer,
-            "listen.internal_tls": old.gateway.internal_tls == new.gateway.internal_tls,
-        }
     changed = [name for name, same in fixed.items() if not same]
+    changed += role.fixed_but_changed(new)
     if changed:
         raise ConfigurationFault(
             f"{new.path}: {' and '.join(changed)} cannot change while the program runs; restart it"

@@ -41,6 +41,10 @@ class Role(Protocol):
         """End it, except for what the role of a later configuration goes on with."""
         ...
 
+    def fixed_but_changed(self, configuration: Configuration) -> list[str]:
+        """What a later configuration says otherwise, and a role cannot hand over."""
+        ...
+
     def status(self) -> dict[str, object]:
         """What the status page shows of it."""
         ...
@@ -73,6 +77,10 @@ class SidecarRole:
     async def stop(self) -> None:
         """Stop fetching (``Role.stop``)."""
         await self.policy.keys.stop()
+
+    def fixed_but_changed(self, configuration: Configuration) -> list[str]:
+        """Nothing but the role (``Role.fixed_but_changed``)."""
+        return [] if configuration.gateway is None else ["role"]
 
     def status(self) -> dict[str, object]:
         """How much is remembered (``Role.status``)."""

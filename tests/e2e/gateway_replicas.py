@@ -115,22 +115,22 @@ class Replica(GatewayProcess):
         told: Json = page.json()["signing_keys"]["request"]
         return told
 
-    def reload(self, place: Place, *further_routes: Json) -> None:
-        """Have it use another configuration; return once it does."""
-        before = self._reloads
+    def reload(self, place: Place, *further_routes: Json, succeeds: bool = True) -> None:
+        """Give it another configuration; return once it uses it, or has refused to."""
+        result = "success" if succeeds else "failure"
+        before = self._reloads(result)
         home = self.configuration_file.parent
         self.configure(gateway_configuration(home, place.keys(home.name), *further_routes))
         self.process.signal(SIGHUP)
-        eventually(lambda: self._reloads > before)
+        eventually(lambda: self._reloads(result) > before)
 
     def kill(self) -> None:
         """End it without a chance to say goodbye."""
         self.process.signal(SIGKILL)
         self.process.wait()
 
-    @property
-    def _reloads(self) -> float:
-        return self.metric("sidecar_config_reloads_total", result="success")
+    def _reloads(self, result: str) -> float:
+        return self.metric("sidecar_config_reloads_total", result=result)
 
     def _minted(self) -> str | None:
         with grpc.insecure_channel(f"unix:{self.socket}") as channel:

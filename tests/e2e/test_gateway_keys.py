@@ -149,6 +149,18 @@ def test_reload_with_other_keys_ends_the_ring_before(tmp_path: Path, openbao: Op
         eventually(lambda: before.record(replica)["expires"] < record["expires"])
 
 
+def test_keys_in_memory_cannot_be_exchanged_while_it_runs(tmp_path: Path, openbao: OpenBao) -> None:
+    before, after = Directory(tmp_path / "ring"), Ephemeral(openbao, tmp_path)
+    with running_replica(home(tmp_path), before) as gateway:
+        kid = gateway.kid
+        gateway.reload(after, succeeds=False)
+
+        assert gateway.kid == kid
+        assert "request_tokens of an ephemeral ring cannot change while the program runs" in (
+            gateway.admin("/").body.decode()
+        )
+
+
 # What an operator sees.
 
 
