@@ -121,12 +121,13 @@ class SessionTokens:
         refusal = _check_dates(claims, now, settings.leeway)
         if refusal is not None:
             return refusal
+        claims["kid"] = sealed.kid
         return VerifiedToken(
             trust=settings.name,
             kind=TokenKind.EXTERNAL,
             issuer=settings.issuer,
             subject=claims["sub"],
-            claims={**claims, "kid": sealed.kid},
+            claims=claims,
             scopes=frozenset(claims["scope"].split(" ")) - {""},
             roles=frozenset(claims["roles"]),
             groups=frozenset(claims["groups"]),
@@ -143,14 +144,15 @@ class SessionTokens:
             token: what ``open`` returned.
             now: Unix seconds.
         """
-        claims: dict[str, Any] = dict(token.claims)
+        claims: Mapping[str, Any] = token.claims
         try:
             key = self._ring().signer(now)
         except SourceFault:
             return None
-        if claims.pop("kid") == key.kid and now < claims["iat"] + self._settings.renew:
+        if claims["kid"] == key.kid and now < claims["iat"] + self._settings.renew:
             return None
-        return self._seal(claims, key, now)
+        kept = {name: value for name, value in claims.items() if name != "kid"}
+        return self._seal(kept, key, now)
 
     def _seal(self, claims: dict[str, Any], key: SealingKey, now: float) -> SessionToken:
         expires = min(int(now + self._settings.idle), claims["session_exp"])
