@@ -34,8 +34,13 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
 def wait_until_all_sign(shop: Shop) -> None:
     """Return once every replica signs, and every pod has the key."""
     eventually(lambda: all(replica.kid for replica in shop.replicas))
-    kids = set().union(*(replica.published_kids() for replica in shop.replicas))
-    eventually(lambda: all(kids <= service.known_kids for service in shop.services))
+
+    def known() -> bool:
+        # Asked anew each time: a key of a short period may be gone by the next.
+        kids = set().union(*(replica.published_kids() for replica in shop.replicas))
+        return all(kids <= service.known_kids for service in shop.services)
+
+    eventually(known)
 
 
 def last_token(replica: Replica, old: set[str]) -> str:

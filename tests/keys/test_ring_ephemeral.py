@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.clients.vault import TokenFile
+from sidecar.clients.vault import TokenFile, VaultClient
 from sidecar.errors import SourceFault
 from sidecar.keys.rings import ephemeral
 from sidecar.keys.rings.ephemeral import EphemeralRing
@@ -217,6 +217,31 @@ def test_keys_are_rotated_in_the_record(folder: Folder) -> None:
         assert kid(ring) != first
         assert await folder.fetched() == {kid(ring)}
         await ring.stop()
+
+    asyncio.run(story())
+
+
+def test_who_is_stopped_while_renewing_stops_though_vault_fails(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story() -> None:
+        renewing = asyncio.Event()
+
+        async def hang(*_: object) -> int:
+            renewing.set()
+            await asyncio.Event().wait()
+            return 0
+
+        async def fail(*_: object) -> int:
+            raise SourceFault("is sealed")
+
+        ring = folder.ring(FAST)
+        await ring.start()
+        monkeypatch.setattr(VaultClient, "write_kv", hang)
+        monkeypatch.setattr(VaultClient, "list_kv", fail)
+        await asyncio.wait_for(renewing.wait(), 10)
+        monkeypatch.setattr(VaultClient, "write_kv", fail)
+        await asyncio.wait_for(ring.stop(), 10)
 
     asyncio.run(story())
 

@@ -149,14 +149,18 @@ class EphemeralRing:
         await asyncio.sleep(_OFTEN if self._waits(self._clock()) else rarely)
 
     async def _renew_and_look(self) -> None:
-        now = self._clock()
-        try:
-            if now >= self._renewed + self._renewal:
-                # On a thread of its own: an RSA key takes up to a second to be made.
-                ring = await asyncio.to_thread(rotated, self.keys, self._new_key, now)
+        now, problem = self._clock(), None
+        if now >= self._renewed + self._renewal:
+            # On a thread of its own: an RSA key takes up to a second to be made.
+            ring = await asyncio.to_thread(rotated, self.keys, self._new_key, now)
+            try:
                 await self._publish(ring)
-        finally:
-            await self._look()
+            except SourceFault as fault:
+                problem = fault
+        # Not in a `finally`: its own fault would take the place of a cancellation.
+        await self._look()
+        if problem is not None:
+            raise problem
         if self._waits(now) and not self._another_signs(now):
             # All that signed have been replaced: nobody is left to wait for.
             waiting = self.keys.keys[0]
