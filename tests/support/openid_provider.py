@@ -55,7 +55,7 @@ BASIC: Final = "gateway:basic"
 POST: Final = "gateway-post"
 KEY: Final = "gateway-key"
 _CALLBACK: Final = "https://shop.example/callback"
-_LOGIN_PAGE: Final = "login-page"
+LOGIN_PAGE: Final = "login-page"
 _BRIEF_LOGIN_PAGE: Final = "login-page-of-brief-sessions"
 _FORM: Final = re.compile(r'<form[^>]* action="([^"]+)"')
 
@@ -132,11 +132,19 @@ class OpenIdProvider:
         self._signal(signal.SIGCONT)
 
     def login(self, account: str, *, scopes: tuple[str, ...] = SCOPES, brief: bool = False) -> str:
-        """Log in by authorization code (OpenID Connect Core 1.0 §3.1) and return the session.
+        """Log in and return the session, which ends after ``BRIEF_LIFETIME`` if it is ``brief``."""
+        client = _BRIEF_LOGIN_PAGE if brief else LOGIN_PAGE
+        session: str = self._tokens(account, client, scopes)["access_token"]
+        self._logged_in_by[session] = client
+        return session
 
-        A ``brief`` session ends by itself after ``BRIEF_LIFETIME`` seconds.
-        """
-        client = _BRIEF_LOGIN_PAGE if brief else _LOGIN_PAGE
+    def id_token(self, account: str) -> str:
+        """Log in and return what tells ``LOGIN_PAGE`` who did, a JWT."""
+        token: str = self._tokens(account, LOGIN_PAGE, SCOPES)["id_token"]
+        return token
+
+    def _tokens(self, account: str, client: str, scopes: tuple[str, ...]) -> dict[str, Any]:
+        """What a login by authorization code comes to (OpenID Connect Core 1.0 §3.1)."""
         code = _Browser(self._context).authorize(
             f"{self.issuer}/auth",
             account,
@@ -147,9 +155,8 @@ class OpenIdProvider:
             client,
             {"grant_type": "authorization_code", "code": code, "redirect_uri": _CALLBACK},
         )
-        session: str = json.loads(answer)["access_token"]
-        self._logged_in_by[session] = client
-        return session
+        tokens: dict[str, Any] = json.loads(answer)
+        return tokens
 
     def end(self, session: str) -> None:
         """End a session (RFC 7009)."""
@@ -185,7 +192,7 @@ class OpenIdProvider:
             "scopes": SCOPES,
             "accounts": ACCOUNTS,
             "clients": [
-                _login_page(_LOGIN_PAGE, LIFETIME),
+                _login_page(LOGIN_PAGE, LIFETIME),
                 _login_page(_BRIEF_LOGIN_PAGE, BRIEF_LIFETIME),
                 _resource_server(BASIC, "client_secret_basic", client_secret=self.secret),
                 _resource_server(POST, "client_secret_post", client_secret=self.secret),
