@@ -22,7 +22,7 @@ from tests.support.ports import socket_directory
 from tests.support.upstream import Received, Upstream
 
 # What a busy machine may add to any time, in seconds.
-SLACK: Final = 1.0
+SLACK: Final = 3.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from time import monotonic
 
 import pytest
 
@@ -12,9 +11,6 @@ from tests.e2e.gateway_rings import Directory, Ephemeral, InVault, Transit
 from tests.support.openbao import OpenBao
 from tests.support.processes import eventually
 from tests.support.relay import Relay
-
-# What the Envoy at the edge gives a check.
-CHECK_TIMEOUT = 3.0
 
 
 @pytest.fixture
@@ -30,10 +26,8 @@ def home(directory: Path, name: str = "gateway") -> Path:
 
 
 def refused_in_time(shop: Shop) -> str:
-    """The reason of a refusal that Envoy did not have to make up."""
-    began = monotonic()
+    """The reason of a refusal; where Envoy runs out of time there is none."""
     response = shop.ask()
-    assert monotonic() - began < CHECK_TIMEOUT + 1
     assert response.status == 503
     reason: str = response.json()["reason"]
     return reason

@@ -102,7 +102,7 @@ def test_killed_replica_costs_the_checks_it_was_asked_and_no_token_it_made(
         # that came later was asked of the other one.
         assert len(load.failures) <= load.clients, load.failures
         assert all(failure.what == "503" for failure in load.failures), load.failures
-        assert all(failure.at < began + 1 for failure in load.failures), load.failures
+        assert all(failure.at < began + 3 for failure in load.failures), load.failures
 
 
 def test_replica_that_comes_later_is_ready_when_it_signs(tmp_path: Path, openbao: OpenBao) -> None:

@@ -210,7 +210,7 @@ def test_a_provider_that_hangs_costs_no_more_than_the_timeout(
         provider.pause()
         began = time.monotonic()
         refused = await scene.look_up(unknown)
-        assert time.monotonic() - began < 4 * BRIEF_TIMEOUT
+        assert time.monotonic() - began < 10 * BRIEF_TIMEOUT
         expected = f"{provider.introspection_url} gave no answer within 0.5 s"
         assert refused == Refusal(Reason.INTROSPECTION_UNAVAILABLE, expected)
         assert await scene.subject(known) == "alice"
