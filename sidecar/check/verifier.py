@@ -8,8 +8,9 @@ from typing import NamedTuple, Protocol
 
 from sidecar.check import claims, jws, signature
 from sidecar.check.claims import SignedToken
+from sidecar.check.recent import Recent
 from sidecar.check.refusal import Refusal
-from sidecar.check.remembered import Remembered, RememberedTokens
+from sidecar.check.remembered import Remembered
 from sidecar.check.strict_json import load_again
 from sidecar.check.trust import TrustEntry, TrustTable
 from sidecar.model import Deny, KeyNeeded, Reason, VerifiedToken
@@ -57,7 +58,7 @@ class Verifier:
         self._trust = TrustTable(trust)
         self._observer = observer
         self._maximum_token_bytes = maximum_token_bytes
-        self._remembered = RememberedTokens(remembered_tokens)
+        self._remembered: Recent[bytes, Remembered] = Recent(remembered_tokens)
 
     @property
     def remembered_tokens(self) -> int:

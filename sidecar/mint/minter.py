@@ -7,12 +7,12 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple, Protocol
 
+from sidecar.check.recent import RecentWhile
 from sidecar.check.refusal import Refusal
 from sidecar.errors import SourceFault
 from sidecar.keys.rings.ring import KeyRing, SigningKey
 from sidecar.mint import request_tokens
 from sidecar.mint.compact import compact, signing_input
-from sidecar.mint.reuse import Purpose, ReusableTokens
 from sidecar.mint.settings import TYPE, Grant, RequestTokenSettings
 from sidecar.model import Reason, VerifiedToken
 
@@ -24,7 +24,7 @@ Minted = str | Refusal
 
 
 class MintObserver(Protocol):
-    """Told about every token that is asked for."""
+    """Told about every token that a key is there for, or should be."""
 
     def minted(self, kind: str, result: str, duration: float) -> None:
         """A token was ``minted`` or ``reused``, or is ``unavailable`` or ``too_large``.
@@ -33,12 +33,28 @@ class MintObserver(Protocol):
         """
 
 
+class _Purpose(NamedTuple):
+    """What a token is minted for. Only for the same may it serve again."""
+
+    fingerprint: str
+    route: str
+    actor: str
+    kid: str
+
+
+class _Reusable(NamedTuple):
+    """A token, and the credential as it was then: one whose claims have changed is another."""
+
+    credential: VerifiedToken
+    text: str
+
+
 class _Unsigned(NamedTuple):
     """A token that only lacks its signature; it may serve again ``since`` then ``until`` then."""
 
     started: float
     credential: VerifiedToken
-    purpose: Purpose
+    purpose: _Purpose
     message: bytes
     since: float
     until: float
@@ -56,7 +72,8 @@ class Minter:
         self._settings = settings
         self._keys = keys
         self._observer = observer
-        self._reusable = ReusableTokens(settings.reused_tokens)
+        # A credential is identified first: one that has ended or was revoked never gets this far.
+        self._reusable: RecentWhile[_Purpose, _Reusable] = RecentWhile(settings.reused_tokens)
 
     def mint(
         self, credential: VerifiedToken, route: str, grant: Grant, principal: str, now: float
@@ -76,10 +93,11 @@ class Minter:
         except SourceFault as fault:
             return self._unavailable(started, fault)
         actor = request_tokens.actor(self._settings, credential, principal)
-        purpose = Purpose(credential.fingerprint, route, actor, key.kid)
-        if self._settings.reuse and (text := self._reusable.get(purpose, credential, now)):
+        purpose = _Purpose(credential.fingerprint, route, actor, key.kid)
+        before = self._reusable.get(purpose, now) if self._settings.reuse else None
+        if before is not None and before.credential == credential:
             self._tell("reused", started)
-            return text
+            return before.text
 
         claims, ends = request_tokens.claims(self._settings, grant, credential, actor, now)
         if ends <= now:
@@ -108,7 +126,7 @@ class Minter:
             return Refusal(Reason.IDENTITY_TOO_LARGE, detail)
         if self._settings.reuse:
             _, credential, purpose, _, since, until = unsigned
-            self._reusable.add(purpose, credential, text, since, until)
+            self._reusable.add(purpose, _Reusable(credential, text), since, until)
         self._tell("minted", unsigned.started)
         return text
 

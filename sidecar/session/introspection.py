@@ -13,13 +13,13 @@ from collections.abc import Awaitable, Callable, Generator
 from functools import partial
 from typing import Any, Final, Protocol
 
+from sidecar.check.recent import RecentWhile
 from sidecar.check.refusal import Refusal
 from sidecar.clients.http import Response
 from sidecar.errors import SourceFault
 from sidecar.model import Reason, VerifiedToken
 from sidecar.session.answers import UnusableAnswer, Verdict, read
 from sidecar.session.introspection_breaker import CircuitBreaker
-from sidecar.session.introspection_cache import RememberedAnswers
 from sidecar.session.introspection_client import IntrospectionClient
 from sidecar.session.introspection_log import FailureLog
 from sidecar.session.settings import IntrospectionSettings
@@ -73,7 +73,8 @@ class Introspector:
         self._observer = observer
         self._clock = clock
         self._issuer = issuer or IntrospectionClient(settings, clock)
-        self._answers = RememberedAnswers(settings.remembered)
+        # A short memory bounds how late the end of a session is noticed (RFC 7662 §4).
+        self._answers: RecentWhile[bytes, Verdict] = RecentWhile(settings.remembered)
         self._breaker = CircuitBreaker()
         self._failures = FailureLog(settings.name)
         self._under_way: dict[bytes, asyncio.Task[Verdict]] = {}
