@@ -102,15 +102,20 @@ class GatewayRole:
         A key that is published and signs only later is waited for until then: meanwhile the other
         replicas sign, and this one would refuse.
         """
-        fetched = asyncio.ensure_future(self._keys.tried(patience))
-        await asyncio.wait([fetched, *self._starting], timeout=patience)
-        await fetched
+        await asyncio.gather(self._keys.tried(patience), self._started(patience))
         if self._signs_later():
             _log.info("not ready before its key signs", extra={"ring": str(self._request_ring)})
         while self._signs_later():  # noqa: ASYNC110 - its date comes; nobody tells of it
             await asyncio.sleep(_LOOK)
         # From here on it is the role in use.
         self._metrics.watch({name: partial(_states, ring) for name, ring in self._rings.items()})
+
+    async def _started(self, patience: float) -> None:
+        """Return when the rings have begun or ``patience`` is over; a bug in one is raised."""
+        if self._starting:
+            done, _ = await asyncio.wait(self._starting, timeout=patience)
+            for task in done:
+                task.result()
 
     def _signs_later(self) -> bool:
         states = self._request_ring.keys.states(time.time())
