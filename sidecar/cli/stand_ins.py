@@ -1,6 +1,5 @@
 """Throw-away keys that stand in for the issuers', so that policies are tested without theirs."""
 
-import base64
 import json
 import math
 from collections.abc import Mapping
@@ -9,6 +8,7 @@ from typing import Any, Final
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt import get_algorithm_by_name
 
+from sidecar.check import base64url
 from sidecar.check.trust import TrustEntry
 from sidecar.cli.policy_tests import Token
 from sidecar.keys.thumbprint import thumbprint
@@ -69,7 +69,7 @@ class StandIn:
         name = "EdDSA" if self._algorithm == "Ed25519" else self._algorithm
         method: Any = get_algorithm_by_name(name)  # Any: each class types its own kind of key
         signature = method.sign(message.encode(), self._private)
-        return f"{message}.{_base64url(signature)}"
+        return f"{message}.{base64url.encode(signature)}"
 
     def _defaults(self, now: float, expires_in: float) -> dict[str, object]:
         trust = self._trust
@@ -109,8 +109,4 @@ def _new_key(algorithm: str) -> _PrivateKey:
 
 def _segment(members: Mapping[str, object]) -> str:
     present = {name: value for name, value in members.items() if value is not None}
-    return _base64url(json.dumps(present).encode())
-
-
-def _base64url(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+    return base64url.encode(json.dumps(present).encode())

@@ -1,6 +1,5 @@
 """A public key as a JWK (RFC 7517), and its RFC 7638 thumbprint, which serves as its kid."""
 
-import base64
 import json
 from hashlib import sha256
 from typing import Any, Final
@@ -9,6 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
+from sidecar.check import base64url
 from sidecar.snapshots.keys import PublicKey
 
 # RFC 7638 §3.2 and RFC 8037 §2: the members that make a key the key it is.
@@ -33,4 +33,4 @@ def members(key: PublicKey) -> dict[str, Any]:
 def thumbprint(key: PublicKey) -> str:
     """SHA-256 over the key's required members in their canonical order, in base64url."""
     canonical = json.dumps(members(key), separators=(",", ":"), sort_keys=True)
-    return base64.urlsafe_b64encode(sha256(canonical.encode()).digest()).rstrip(b"=").decode()
+    return base64url.encode(sha256(canonical.encode()).digest())

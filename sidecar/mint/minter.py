@@ -10,9 +10,9 @@ from typing import NamedTuple, Protocol
 from sidecar.check.recent import RecentWhile
 from sidecar.check.refusal import Refusal
 from sidecar.errors import SourceFault
+from sidecar.keys.compact import compact, signing_input
 from sidecar.keys.rings.ring import KeyRing, SigningKey
 from sidecar.mint import request_tokens
-from sidecar.mint.compact import compact, signing_input
 from sidecar.mint.settings import TYPE, Grant, RequestTokenSettings
 from sidecar.model import Reason, VerifiedToken
 

@@ -6,7 +6,6 @@ counts without a restart.
 
 import asyncio
 import base64
-import json
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,11 +17,11 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 from jwt.exceptions import InvalidKeyError
 
-from sidecar.check import base64url
 from sidecar.check.strict_json import load_object
 from sidecar.clients.files import Version, read, version
 from sidecar.clients.secrets import read_secret
 from sidecar.errors import SourceFault
+from sidecar.keys.compact import compact, signing_input
 from sidecar.keys.rings.local import LocalKey
 from sidecar.keys.rings.signing import PrivateKey
 from sidecar.session.settings import ClientAuthentication, KeyAuthentication, SecretAuthentication
@@ -103,14 +102,9 @@ def _assertion(settings: KeyAuthentication, key: _AssertionKey, now: float) -> P
         "iat": issued,
         "exp": issued + ASSERTION_LIFETIME,
     }
-    header = {"alg": key.key.algorithm, "typ": "JWT", **({"kid": key.kid} if key.kid else {})}
-    message = f"{_segment(header)}.{_segment(claims)}"
-    assertion = f"{message}.{base64url.encode(key.key.sign(message.encode()))}"
+    message = signing_input(claims, key.kid, key.key.algorithm, "JWT")
+    assertion = compact(message, key.key.sign(message))
     return Proof(form={"client_assertion_type": ASSERTION_TYPE, "client_assertion": assertion})
-
-
-def _segment(members: Mapping[str, object]) -> str:
-    return base64url.encode(json.dumps(members, separators=(",", ":")).encode())
 
 
 def _read_key(settings: KeyAuthentication) -> _AssertionKey:

@@ -12,6 +12,7 @@ from typing import Final
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from sidecar.check import base64url
 from sidecar.errors import SourceFault
 from sidecar.keys.rings.lifecycle import Timings
 
@@ -56,8 +57,13 @@ class SealingKey:
 
     def private_jwk(self) -> dict[str, str]:
         """The key with its secret (RFC 7518 §6.4)."""
-        secret = base64.urlsafe_b64encode(self.secret).rstrip(b"=").decode()
-        return {"kty": "oct", "k": secret, "kid": self.kid, "alg": ALGORITHM, "use": "enc"}
+        return {
+            "kty": "oct",
+            "k": base64url.encode(self.secret),
+            "kid": self.kid,
+            "alg": ALGORITHM,
+            "use": "enc",
+        }
 
 
 def from_private_jwk(jwk: Mapping[str, object]) -> SealingKey:
