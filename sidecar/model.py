@@ -61,6 +61,9 @@ class Reason(Enum):
     )
 
     # The request.
+    REQUEST_TOO_LARGE = _Meaning(
+        Step.RECEIVE, 431, None, "The request has more or larger headers than are looked at here."
+    )
     UNSAFE_PATH = _Meaning(
         Step.PATH, 400, INVALID_REQUEST, "The path can be read in more than one way."
     )

@@ -222,7 +222,10 @@ class GatewayRole:
                 authenticator, SessionAuthenticator
             ):
                 settings = ExchangeSettings(
-                    self._settings.prefixes, credential.outlives, self._configuration.key_wait
+                    self._settings.prefixes,
+                    credential.outlives,
+                    self._configuration.key_wait,
+                    self._configuration.check.maximum_cookies,
                 )
                 accepted = [authenticators[name] for name in sorted(credential.exchanges)]
                 return SessionExchange(settings, accepted, authenticator.cookies, self._keys)

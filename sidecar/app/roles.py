@@ -8,6 +8,7 @@ from sidecar.keys.keeper import KeyKeeper
 from sidecar.telemetry.metrics import Metrics
 from sidecar.telemetry.refreshes import RefreshLog
 from sidecar.wire.authorization import Checks, Policy
+from sidecar.wire.codec import RequestLimits
 
 
 class Instruments(NamedTuple):
@@ -101,4 +102,10 @@ def new_keys(
 
 def new_policy(configuration: Configuration, checks: Checks, keys: KeyKeeper) -> Policy:
     """The policy of a configuration."""
-    return Policy(checks, keys, realm=configuration.realm, key_wait=configuration.key_wait)
+    return Policy(
+        checks,
+        keys,
+        realm=configuration.realm,
+        key_wait=configuration.key_wait,
+        limits=RequestLimits(configuration.request_bytes, configuration.header_lines),
+    )

@@ -1,9 +1,11 @@
 """The one credential of a request, or why there is not exactly one (RFC 6750 §2)."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from sidecar.check.cookies import CookieFinder, TokenCookies
 from sidecar.check.refusal import Refusal
 from sidecar.model import Reason, RequestView
 
@@ -40,17 +42,28 @@ class Credential(NamedTuple):
 _SCHEME: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 
-def extract(request: RequestView, sources: tuple[TokenSource, ...]) -> Credential | Refusal | None:
-    """The request's credential; None when it has none."""
+def cookie_finder(sources: Iterable[TokenSource], maximum: int) -> CookieFinder:
+    """Finds the cookies among ``sources``, in requests of at most ``maximum`` cookies."""
+    names = [source.name for source in sources if isinstance(source, CookieSource)]
+    return CookieFinder(names, maximum)
+
+
+def extract(
+    request: RequestView, sources: tuple[TokenSource, ...], cookies: TokenCookies
+) -> Credential | Refusal | None:
+    """The request's credential; None when it has none.
+
+    Args:
+        request: the request.
+        sources: where a credential may stand.
+        cookies: those of the request that were found for ``sources``, or for more.
+    """
     found: Credential | None = None
-    cookies: list[Cookie] | None = None  # taken apart once, and only for who asks
     for source in sources:
         if isinstance(source, HeaderSource):
             result = _from_header(request.values(source.name), source)
         else:
-            if cookies is None:
-                cookies = cookies_of(request)
-            result = _from_cookie(cookies, source)
+            result = _from_cookie(cookies.values(source.name), source)
         if result is None:
             continue
         if isinstance(result, Refusal):
@@ -58,29 +71,6 @@ def extract(request: RequestView, sources: tuple[TokenSource, ...]) -> Credentia
         if found is not None:
             return _ambiguous("there is a token in two places")
         found = result
-    return found
-
-
-class Cookie(NamedTuple):
-    """A cookie of a request. ``text`` is the whole as it stands; one may have no name."""
-
-    name: bytes
-    value: bytes
-    text: bytes
-
-
-def cookies_of(request: RequestView) -> list[Cookie]:
-    """The cookies of a request in their order (RFC 6265 §4.2.1)."""
-    found = []
-    for line in request.values("cookie"):
-        for part in line.split(b";"):
-            text = part.strip(b" \t")
-            name, equals, value = text.partition(b"=")
-            if equals:
-                # Servers trim the name: "token =…" is the cookie "token" to them.
-                found.append(Cookie(name.rstrip(), value, text))
-            elif text:
-                found.append(Cookie(b"", text, text))
     return found
 
 
@@ -101,9 +91,7 @@ def _from_header(values: list[bytes], source: HeaderSource) -> Credential | Refu
     return Refusal(Reason.UNSUPPORTED_SCHEME, f"{source.name} takes only {source.scheme}")
 
 
-def _from_cookie(cookies: list[Cookie], source: CookieSource) -> Credential | Refusal | None:
-    name = source.name.encode()
-    values = [cookie.value for cookie in cookies if cookie.name == name]
+def _from_cookie(values: list[bytes], source: CookieSource) -> Credential | Refusal | None:
     if not values:
         return None
     if len(values) > 1:

@@ -7,12 +7,13 @@ reaches the service, and so is every received spelling that a service might read
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from sidecar.check.claims import find
-from sidecar.check.extract import Cookie, CookieSource, HeaderSource, TokenSource, cookies_of
+from sidecar.check.cookies import TokenCookies
+from sidecar.check.extract import HeaderSource, TokenSource
 from sidecar.check.refusal import Refusal
 from sidecar.check.trust import ClaimPath
 from sidecar.model import HeaderChanges, Reason, RequestView, VerifiedToken
@@ -21,7 +22,6 @@ _VERBATIM: Final = re.compile(r"[!-$&-+\--~]+(?: +[!-$&-+\--~]+)*")  # what _ENC
 # The look-behind begins a run of spaces at its first only: a long run inside a value would
 # otherwise be tried from each of its spaces.
 _ENCODED: Final = re.compile(r"[^ -~]|[%,]|^ +|(?<! ) +$")
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,30 +53,34 @@ class IdentityHeaders:
         self._token_headers = frozenset(
             each.name for each in sources if isinstance(each, HeaderSource)
         )
-        self._token_cookies = frozenset(
-            each.name.encode() for each in sources if isinstance(each, CookieSource)
-        )
         # In the form that all spellings of a name share.
         self._guarded = frozenset(
             name.replace("_", "-") for name in self._token_headers.union(owned)
         )
 
-    def for_token(self, request: RequestView, token: VerifiedToken) -> HeaderChanges | Refusal:
-        """The identity of a verified token, replacing whatever the client sent under its names."""
+    def for_token(
+        self, request: RequestView, cookies: TokenCookies, token: VerifiedToken
+    ) -> HeaderChanges | Refusal:
+        """The identity of a verified token, replacing whatever the client sent under its names.
+
+        ``cookies`` are those of the request that were found for the sources of tokens.
+        """
         values = {name: encode(find(token.claims, path)) for name, path in self._settings.headers}
         size = sum([len(name) + len(value) for name, value in values.items() if value])
         if size > self._settings.maximum_bytes:
             limit = self._settings.maximum_bytes
             return Refusal(Reason.IDENTITY_TOO_LARGE, f"{size} bytes, and {limit} are allowed")
-        return self._changes(request, self._nobody | values)
+        return self._changes(request, cookies, self._nobody | values)
 
-    def for_nobody(self, request: RequestView) -> HeaderChanges:
-        """No identity: every owned header is taken away."""
-        return self._changes(request, self._nobody)
+    def for_nobody(self, request: RequestView, cookies: TokenCookies) -> HeaderChanges:
+        """No identity: every owned header is taken away. ``cookies`` are as for ``for_token``."""
+        return self._changes(request, cookies, self._nobody)
 
-    def _changes(self, request: RequestView, identity: dict[str, str]) -> HeaderChanges:
+    def _changes(
+        self, request: RequestView, cookies: TokenCookies, identity: dict[str, str]
+    ) -> HeaderChanges:
         """The owned headers with these values; one whose value is empty is taken away."""
-        values = identity | self._without_tokens(request)
+        values = identity | self._without_tokens(cookies)
         for name, _ in request.headers:
             if name.replace("_", "-") in self._guarded and name not in self._token_headers:
                 values.setdefault(name, "")
@@ -85,16 +89,13 @@ class IdentityHeaders:
             tuple(sorted([name for name, value in values.items() if not value])),
         )
 
-    def _without_tokens(self, request: RequestView) -> dict[str, str]:
+    def _without_tokens(self, cookies: TokenCookies) -> dict[str, str]:
         """The values that leave no token in the request, where tokens are not forwarded."""
         if self._settings.forward_token:
             return {}
         values = dict.fromkeys(self._token_headers, "")
-        if self._token_cookies:
-            cookies = cookies_of(request)
-            rest = [cookie for cookie in cookies if cookie.name not in self._token_cookies]
-            if len(rest) < len(cookies):
-                values["cookie"] = _joined(rest)
+        if cookies.found:
+            values["cookie"] = cookies.others()
         return values
 
 
@@ -124,20 +125,3 @@ def _encode_item(value: object) -> str:
 
 def _percent(match: re.Match[str]) -> str:
     return "".join(f"%{byte:02X}" for byte in match.group().encode())
-
-
-def _joined(cookies: Iterable[Cookie]) -> str:
-    """A Cookie header (RFC 6265 §4.2.1), each cookie as it stood.
-
-    Envoy takes header values as UTF-8 text: a cookie with other bytes cannot be passed on unchanged
-    and is left out, and so is one with a control character.
-    """
-    return "; ".join([text for each in cookies if (text := _text(each)) is not None])
-
-
-def _text(cookie: Cookie) -> str | None:
-    try:
-        text = cookie.text.decode()
-    except UnicodeDecodeError:
-        return None
-    return None if _CONTROL.search(text) else text

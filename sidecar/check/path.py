@@ -7,24 +7,28 @@ service see one path.
 
 import re
 from typing import Final
-from urllib.parse import unquote, unquote_to_bytes
+from urllib.parse import unquote
 
 from sidecar.check.refusal import Refusal
 from sidecar.model import Reason
 
-# RFC 3986 §3.3: pchar without percent-encodings. The semicolon is looked at on its own.
-_SEGMENT: Final = r"[A-Za-z0-9\-._~!$&'()*+,=:@]"
-_PLAIN: Final = re.compile(rf"(?:/(?!\.{{1,2}}(?:/|$)){_SEGMENT}+)*/?")
-_ALLOWED: Final = re.compile(rf"/(?:{_SEGMENT}|[/;]|%[0-9A-Fa-f]{{2}})*")
-_ENCODED: Final = re.compile(r"%[0-9A-Fa-f]{2}")
-_DOT_SEGMENT: Final = re.compile(r"/\.{1,2}(?:/|$)")
-_CONTROL: Final = re.compile(r"%(?:[01][0-9A-F]|7F)")
 # What means the same encoded or not to every service: unreserved characters and the delimiters
 # that a path gives no meaning (docs/decisions/0006-delimiters-are-decoded.md).
-_NEEDS_NO_ENCODING: Final = frozenset(
+_NEEDS_NO_ENCODING: Final = (
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,=:@"
 )
+# RFC 3986 §3.3, with the percent sign of an encoding. The semicolon is looked at on its own.
+_ALLOWED: Final = re.compile(rf"/[/;%{re.escape(_NEEDS_NO_ENCODING)}]*")
+_CONTROL: Final = bytes([*range(0x20), 0x7F])
+# How each byte is written that stays encoded.
+_ENCODED: Final = {
+    byte: f"%{byte:02X}" for byte in range(256) if chr(byte) not in _NEEDS_NO_ENCODING + "/;"
+}
 _LONGEST: Final = 8192
+_NOT_ALLOWED: Final = (
+    "it holds a character that RFC 3986 does not allow in a path, or a bare %"
+)
+_ENCODED_SLASH: Final = "it holds an encoded slash or backslash"
 
 
 def canonical(path: str, *, literal_semicolons: bool = False) -> str | Refusal:
@@ -40,26 +44,19 @@ def canonical(path: str, *, literal_semicolons: bool = False) -> str | Refusal:
         return _unsafe("it is missing")
     if len(target) > _LONGEST:
         return _unsafe(f"it is longer than {_LONGEST} characters")
-    if _PLAIN.fullmatch(target):
-        return target
     if not _ALLOWED.fullmatch(target):
-        return _unsafe("it holds a character that RFC 3986 does not allow in a path, or a bare %")
-    target = _ENCODED.sub(_decode, target)
-    if "%2F" in target or "%5C" in target:
-        return _unsafe("it holds an encoded slash or backslash")
-    if _CONTROL.search(target):
-        return _unsafe("it holds an encoded control character")
+        return _unsafe(_NOT_ALLOWED)
+    if "%" in target:
+        form = _once_decoded(target)
+        if isinstance(form, Refusal):
+            return form
+        target = form
     if "//" in target:
         return _unsafe("it holds an empty segment")
-    if _DOT_SEGMENT.search(target):
+    if "/./" in target or "/../" in target or target.endswith(("/.", "/..")):
         return _unsafe("it holds a dot segment")
-    target = target.replace("%3B", ";")
     if ";" in target and not literal_semicolons:
         return _unsafe("it holds a semicolon, and paths.semicolons is not literal")
-    try:
-        unquote_to_bytes(target).decode()
-    except UnicodeDecodeError:
-        return _unsafe("its encoded bytes are not UTF-8")
     return target
 
 
@@ -68,10 +65,28 @@ def decoded(segment: str) -> str:
     return unquote(segment, errors="strict") if "%" in segment else segment
 
 
-def _decode(match: re.Match[str]) -> str:
-    text = match.group().upper()
-    character = chr(int(text[1:], 16))
-    return character if character in _NEEDS_NO_ENCODING else text
+def _once_decoded(target: str) -> str | Refusal:
+    """The path with what needs no encoding decoded, and the rest encoded in capitals.
+
+    All encodings at once: a client may send thousands, and a call for each would add up.
+    """
+    if "%2F" in target or "%2f" in target:
+        return _unsafe(_ENCODED_SLASH)
+    try:
+        # One character for each byte, as in Latin-1. The codec reads \x41 as a path means %41.
+        text = target.replace("%", "\\x").encode().decode("unicode_escape")
+    except UnicodeDecodeError:
+        return _unsafe(_NOT_ALLOWED)
+    if "\\" in text:
+        return _unsafe(_ENCODED_SLASH)
+    data = text.encode("latin-1")
+    if len(data.translate(None, _CONTROL)) < len(data):
+        return _unsafe("it holds an encoded control character")
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return _unsafe("its encoded bytes are not UTF-8")
+    return text.translate(_ENCODED)
 
 
 def _unsafe(detail: str) -> Refusal:

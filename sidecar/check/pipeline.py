@@ -7,7 +7,8 @@ the business of the shell around this, which then asks again.
 from dataclasses import dataclass, field
 from hashlib import sha256
 
-from sidecar.check.extract import BEARER, TokenSource, extract
+from sidecar.check.cookies import TokenCookies
+from sidecar.check.extract import BEARER, TokenSource, cookie_finder, extract
 from sidecar.check.identity import IdentityHeaders, IdentitySettings
 from sidecar.check.refusal import Refusal, deny
 from sidecar.check.routes import Route
@@ -31,6 +32,7 @@ class CheckSettings:
     sources: tuple[TokenSource, ...] = (BEARER,)
     literal_semicolons: bool = False
     shadow: bool = False
+    maximum_cookies: int = 1024
     maximum_token_bytes: int = 8192
     remembered_tokens: int = 2000
 
@@ -47,6 +49,7 @@ class Pipeline:
             maximum_token_bytes=settings.maximum_token_bytes,
             remembered_tokens=settings.remembered_tokens,
         )
+        self._cookies = cookie_finder(settings.sources, settings.maximum_cookies)
         self._identity = IdentityHeaders(settings.identity, settings.sources)
 
     def check(self, request: RequestView, keys: KeySnapshot, now: float) -> Decision | KeyNeeded:
@@ -68,28 +71,37 @@ class Pipeline:
     def refuse(self, request: RequestView, denial: Deny) -> Decision:
         """A denial as the configured mode carries it out.
 
-        In shadow mode the request goes on, without identity and without any header of ours.
+        In shadow mode the request goes on, without identity and without any header of ours; but not
+        one of which too much would have to be looked at to find these.
         """
-        if not self._settings.shadow:
+        if not self._settings.shadow or denial.reason is Reason.REQUEST_TOO_LARGE:
             return denial
-        headers = self._identity.for_nobody(request)
+        cookies = self._cookies.find(request)
+        if isinstance(cookies, Refusal):
+            return deny(cookies)
+        headers = self._identity.for_nobody(request, cookies)
         return Allow(denial.reason, denial.route, headers, denial.token, would_deny=denial)
 
     def _decide(self, request: RequestView, keys: KeySnapshot, now: float) -> Decision | KeyNeeded:
+        # Token cookies are looked for once: for the credential, and to keep it from services.
+        cookies = self._cookies.find(request)
+        if isinstance(cookies, Refusal):
+            return deny(cookies)
+
         # 1 and 2. The path has one form, and a route takes it.
         routed = self._router.find(request)
         if isinstance(routed, Refusal):
             return deny(routed)
         name = routed.route.name
         if routed.route.requirement.public:
-            return Allow(Reason.PUBLIC, name, self._identity.for_nobody(request))
+            return Allow(Reason.PUBLIC, name, self._identity.for_nobody(request, cookies))
 
         # 3. At most one credential.
-        credential = extract(request, self._settings.sources)
+        credential = extract(request, self._settings.sources, cookies)
         if isinstance(credential, Refusal):
             return deny(credential, name)
         if credential is None:
-            return anonymous(routed, self._identity)
+            return anonymous(routed, cookies, self._identity)
 
         # 4 to 8. A token of a trusted issuer, valid here and now.
         digest = sha256(credential.text.encode("latin-1")).digest()
@@ -106,13 +118,13 @@ class Pipeline:
             return deny(refusal, name, fingerprint, token)
 
         # 10. Who it is, in headers.
-        headers = self._identity.for_token(request, token)
+        headers = self._identity.for_token(request, cookies, token)
         if isinstance(headers, Refusal):
             return deny(headers, name, fingerprint, token)
         return Allow(Reason.AUTHORIZED, name, headers, token)
 
 
-def anonymous(routed: Routed, headers: IdentityHeaders) -> Decision:
+def anonymous(routed: Routed, cookies: TokenCookies, headers: IdentityHeaders) -> Decision:
     """The decision about a request without a credential, on a route that is not public."""
     route = routed.route
     if not route.requirement.optional:
@@ -120,4 +132,4 @@ def anonymous(routed: Routed, headers: IdentityHeaders) -> Decision:
     refusal = routed.refusal(None)
     if refusal is not None:
         return deny(refusal, route.name)
-    return Allow(Reason.ANONYMOUS, route.name, headers.for_nobody(routed.request))
+    return Allow(Reason.ANONYMOUS, route.name, headers.for_nobody(routed.request, cookies))

@@ -9,7 +9,7 @@ from hashlib import sha256
 
 from sidecar.check import jws, signature
 from sidecar.check.claims import find
-from sidecar.check.extract import CookieSource, Credential, TokenSource, extract
+from sidecar.check.extract import CookieSource, Credential, TokenSource, cookie_finder, extract
 from sidecar.check.jws import UnverifiedToken
 from sidecar.check.path import canonical
 from sidecar.check.pipeline import CheckSettings
@@ -38,7 +38,10 @@ def explain(
     found, route = about_request(settings, request)
     if route is None or route.requirement.public:
         return found
-    credential = extract(request, settings.sources)
+    cookies = cookie_finder(settings.sources, settings.maximum_cookies).find(request)
+    if isinstance(cookies, Refusal):
+        return found
+    credential = extract(request, settings.sources, cookies)
     found[Step.CREDENTIAL] = about_credential(credential)
     if not isinstance(credential, Credential):
         return found | {Step.POLICY: about_rules(route.requirement)}

@@ -2,7 +2,8 @@
 
 from hashlib import sha256
 
-from sidecar.check.extract import Credential, extract
+from sidecar.check.extract import Credential, cookie_finder, extract
+from sidecar.check.refusal import Refusal
 from sidecar.cli.explain import (
     about_credential,
     about_dates,
@@ -36,7 +37,10 @@ def explain(
     credentials = {
         each.source: each for each in gateway.credentials if each.name not in gateway.only_exchanged
     }
-    credential = extract(request, tuple(credentials))
+    cookies = cookie_finder(credentials, check.maximum_cookies).find(request)
+    if isinstance(cookies, Refusal):
+        return found
+    credential = extract(request, tuple(credentials), cookies)
     found[Step.CREDENTIAL] = about_credential(credential)
     rules = about_rules(route.requirement)
     if not isinstance(credential, Credential):

@@ -53,6 +53,8 @@ class Configuration:
     listen: Listeners
     log: Log
     realm: str
+    request_bytes: int
+    header_lines: int
     pending_checks: int
     key_wait: float
     drain: float
@@ -90,6 +92,8 @@ def build(
         listen=Listeners(root.listen.authz, root.listen.metrics, root.listen.admin, internal),
         log=root.log,
         realm=root.realm,
+        request_bytes=root.limits.request_bytes,
+        header_lines=root.limits.header_lines,
         pending_checks=root.limits.pending_checks,
         key_wait=root.limits.key_wait,
         drain=root.drain,

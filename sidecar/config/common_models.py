@@ -136,6 +136,19 @@ class Paths(Section):
 class Limits(Section):
     """What is bounded, and where."""
 
+    request_bytes: Annotated[StrictInt, Field(ge=4096, le=1048576)] = Field(
+        default=131072,
+        description="The size of a request's head as Envoy describes it; more than Envoy's "
+        "`max_request_headers_kb`. What is larger is answered with a 431, as is what goes beyond "
+        "the next two.",
+    )
+    header_lines: Annotated[StrictInt, Field(ge=16, le=4096)] = Field(
+        default=512, description="How many header lines a request may have."
+    )
+    cookies: Annotated[StrictInt, Field(ge=16, le=65536)] = Field(
+        default=1024,
+        description="How many cookies a request may have where one of them may carry a token.",
+    )
     token_bytes: Annotated[StrictInt, Field(ge=256, le=65536)] = Field(
         default=8192, description="The size of a token in bytes."
     )

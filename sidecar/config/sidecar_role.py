@@ -32,6 +32,7 @@ def _build(sidecar: Sidecar, loaded: Loaded) -> Configuration:
         sources=tuple(map(token_source, sidecar.token_sources)),
         literal_semicolons=sidecar.paths.semicolons == "literal",
         shadow=sidecar.mode == "shadow",
+        maximum_cookies=sidecar.limits.cookies,
         maximum_token_bytes=sidecar.limits.token_bytes,
         remembered_tokens=sidecar.limits.remembered_tokens,
     )

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 
-from sidecar.check.extract import extract
+from sidecar.check.extract import cookie_finder, extract
 from sidecar.check.refusal import Refusal, deny
 from sidecar.check.verifier import MissingKey
 from sidecar.gateway.authenticators import Authenticator, Identified
@@ -34,12 +34,13 @@ class ExchangeSettings:
 
     ``prefixes`` stand in front of the subjects of a credential, by its name. A session does not
     outlive its credential, unless ``outlives`` is set. ``patience`` is how long, in seconds, an
-    unknown key is waited for.
+    unknown key is waited for, and ``maximum_cookies`` how many a request may have.
     """
 
     prefixes: Mapping[str, str]
     outlives: bool
     patience: float
+    maximum_cookies: int = 1024
 
 
 class SessionExchange:
@@ -57,12 +58,16 @@ class SessionExchange:
         self._settings = settings
         self._authenticators = {each.source: each for each in authenticators}
         self._cookies = cookies
+        self._finder = cookie_finder(self._authenticators, settings.maximum_cookies)
         self._keys = keys
         self._clock = clock
 
     async def begin(self, request: RequestView) -> IssuedSession | Deny:
         """A session for the one credential of a request, or why there is none."""
-        credential = extract(request, tuple(self._authenticators))
+        cookies = self._finder.find(request)
+        if isinstance(cookies, Refusal):
+            return deny(cookies)
+        credential = extract(request, tuple(self._authenticators), cookies)
         if credential is None:
             return Deny(Reason.NO_CREDENTIAL)
         if isinstance(credential, Refusal):

@@ -10,7 +10,8 @@ from functools import partial
 from hashlib import sha256
 from typing import Final, NamedTuple
 
-from sidecar.check.extract import Credential, extract
+from sidecar.check.cookies import TokenCookies
+from sidecar.check.extract import Credential, cookie_finder, extract
 from sidecar.check.identity import IdentityHeaders, IdentitySettings
 from sidecar.check.pipeline import CheckSettings, anonymous
 from sidecar.check.refusal import Refusal, deny
@@ -45,6 +46,7 @@ class _Attempt(NamedTuple):
     """A credential on its way through the check."""
 
     routed: Routed
+    cookies: TokenCookies
     authenticator: Authenticator
     fingerprint: str
 
@@ -67,9 +69,11 @@ class GatewayPipeline:
         self._grants = gateway.grants
         self._prefixes = gateway.prefixes
         self._origins = gateway.origins
+        # Those of credentials that only buy sessions as well: none of them goes on to a service.
+        sources = tuple(each.source for each in authenticators)
+        self._cookies = cookie_finder(sources, check.maximum_cookies)
         self._headers = IdentityHeaders(
-            IdentitySettings(strip=(*_TOKEN_HEADERS, *gateway.strip), forward_token=False),
-            tuple(each.source for each in authenticators),
+            IdentitySettings(strip=(*_TOKEN_HEADERS, *gateway.strip), forward_token=False), sources
         )
 
     def check(
@@ -82,26 +86,31 @@ class GatewayPipeline:
             keys: the public keys known at this moment.
             now: Unix seconds.
         """
+        # Token cookies are looked for once: for the credential, and to keep it from services.
+        cookies = self._cookies.find(request)
+        if isinstance(cookies, Refusal):
+            return deny(cookies)
+
         # 1 and 2. The path has one form, and a route takes it.
         routed = self._router.find(request)
         if isinstance(routed, Refusal):
             return deny(routed)
         name = routed.route.name
         if routed.route.requirement.public:
-            return Allow(Reason.PUBLIC, name, self._headers.for_nobody(request))
+            return Allow(Reason.PUBLIC, name, self._headers.for_nobody(request, cookies))
 
         # 3. At most one credential, and from no page that may not use it.
-        credential = extract(request, self._sources)
+        credential = extract(request, self._sources, cookies)
         if isinstance(credential, Refusal):
             return deny(credential, name)
         if credential is None:
-            return anonymous(routed, self._headers)
+            return anonymous(routed, cookies, self._headers)
         refusal = refuse_cross_site(request, credential.source, self._origins)
         if refusal is not None:
             return deny(refusal, name)
 
         # 4 to 8. Whose it is, here and now.
-        return self._identify(routed, credential, keys, now)
+        return self._identify(routed, cookies, credential, keys, now)
 
     def refuse(self, request: RequestView, denial: Deny) -> Decision:
         """A denial as the configured mode carries it out: a gateway always does."""
@@ -109,11 +118,16 @@ class GatewayPipeline:
         return denial
 
     def _identify(
-        self, routed: Routed, credential: Credential, keys: KeySnapshot, now: float
+        self,
+        routed: Routed,
+        cookies: TokenCookies,
+        credential: Credential,
+        keys: KeySnapshot,
+        now: float,
     ) -> Decision | KeyNeeded | Unfinished:
         authenticator = self._authenticators[credential.source]
         digest = sha256(credential.text.encode("latin-1")).digest()
-        attempt = _Attempt(routed, authenticator, digest[:8].hex())
+        attempt = _Attempt(routed, cookies, authenticator, digest[:8].hex())
         identified = authenticator.identify(credential.text, digest, keys, now)
         if isinstance(identified, Identified):
             return self._authorize(attempt, identified, now)
@@ -171,7 +185,7 @@ class GatewayPipeline:
         request, route = attempt.routed.request, attempt.routed.route
         if isinstance(minted, Refusal):
             return deny(minted, route.name, attempt.fingerprint, token)
-        changes = self._headers.for_nobody(request)
+        changes = self._headers.for_nobody(request, attempt.cookies)
         headers = HeaderChanges(
             overwrite=(*changes.overwrite, (_AUTHORIZATION, f"Bearer {minted}")),
             remove=tuple([name for name in changes.remove if name != _AUTHORIZATION]),

@@ -136,6 +136,7 @@ class Metrics:
             for outcome in Outcome:
                 self._lookups.labels(issuer, outcome.value)
         for reason in (
+            Reason.REQUEST_TOO_LARGE,
             Reason.UNSAFE_PATH,
             Reason.NO_ROUTE,
             Reason.OVERLOADED,

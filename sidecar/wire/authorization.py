@@ -12,11 +12,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from sidecar.check.refusal import deny
 from sidecar.keys.keeper import KeyKeeper
 from sidecar.keys.lookups import Outcome
 from sidecar.model import Decision, Deny, KeyNeeded, Reason, RequestView, Unfinished
 from sidecar.snapshots.keys import KeySnapshot
-from sidecar.wire.codec import Envelope, UndecodableRequest, decode, encode
+from sidecar.wire.codec import (
+    DEFAULT_LIMITS,
+    UNREAD,
+    Envelope,
+    RequestLimits,
+    UndecodableRequest,
+    decode,
+    encode,
+)
 from sidecar.wire.tasks import Tasks
 
 _log = logging.getLogger(__name__)
@@ -29,10 +38,6 @@ _LONGEST: Final = 30.0
 _MARGIN: Final = 0.02
 # Longer than any check is made for (seconds) until it is known to be unfinished.
 _BEGINNING: Final = 0.1
-
-# Stands in for a request that could not be read: nothing matches it, and everything we own is
-# stripped where shadow mode lets it through.
-_UNREADABLE: Final = Envelope(RequestView(method="", path="", host="", headers=()), "", grpc=False)
 
 
 class Call(Protocol):
@@ -71,6 +76,7 @@ class Policy:
     keys: KeyKeeper
     realm: str
     key_wait: float
+    limits: RequestLimits = DEFAULT_LIMITS
 
 
 class DecisionObserver(Protocol):
@@ -133,12 +139,13 @@ class _Check:
         self._tasks = tasks
         self._clock = clock
         self._call = call
-        self._envelope = _UNREADABLE
+        # Everything we own is stripped where shadow mode lets this through.
+        self._envelope = UNREAD
         self._started = time.perf_counter()
 
     def run(self) -> None:
         try:
-            self._envelope = decode(self._call.body)
+            self._envelope = decode(self._call.body, self._policy.limits)
             verdict = self._verdict()
             if isinstance(verdict, KeyNeeded):
                 self._wait_for(verdict)
@@ -151,6 +158,8 @@ class _Check:
             self._fail()
 
     def _verdict(self) -> Decision | KeyNeeded | Unfinished:
+        if self._envelope.refusal is not None:
+            return self._policy.pipeline.refuse(self._envelope.view, deny(self._envelope.refusal))
         now = self._clock()
         if now >= self._call.deadline:
             # Envoy has given up on this one: no cryptography for nobody.

@@ -12,6 +12,7 @@ from google.protobuf.message import DecodeError
 from google.protobuf.struct_pb2 import Struct
 from grpc import StatusCode
 
+from sidecar.check.refusal import Refusal
 from sidecar.errors import Fault
 from sidecar.model import Allow, Decision, Deny, Reason, RequestView, VerifiedToken
 from sidecar.wire._pb.envoy.config.core.v3.base_pb2 import HeaderValueOption
@@ -31,6 +32,7 @@ _CODES: Final = {
     400: StatusCode.INVALID_ARGUMENT.value[0],
     401: StatusCode.UNAUTHENTICATED.value[0],
     403: StatusCode.PERMISSION_DENIED.value[0],
+    431: StatusCode.RESOURCE_EXHAUSTED.value[0],
     500: _INTERNAL,
     503: StatusCode.UNAVAILABLE.value[0],
 }
@@ -40,9 +42,20 @@ class UndecodableRequest(Fault):
     """The bytes are not a CheckRequest about an HTTP request."""
 
 
+class RequestLimits(NamedTuple):
+    """Above these a request is not looked at: bytes of its description, and header lines."""
+
+    maximum_bytes: int = 131072
+    maximum_lines: int = 512
+
+
+DEFAULT_LIMITS: Final = RequestLimits()
+
+
 class Envelope(NamedTuple):
     """A request and what surrounds it: needed to answer, no part of the check.
 
+    ``refusal`` is set where the request is above the limits: what is not looked at is then empty.
     ``request_id`` is for correlation alone: the client may have chosen it. It is printable ASCII of
     at most 128 characters. ``grpc`` says whether the client speaks gRPC, as Envoy decides it.
     """
@@ -50,14 +63,21 @@ class Envelope(NamedTuple):
     view: RequestView
     request_id: str
     grpc: bool
+    refusal: Refusal | None = None
 
 
-def decode(body: bytes) -> Envelope:
-    """Read a CheckRequest. Raises UndecodableRequest.
+# Stands in for a request that was not read: nothing matches it.
+UNREAD: Final = Envelope(RequestView(method="", path="", host="", headers=()), "", grpc=False)
+
+
+def decode(body: bytes, limits: RequestLimits = DEFAULT_LIMITS) -> Envelope:
+    """Read a CheckRequest within the limits. Raises UndecodableRequest.
 
     The route's name is ``context_extensions["route"]``, which per-route configuration sets; an
     empty one is a name like any other, not the absence of one.
     """
+    if len(body) > limits.maximum_bytes:
+        return UNREAD._replace(refusal=_too_large(f"more than {limits.maximum_bytes} bytes"))
     try:
         attributes = CheckRequest.FromString(body).attributes
     except DecodeError as error:
@@ -65,7 +85,10 @@ def decode(body: bytes) -> Envelope:
     if not attributes.request.HasField("http"):
         raise UndecodableRequest("there is no attributes.request.http")
     http = attributes.request.http
-    headers = tuple(_headers(http))
+    refusal = None
+    if len(http.header_map.headers) + len(http.headers) > limits.maximum_lines:
+        refusal = _too_large(f"more than {limits.maximum_lines} header lines")
+    headers = () if refusal else tuple(_headers(http))
     last = dict(headers)
     content_type = last.get("content-type", b"")
     # Envoy writes a byte that is not UTF-8 as `!` into its path, which is a legal character of
@@ -82,7 +105,12 @@ def decode(body: bytes) -> Envelope:
         ),
         request_id=printable_id(last.get("x-request-id", b"")),
         grpc=content_type == b"application/grpc" or content_type.startswith(b"application/grpc+"),
+        refusal=refusal,
     )
+
+
+def _too_large(problem: str) -> Refusal:
+    return Refusal(Reason.REQUEST_TOO_LARGE, f"it has {problem}")
 
 
 def _headers(http: AttributeContext.HttpRequest) -> list[tuple[str, bytes]]:

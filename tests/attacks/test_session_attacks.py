@@ -13,7 +13,7 @@ from sidecar.model import Reason
 from sidecar.session import jwe
 from sidecar.session.cookies import clear_cookie
 from tests.attacks.cases import refused_for, with_json
-from tests.support.checks import ISSUER, NOW, Service, request, token
+from tests.support.checks import ISSUER, NOW, Service, request, token, token_cookies
 from tests.support.sessions import (
     ABSOLUTE,
     IDLE,
@@ -261,7 +261,8 @@ SOURCE = CookieSource(SETTINGS.cookie)
 def found(*lines: str) -> Credential | Refusal | None:
     """The credential in a request with these ``cookie`` lines."""
     headers = tuple(("cookie", line.encode("latin-1")) for line in lines)
-    return extract(request(headers=headers), (SOURCE,))
+    view = request(headers=headers)
+    return extract(view, (SOURCE,), token_cookies(view, SOURCE))
 
 
 @pytest.mark.parametrize(
@@ -311,7 +312,7 @@ def test_two_cookies_are_ambiguous(lines: list[str]) -> None:
 def test_a_cookie_and_a_bearer_token_are_ambiguous() -> None:
     view = request(VALID, headers=(("cookie", f"__Host-session={VALID}".encode()),))
 
-    result = extract(view, (BEARER, SOURCE))
+    result = extract(view, (BEARER, SOURCE), token_cookies(view, SOURCE))
 
     assert isinstance(result, Refusal)
     assert result.reason is Reason.AMBIGUOUS_REQUEST

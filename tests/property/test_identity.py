@@ -6,6 +6,7 @@ from urllib.parse import unquote
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sidecar.check.cookies import NO_TOKEN_COOKIES
 from sidecar.check.identity import IdentityHeaders, IdentitySettings, encode
 from sidecar.model import HeaderChanges, TokenKind, VerifiedToken
 from tests.property.test_jws import json_values
@@ -49,7 +50,7 @@ def test_what_is_owned_is_set_or_removed_and_nothing_else_is_touched(
     claims = {"sub": subject, "roles": roles}
     token = VerifiedToken("", TokenKind.REQUEST, "", "", claims, nothing, nothing, nothing, "")
 
-    changes = IdentityHeaders(settings).for_token(request(headers=headers), token)
+    changes = IdentityHeaders(settings).for_token(request(headers=headers), NO_TOKEN_COOKIES, token)
 
     assert isinstance(changes, HeaderChanges)
     overwritten = {name for name, _ in changes.overwrite}

@@ -9,6 +9,8 @@ from typing import Any
 
 from sidecar.check import jws, signature
 from sidecar.check.conditions import Condition
+from sidecar.check.cookies import TokenCookies
+from sidecar.check.extract import TokenSource, cookie_finder
 from sidecar.check.identity import IdentitySettings
 from sidecar.check.pipeline import CheckSettings, Pipeline
 from sidecar.check.policy import Requirement
@@ -152,6 +154,13 @@ def request(
         text = bearer if isinstance(bearer, bytes) else bearer.encode()
         headers = (*headers, ("authorization", b"Bearer " + text))
     return RequestView(method, path, host, headers, principal, route)
+
+
+def token_cookies(view: RequestView, *sources: TokenSource) -> TokenCookies:
+    """The cookies among ``sources`` that a request has."""
+    cookies = cookie_finder(sources, 1024).find(view)
+    assert isinstance(cookies, TokenCookies), cookies
+    return cookies
 
 
 class Recorder:

@@ -55,6 +55,7 @@ def build_gateway(root: Gateway, loaded: Loaded) -> Configuration:
         identity=IdentitySettings(strip=root.strip, forward_token=False),
         sources=tuple(map(token_source, root.credentials)),
         literal_semicolons=root.paths.semicolons == "literal",
+        maximum_cookies=root.limits.cookies,
         maximum_token_bytes=root.limits.token_bytes,
         remembered_tokens=root.limits.remembered_tokens,
     )

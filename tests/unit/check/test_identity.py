@@ -3,11 +3,12 @@ from urllib.parse import unquote
 
 import pytest
 
+from sidecar.check.cookies import NO_TOKEN_COOKIES
 from sidecar.check.extract import BEARER, CookieSource, HeaderSource, TokenSource
 from sidecar.check.identity import IdentityHeaders, IdentitySettings, encode
 from sidecar.check.refusal import Refusal
 from sidecar.model import HeaderChanges, Reason, TokenKind, VerifiedToken
-from tests.support.checks import request
+from tests.support.checks import request, token_cookies
 
 SETTINGS = IdentitySettings(
     headers=(("x-user-id", ("sub",)), ("x-user-roles", ("realm", "roles"))),
@@ -29,7 +30,8 @@ def changes(
     **claims: Any,
 ) -> HeaderChanges:
     headers = IdentityHeaders(settings, (source,))
-    result = headers.for_token(request(headers=received), token(**claims))
+    view = request(headers=received)
+    result = headers.for_token(view, token_cookies(view, source), token(**claims))
     assert isinstance(result, HeaderChanges)
     return result
 
@@ -106,7 +108,7 @@ def test_nobody_has_no_identity() -> None:
     headers = IdentityHeaders(SETTINGS)
 
     view = request(headers=(("x-user-id", b"root"), ("x_user_id", b"root")))
-    assert headers.for_nobody(view) == HeaderChanges(
+    assert headers.for_nobody(view, NO_TOKEN_COOKIES) == HeaderChanges(
         remove=("x-internal", "x-user-id", "x-user-roles", "x_user_id")
     )
 
@@ -115,10 +117,10 @@ def test_an_identity_has_a_size() -> None:
     settings = IdentitySettings(headers=(("x-user-id", ("sub",)),), maximum_bytes=14)
     headers = IdentityHeaders(settings)
 
-    assert headers.for_token(request(), token(sub="alice")) == HeaderChanges(
+    assert headers.for_token(request(), NO_TOKEN_COOKIES, token(sub="alice")) == HeaderChanges(
         overwrite=(("x-user-id", "alice"),)
     )
-    assert headers.for_token(request(), token(sub="alicia")) == Refusal(
+    assert headers.for_token(request(), NO_TOKEN_COOKIES, token(sub="alicia")) == Refusal(
         Reason.IDENTITY_TOO_LARGE, "15 bytes, and 14 are allowed"
     )
 
@@ -141,7 +143,8 @@ def test_a_token_that_is_not_forwarded_reaches_no_service_that_looks_at_none(
     headers = IdentityHeaders(KEPT_BACK, (BEARER, source))
     received = (("authorization", b"Bearer a"), ("x-token", b"a"), ("cookie", b"a=1; token=a"))
 
-    passed_on = headers.for_nobody(request(headers=received))
+    view = request(headers=received)
+    passed_on = headers.for_nobody(view, token_cookies(view, source))
     assert "authorization" in passed_on.remove
     if isinstance(source, HeaderSource):
         assert source.name in passed_on.remove
@@ -151,9 +154,9 @@ def test_a_token_that_is_not_forwarded_reaches_no_service_that_looks_at_none(
 
 
 def test_cookies_without_a_token_are_passed_on_untouched() -> None:
-    headers = IdentityHeaders(KEPT_BACK, (CookieSource("token"),))
+    result = changes(("cookie", b"a=\xff"), source=CookieSource("token"), settings=KEPT_BACK)
 
-    assert headers.for_nobody(request(headers=(("cookie", b"a=\xff"),))).overwrite == ()
+    assert result.overwrite == ()
 
 
 def test_a_second_spelling_of_a_tokens_header_never_reaches_the_service() -> None:
@@ -182,7 +185,7 @@ def test_a_cookie_header_that_held_only_the_token_goes() -> None:
 
 
 def test_the_other_cookies_stay_as_they_stood() -> None:
-    others = 'a = 1; theme="dark; mode"; flag; =nameless; name=Jürgen; b=2=3'
+    others = 'a = 1;theme="dark; mode";\tflag;; =nameless; name=Jürgen;b=2=3'
     cookie = ("cookie", f"token=abc; {others};; token =abc;\ttoken\t=abc".encode())
 
     result = changes(cookie, source=CookieSource("token"), settings=KEPT_BACK)
@@ -213,4 +216,5 @@ def test_a_header_that_is_owned_and_carries_the_token_is_still_owned() -> None:
 
     assert changes(received, settings=settings) == HeaderChanges(remove=("authorization",))
     headers = IdentityHeaders(settings, (BEARER,))
-    assert headers.for_nobody(request(headers=(received,))).remove == ("authorization",)
+    nobody = headers.for_nobody(request(headers=(received,)), NO_TOKEN_COOKIES)
+    assert nobody.remove == ("authorization",)

@@ -5,7 +5,7 @@ from sidecar.check.refusal import Refusal
 from sidecar.model import Reason
 from sidecar.session.cookies import clear_cookie, set_cookie
 from sidecar.session.tokens import SessionToken
-from tests.support.checks import NOW, request
+from tests.support.checks import NOW, request, token_cookies
 from tests.support.sessions import IDLE, SETTINGS, Sessions, identity
 
 TOKEN = SessionToken("a.b", int(NOW) + 90)
@@ -67,4 +67,4 @@ def test_what_was_set_comes_back_as_the_credential() -> None:
 
     view = request(headers=(("cookie", cookie.partition(";")[0].encode()),))
 
-    assert extract(view, (source,)) == Credential(source, TOKEN.text)
+    assert extract(view, (source,), token_cookies(view, source)) == Credential(source, TOKEN.text)

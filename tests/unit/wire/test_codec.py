@@ -240,6 +240,7 @@ def test_a_denial_is_a_problem_document(reason: Reason) -> None:
             400: "Bad Request",
             401: "Unauthorized",
             403: "Forbidden",
+            431: "Request Header Fields Too Large",
             500: "Internal Server Error",
             503: "Service Unavailable",
         }[reason.status],

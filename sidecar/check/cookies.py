@@ -1,0 +1,78 @@
+"""Cookies that carry tokens: found in one pass, and taken out of what goes on (RFC 6265 §4.2.1).
+
+How many cookies there are is up to the client. One of another name never becomes an object of its
+own, and above a limit none is looked at.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from sidecar.check.refusal import Refusal
+from sidecar.model import Reason, RequestView
+
+# A cookie that Envoy cannot be told about, with its semicolon: it takes a header's value as UTF-8
+# text without control characters. A surrogate stands for a byte that is not UTF-8. Possessive, so
+# that no byte is looked at twice.
+_UNSENDABLE: Final = re.compile(r";[^;\x00-\x08\x0a-\x1f\x7f-\x9f\udc80-\udcff]*+[^;]+", re.ASCII)
+
+
+class TokenCookies(NamedTuple):
+    """The cookies of a request that carry tokens.
+
+    ``found`` has the name and the value of each, in their order. ``rest`` is the Cookie header
+    without them, its lines joined: each cookie as it stood, behind a semicolon.
+    """
+
+    found: tuple[tuple[bytes, bytes], ...] = ()
+    rest: bytes = b""
+
+    def values(self, name: str) -> list[bytes]:
+        """The values of the cookies of this name."""
+        wanted = name.encode()
+        return [value.rstrip(b" \t") for each, value in self.found if each == wanted]
+
+    def others(self) -> str:
+        """The Cookie header without the tokens; never longer than the client's.
+
+        A cookie that cannot be passed on unchanged is left out.
+        """
+        text = self.rest.decode(errors="surrogateescape")
+        if not text.isprintable():
+            text = _UNSENDABLE.sub("", text)
+        return text.strip("; \t")
+
+
+NO_TOKEN_COOKIES: Final = TokenCookies()
+
+
+class CookieFinder:
+    """Finds the cookies of these names in requests of at most ``maximum`` cookies."""
+
+    def __init__(self, names: Iterable[str], maximum: int) -> None:
+        alternatives = b"|".join(re.escape(name.encode()) for name in names)
+        # Servers trim the name: "token =…" is the cookie "token" to them. Possessive, because a
+        # client may send as many spaces as fit.
+        self._cookie = (
+            re.compile(rb";[ \t]*+(" + alternatives + rb")\s*+=([^;]*)") if alternatives else None
+        )
+        self._maximum = maximum
+
+    def find(self, request: RequestView) -> TokenCookies | Refusal:
+        """The token cookies of a request, or a refusal because it has too many cookies."""
+        if self._cookie is None:
+            return NO_TOKEN_COOKIES
+        lines = request.values("cookie")
+        if not lines:
+            return NO_TOKEN_COOKIES
+        # Several lines are one list of cookies (RFC 9113 §8.2.3).
+        line = b"; ".join(lines)
+        # Counted by what is left: bytes.count is slow where every other byte is a semicolon.
+        if len(line) - len(line.translate(None, b";")) >= self._maximum:
+            return Refusal(Reason.REQUEST_TOO_LARGE, f"it has more than {self._maximum} cookies")
+        rest, *found = self._cookie.split(b";" + line)
+        if not found:
+            return NO_TOKEN_COOKIES
+        return TokenCookies(
+            tuple(zip(found[::3], found[1::3], strict=True)), rest + b"".join(found[2::3])
+        )

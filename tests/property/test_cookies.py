@@ -1,0 +1,57 @@
+"""The cookies that are found are those that a reader finds who takes the header apart."""
+
+import re
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sidecar.check.cookies import CookieFinder, TokenCookies
+from tests.support.checks import request
+
+NAMES = ("token", "__Host-s", "a.b")
+
+# Names, near misses of them, separators, spaces, quotes and bytes of all kinds.
+pieces = st.sampled_from(
+    [*(name.encode() for name in NAMES), b"=", b";", b"; ", b" ", b"\t", b'"', b"x", b"axb", b","]
+) | st.binary(max_size=2)
+lines = st.lists(st.lists(pieces, max_size=12).map(b"".join), max_size=3)
+
+
+def taken_apart(lines: list[bytes]) -> list[tuple[bytes | None, bytes, bytes]]:
+    """Name (None without one), value and text of each cookie (RFC 6265 §4.2.1), name trimmed."""
+    cookies: list[tuple[bytes | None, bytes, bytes]] = []
+    for line in lines:
+        for part in line.split(b";"):
+            text = part.strip(b" \t")
+            name, equals, value = text.partition(b"=")
+            cookies.append((name.rstrip() if equals else None, value, text))
+    return cookies
+
+
+def text_of(cookie: bytes) -> str:
+    """What Envoy can be told of a cookie; empty where it is nothing."""
+    try:
+        text = cookie.decode()
+    except UnicodeDecodeError:
+        return ""
+    return "" if re.search(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]", text) else text
+
+
+@given(lines)
+def test_tokens_are_found_and_nothing_else_is_lost(lines: list[bytes]) -> None:
+    view = request(headers=tuple(("cookie", line) for line in lines))
+    names = [name.encode() for name in NAMES]
+    expected = taken_apart(lines)
+
+    cookies = CookieFinder(NAMES, 1000).find(view)
+
+    assert isinstance(cookies, TokenCookies)
+    for name in NAMES:
+        assert cookies.values(name) == [
+            value for each, value, _ in expected if each == name.encode()
+        ]
+    if cookies.found:
+        others = [text_of(text) for each, _, text in expected if each not in names]
+        kept = [part.strip(" \t") for part in cookies.others().split(";")]
+        assert [part for part in kept if part] == [text for text in others if text]
+        assert len(cookies.others().encode()) <= len(b"; ".join(lines))
