@@ -5,13 +5,12 @@ A request has 20 header lines, as that of ``bench.service`` has, and the gateway
 
 import itertools
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bench.service import BROWSER, HOST, METHOD
-from sidecar.wire._pb.envoy.service.auth.v3.external_auth_pb2 import CheckRequest
+from bench.service import BROWSER, METHOD, described
 from tests.support.gateway_process import ISSUER, GatewayProcess, new_ring
 from tests.support.ports import socket_directory
 from tests.support.sidecar_process import write_json
@@ -23,17 +22,19 @@ PATH = "/area-49/1f3c9a77/items"
 SSO_SESSION = "vT1x8Jm0cQp4Zr6yWk2sLb9uHd5nGf3aEo7iXqBz0Rw"
 
 _ROUTES = 50
-_PARTNER = "https://partner.example"
+PARTNER = "https://partner.example"
 _SCOPES = "orders:read orders:write invoices:read"
 
 Headers = tuple[tuple[str, str], ...]
+Json = dict[str, Any]
 
 
 class Gateway:
     """A configuration for ``sidecar serve``, its files, and credentials of its clients.
 
     ``directory`` gets the files. ``introspection`` is the URL of the SSO. ``keys`` says where the
-    keys of request tokens are, by default in a directory; ``reuse`` how long a token may serve.
+    keys of request tokens are, by default in a directory; ``reuse`` how long a token may serve,
+    ``further_routes`` what there is besides the usual ones.
     """
 
     def __init__(
@@ -43,10 +44,11 @@ class Gateway:
         *,
         keys: Mapping[str, object] | None = None,
         reuse: str = "0s",
+        further_routes: Sequence[Json] = (),
     ) -> None:
-        self._partner = new_key("ES256", "partner")
+        self.partner = new_key("ES256", "partner")
         self._numbers = itertools.count()
-        write_json(directory / "partner.json", jwks(self._partner))
+        write_json(directory / "partner.json", jwks(self.partner))
         (directory / "secret").write_text("of-the-gateway\n")
         new_ring(directory / "sessions", "--algorithm", "A256GCM")
         self.configuration: dict[str, Any] = {
@@ -59,19 +61,19 @@ class Gateway:
                 "audiences": {"orders": ["orders:read", "orders:write"], "invoices": []},
                 "reuse": reuse,
             },
-            "routes": [_route(number) for number in range(_ROUTES)],
+            "routes": [_route(number) for number in range(_ROUTES)] + [*further_routes],
         }
 
     def partner_token(self) -> str:
         """A partner's JWT, never seen before and good for an hour."""
         document = claims(
-            issuer=_PARTNER,
+            issuer=PARTNER,
             audience=ISSUER,
             subject=f"customer-{next(self._numbers):08}",
             lifetime=3600,
             **_about_a_customer(),
         )
-        return sign(document, self._partner)
+        return sign(document, self.partner)
 
 
 @contextmanager
@@ -103,12 +105,7 @@ def with_cookie(name: str, value: str) -> Headers:
 
 def check_request(headers: Headers) -> bytes:
     """A request as Envoy describes it, with ``encode_raw_headers``."""
-    request = CheckRequest()
-    http = request.attributes.request.http
-    http.method, http.path, http.host = METHOD, PATH, HOST
-    for name, value in headers:
-        http.header_map.headers.add(key=name, raw_value=value.encode())
-    return request.SerializeToString()
+    return described([(name, value.encode()) for name, value in headers], path=PATH)
 
 
 def introspected() -> dict[str, object]:
@@ -138,7 +135,7 @@ def _trust() -> dict[str, Any]:
     return {
         "name": "partner",
         "kind": "external",
-        "issuer": _PARTNER,
+        "issuer": PARTNER,
         "audiences": [ISSUER],
         "algorithms": ["ES256"],
         "types": ["at+jwt"],

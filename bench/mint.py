@@ -7,7 +7,7 @@ verification. The budget is twice the sum of both.
 import asyncio
 import statistics
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from bench.gateway import (
     SSO_SESSION,
     Gateway,
     Headers,
+    Json,
     check_request,
     introspected,
     with_bearer,
@@ -56,7 +57,7 @@ _BUDGETS = {_SESSION: _BUDGET, _SSO: _BUDGET, _SEEN: None, _NEW: None, _REUSED: 
 def measure(*, quick: bool) -> list[Figure]:
     """The cost of a minted request by what the client brings, and without a new signature."""
     rounds = 5 if quick else 25
-    with _gateway() as (gateway, minting), _gateway(reuse="10s") as (_, reusing):
+    with minting_gateway() as (gateway, minting), minting_gateway(reuse="10s") as (_, reusing):
         token = minting.begin_session(with_bearer(gateway.partner_token()))
         with_session = check_request(with_cookie(SESSION_COOKIE, token))
         with_sso = check_request(with_cookie(SSO_COOKIE, SSO_SESSION))
@@ -90,7 +91,7 @@ def measure(*, quick: bool) -> list[Figure]:
     return _figures(samples)
 
 
-class _Minting(Checks):
+class Minting(Checks):
     """The checks of a gateway. What goes on beside them stands still while ``runner`` does."""
 
     def __init__(
@@ -120,7 +121,9 @@ class _Minting(Checks):
 
 
 @contextmanager
-def _gateway(reuse: str = "0s") -> Iterator[tuple[Gateway, _Minting]]:
+def minting_gateway(
+    reuse: str = "0s", further_routes: Sequence[Json] = ()
+) -> Iterator[tuple[Gateway, Minting]]:
     """A gateway in this process, wired as app wires it, whose SSO has one session."""
     with (
         tempfile.TemporaryDirectory() as name,
@@ -128,7 +131,9 @@ def _gateway(reuse: str = "0s") -> Iterator[tuple[Gateway, _Minting]]:
         asyncio.Runner() as runner,
     ):
         sso.documents["/introspect"] = introspected()
-        gateway = Gateway(Path(name), f"{sso.url}/introspect", reuse=reuse)
+        gateway = Gateway(
+            Path(name), f"{sso.url}/introspect", reuse=reuse, further_routes=further_routes
+        )
         configuration = loaded(gateway.configuration, Path(name))
         metrics = Metrics()
         role = runner.run(_started(configuration, metrics))
@@ -136,7 +141,7 @@ def _gateway(reuse: str = "0s") -> Iterator[tuple[Gateway, _Minting]]:
         try:
             yield (
                 gateway,
-                _Minting(runner, role, Authorization(role.policy, log, runner.get_loop())),
+                Minting(runner, role, Authorization(role.policy, log, runner.get_loop())),
             )
         finally:
             runner.run(role.stop())

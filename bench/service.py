@@ -5,7 +5,7 @@ five identity headers, unless a part is about these numbers.
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -100,12 +100,20 @@ class Service:
 
     def check_request(self, token: str) -> bytes:
         """The same request as Envoy describes it, with ``encode_raw_headers``."""
-        request = CheckRequest()
-        http = request.attributes.request.http
-        http.method, http.path, http.host = METHOD, self.path, HOST
-        for name, value in self.headers(token):
-            http.header_map.headers.add(key=name, raw_value=value.encode())
-        return request.SerializeToString()
+        lines = [(name, value.encode()) for name, value in self.headers(token)]
+        return described(lines, path=self.path)
+
+
+def described(
+    headers: Iterable[tuple[str, bytes]], *, path: str, host: str = HOST, method: str = METHOD
+) -> bytes:
+    """A request as Envoy describes it, with ``encode_raw_headers``."""
+    request = CheckRequest()
+    http = request.attributes.request.http
+    http.method, http.path, http.host = method, path, host
+    for name, value in headers:
+        http.header_map.headers.add(key=name, raw_value=value)
+    return request.SerializeToString()
 
 
 def _issuer(number: int) -> str:

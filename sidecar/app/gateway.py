@@ -203,6 +203,7 @@ class GatewayRole:
             [entry for entry in check.trust if entry.name in trusts],
             self._instruments.metrics,
             maximum_token_bytes=check.maximum_token_bytes,
+            maximum_token_values=check.maximum_token_values,
             remembered_tokens=check.remembered_tokens,
         )
         self._verifiers.append(verifier)

@@ -18,10 +18,12 @@ from sidecar.check.refusal import Refusal
 from sidecar.check.trust import ClaimPath
 from sidecar.model import HeaderChanges, Reason, RequestView, VerifiedToken
 
-_VERBATIM: Final = re.compile(r"[!-$&-+\--~]+(?: +[!-$&-+\--~]+)*")  # what _ENCODED never finds
-# The look-behind begins a run of spaces at its first only: a long run inside a value would
-# otherwise be tried from each of its spaces.
-_ENCODED: Final = re.compile(r"[^ -~]|[%,]|^ +|(?<! ) +$")
+_VERBATIM: Final = re.compile(r"[ -$&-+\--~]*")
+# How each byte of a value is written.
+_ENCODED: Final = [
+    chr(byte) if _VERBATIM.fullmatch(chr(byte)) else f"%{byte:02X}" for byte in range(256)
+]
+_JSON: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +119,18 @@ def _encode_item(value: object) -> str:
     elif value is None:
         return ""
     elif isinstance(value, list | Mapping | bool):
-        text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+        text = _JSON.encode(value)
     else:
         text = str(value)
-    return text if _VERBATIM.fullmatch(text) else _ENCODED.sub(_percent, text)
+    inner = text.strip(" ")
+    if len(inner) == len(text):
+        return text if _VERBATIM.fullmatch(text) else _percent(text)
+    if not inner:
+        return "%20" * len(text)
+    before, _, after = text.partition(inner)
+    return "%20" * len(before) + _percent(inner) + "%20" * len(after)
 
 
-def _percent(match: re.Match[str]) -> str:
-    return "".join(f"%{byte:02X}" for byte in match.group().encode())
+def _percent(text: str) -> str:
+    # All characters at once: an issuer's user may have chosen thousands.
+    return text.encode().decode("latin-1").translate(_ENCODED)

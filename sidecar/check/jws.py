@@ -39,12 +39,16 @@ class UnverifiedToken(NamedTuple):
     signature: bytes
 
 
-def parse(token: str, maximum_bytes: int) -> UnverifiedToken | Refusal:
+def parse(
+    token: str, maximum_bytes: int, maximum_values: int | None = None
+) -> UnverifiedToken | Refusal:
     """Read a compact JWS strictly.
 
     Args:
         token: what the client sent as its token; any text.
         maximum_bytes: the size above which nothing is decoded.
+        maximum_values: how many values its header and its payload may each hold
+            (``strict_json.load_object``).
     """
     if len(token) > maximum_bytes:
         return Refusal(Reason.TOKEN_TOO_LARGE, f"more than {maximum_bytes} bytes")
@@ -54,14 +58,14 @@ def parse(token: str, maximum_bytes: int) -> UnverifiedToken | Refusal:
         return _malformed("it is not three base64url segments joined by dots")
     signing_input, _, encoded_signature = token.rpartition(".")
     encoded_header, _, encoded_payload = signing_input.partition(".")
-    header = _header(encoded_header)
+    header = _header(encoded_header, maximum_values)
     if isinstance(header, Refusal):
         return header
     payload, signature = base64url.decode(encoded_payload), base64url.decode(encoded_signature)
     if payload is None or signature is None:
         return _NOT_CANONICAL
     try:
-        claims = load_object(payload)
+        claims = load_object(payload, maximum_values)
     except StrictJsonError as fault:
         return _malformed(f"its payload {fault}")
     return UnverifiedToken(header, claims, payload, signing_input.encode(), signature)
@@ -73,12 +77,12 @@ def media_type(value: str) -> str:
 
 
 @lru_cache(maxsize=64)  # all tokens of a key have one header; 64 of at most the token's size
-def _header(encoded: str) -> JoseHeader | Refusal:
+def _header(encoded: str, maximum_values: int | None) -> JoseHeader | Refusal:
     raw = base64url.decode(encoded)
     if raw is None:
         return _NOT_CANONICAL
     try:
-        header = load_object(raw)
+        header = load_object(raw, maximum_values)
     except StrictJsonError as fault:
         return _malformed(f"its header {fault}")
     if "crit" in header:

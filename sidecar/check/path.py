@@ -7,7 +7,6 @@ service see one path.
 
 import re
 from typing import Final
-from urllib.parse import unquote
 
 from sidecar.check.refusal import Refusal
 from sidecar.model import Reason
@@ -20,14 +19,12 @@ _NEEDS_NO_ENCODING: Final = (
 # RFC 3986 §3.3, with the percent sign of an encoding. The semicolon is looked at on its own.
 _ALLOWED: Final = re.compile(rf"/[/;%{re.escape(_NEEDS_NO_ENCODING)}]*")
 _CONTROL: Final = bytes([*range(0x20), 0x7F])
-# How each byte is written that stays encoded.
-_ENCODED: Final = {
-    byte: f"%{byte:02X}" for byte in range(256) if chr(byte) not in _NEEDS_NO_ENCODING + "/;"
-}
+# How each byte is written in the one form.
+_FORM: Final = [
+    chr(byte) if chr(byte) in _NEEDS_NO_ENCODING + "/;" else f"%{byte:02X}" for byte in range(256)
+]
 _LONGEST: Final = 8192
-_NOT_ALLOWED: Final = (
-    "it holds a character that RFC 3986 does not allow in a path, or a bare %"
-)
+_NOT_ALLOWED: Final = "it holds a character that RFC 3986 does not allow in a path, or a bare %"
 _ENCODED_SLASH: Final = "it holds an encoded slash or backslash"
 
 
@@ -62,31 +59,38 @@ def canonical(path: str, *, literal_semicolons: bool = False) -> str | Refusal:
 
 def decoded(segment: str) -> str:
     """The text a segment of a canonical path stands for."""
-    return unquote(segment, errors="strict") if "%" in segment else segment
+    return _bytes_of(segment).decode() if "%" in segment else segment
 
 
 def _once_decoded(target: str) -> str | Refusal:
-    """The path with what needs no encoding decoded, and the rest encoded in capitals.
-
-    All encodings at once: a client may send thousands, and a call for each would add up.
-    """
+    """The path with what needs no encoding decoded, and the rest encoded in capitals."""
     if "%2F" in target or "%2f" in target:
         return _unsafe(_ENCODED_SLASH)
     try:
-        # One character for each byte, as in Latin-1. The codec reads \x41 as a path means %41.
-        text = target.replace("%", "\\x").encode().decode("unicode_escape")
+        data = _bytes_of(target)
     except UnicodeDecodeError:
         return _unsafe(_NOT_ALLOWED)
-    if "\\" in text:
+    if b"\\" in data:
         return _unsafe(_ENCODED_SLASH)
-    data = text.encode("latin-1")
     if len(data.translate(None, _CONTROL)) < len(data):
         return _unsafe("it holds an encoded control character")
     try:
         data.decode()
     except UnicodeDecodeError:
         return _unsafe("its encoded bytes are not UTF-8")
-    return text.translate(_ENCODED)
+    return data.decode("latin-1").translate(_FORM)
+
+
+def _bytes_of(text: str) -> bytes:
+    """The bytes that a text of allowed characters stands for.
+
+    All encodings at once: a client may send thousands, and a call for each would add up.
+
+    Raises:
+        UnicodeDecodeError: a percent sign is not the beginning of an encoding.
+    """
+    # This codec reads \x41 as a path means %41, and gives one character for each byte.
+    return text.replace("%", "\\x").encode().decode("unicode_escape").encode("latin-1")
 
 
 def _unsafe(detail: str) -> Refusal:

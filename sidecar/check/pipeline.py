@@ -34,6 +34,7 @@ class CheckSettings:
     shadow: bool = False
     maximum_cookies: int = 1024
     maximum_token_bytes: int = 8192
+    maximum_token_values: int = 400
     remembered_tokens: int = 2000
 
 
@@ -47,6 +48,7 @@ class Pipeline:
             settings.trust,
             observer,
             maximum_token_bytes=settings.maximum_token_bytes,
+            maximum_token_values=settings.maximum_token_values,
             remembered_tokens=settings.remembered_tokens,
         )
         self._cookies = cookie_finder(settings.sources, settings.maximum_cookies)

@@ -49,7 +49,7 @@ class Route:
         if self.match is None or not self.match.template.parameters:
             return {}
         template = self.match.template
-        segments = split(path)
+        segments = split(path, len(template.segments))
         if not template.fits(segments):
             return {}
         return {name: decoded(segments[index]) for name, index in template.parameters}
@@ -115,6 +115,7 @@ class RouteTable:
         self._by_name: dict[str, Route] = {}
         self._hosts: dict[str, _Node] = {}
         self._any_host = _Node()
+        self._depth = 0
         for route in routes:
             self._by_name[route.name] = route
             if route.match is not None:
@@ -141,7 +142,8 @@ class RouteTable:
         if authority is None:
             # Two Host lines reach us joined: `evil,x.shop.internal` ends like one of ours.
             return None
-        segments = split(path)
+        # No template goes deeper: of the rest it matters that it is there, and not what it is.
+        segments = split(path, self._depth)
         for root in self._roots(authority[1].removesuffix(".")):
             found = root.find(segments, 0, method)
             if found is not None:
@@ -152,6 +154,7 @@ class RouteTable:
         roots = [self._hosts.setdefault(host, _Node()) for host in match.hosts] or [self._any_host]
         for root in roots:
             node = root
+            self._depth = max(self._depth, len(match.template.segments))
             for segment in match.template.segments:
                 node = node.child(segment)
             for method in match.methods:

@@ -8,8 +8,11 @@ MAXIMUM_DEPTH: Final = 32
 
 # A string without its closing quote runs to the end: tried again from every quote inside it, it
 # would cost quadratic time.
-_STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"?', re.DOTALL)
-_BRACKET: Final = re.compile(rb"[\[\]{}]")
+_STRING: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
+_NO_BRACKET: Final = bytes(set(range(256)) - set(b"[]{}"))
+_ROUND: Final = bytes.maketrans(b"[]{}", b"()()")
+# Reading an integer, and writing it again, takes quadratic time.
+_MAXIMUM_DIGITS: Final = 1000
 _WHITESPACE: Final = " \t\n\r"  # RFC 8259 §2
 
 
@@ -17,14 +20,23 @@ class StrictJsonError(ValueError):
     """The bytes are not one strict JSON object. The text says which rule they break."""
 
 
-def load_object(data: bytes) -> dict[str, object]:
+def load_object(data: bytes, maximum_values: int | None = None) -> dict[str, object]:
     """Read one JSON object (RFC 8259) under the strict rules of this module.
 
+    Args:
+        data: what may be one.
+        maximum_values: how many commas, objects and lists it may hold, and with it how many values;
+            those in strings count as well.
+
     Raises:
-        StrictJsonError: not UTF-8, a byte order mark, not an object, a name twice, NaN or an
-            infinity, a lone surrogate, or deeper than 32 levels.
+        StrictJsonError: not UTF-8, a byte order mark, not an object, a name twice, NaN or a number
+            beyond the range of a double, a lone surrogate, deeper than 32 levels, or too many
+            values.
     """
-    if data.count(b"[") + data.count(b"{") > MAXIMUM_DEPTH and _depth(data) > MAXIMUM_DEPTH:
+    brackets = data.count(b"[") + data.count(b"{")
+    if maximum_values is not None and brackets + data.count(b",") > maximum_values:
+        raise StrictJsonError(f"holds more than {maximum_values} values")
+    if brackets > MAXIMUM_DEPTH and _is_too_deep(data):
         raise StrictJsonError(f"is nested more than {MAXIMUM_DEPTH} levels deep")
     try:
         text = data.decode().strip(_WHITESPACE)
@@ -50,12 +62,12 @@ def load_again(data: bytes) -> dict[str, object]:
     return value
 
 
-def _depth(data: bytes) -> int:
-    deepest = depth = 0
-    for bracket in _BRACKET.findall(_STRING.sub(b"", data)):
-        depth += 1 if bracket in b"[{" else -1
-        deepest = max(deepest, depth)
-    return deepest
+def _is_too_deep(data: bytes) -> bool:
+    brackets = _STRING.sub(b"", data).translate(_ROUND, _NO_BRACKET)
+    for _ in range(MAXIMUM_DEPTH):
+        brackets = brackets.replace(b"()", b"")  # the innermost level
+    # What is left otherwise is not balanced, for the parser to refuse; it must not be deep either.
+    return b"()" in brackets or brackets.count(b"(") > MAXIMUM_DEPTH
 
 
 def _distinct(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -76,6 +88,12 @@ def _finite(text: str) -> float:
     return value
 
 
+def _integer(text: str) -> int:
+    if len(text.removeprefix("-")) > _MAXIMUM_DIGITS:
+        raise StrictJsonError("holds a number beyond any range")
+    return int(text)
+
+
 def _no_lone_surrogate(value: object) -> None:
     try:
         json.dumps(value, ensure_ascii=False).encode()
@@ -85,6 +103,9 @@ def _no_lone_surrogate(value: object) -> None:
 
 # Built once: building it costs as much as reading a token's claims.
 _DECODER: Final = json.JSONDecoder(
-    object_pairs_hook=_distinct, parse_constant=_no_constant, parse_float=_finite
+    object_pairs_hook=_distinct,
+    parse_constant=_no_constant,
+    parse_float=_finite,
+    parse_int=_integer,
 )
 _PLAIN_DECODER: Final = json.JSONDecoder()

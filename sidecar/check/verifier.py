@@ -53,11 +53,13 @@ class Verifier:
         observer: VerificationObserver,
         *,
         maximum_token_bytes: int,
+        maximum_token_values: int,
         remembered_tokens: int,
     ) -> None:
         self._trust = TrustTable(trust)
         self._observer = observer
         self._maximum_token_bytes = maximum_token_bytes
+        self._maximum_token_values = maximum_token_values
         self._remembered: Recent[bytes, Remembered] = Recent(remembered_tokens)
 
     @property
@@ -96,7 +98,7 @@ class Verifier:
                 return SignedToken(remembered.trust, payload, digest[:8].hex())
             self._remembered.forget(digest)
 
-        token = jws.parse(text, self._maximum_token_bytes)
+        token = jws.parse(text, self._maximum_token_bytes, self._maximum_token_values)
         if isinstance(token, Refusal):
             return token
         trust = self._trust.select(token)

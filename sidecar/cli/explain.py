@@ -88,7 +88,7 @@ def about_jwt(
     now: float,
 ) -> dict[Step, tuple[str, ...]]:
     """The steps from the text of a token to what it grants, held against these trust entries."""
-    token = jws.parse(text, settings.maximum_token_bytes)
+    token = jws.parse(text, settings.maximum_token_bytes, settings.maximum_token_values)
     digest = sha256(text.encode("latin-1")).hexdigest()
     found = {Step.PARSE: _about_token(text, digest[:16], token)}
     if isinstance(token, Refusal):

@@ -116,6 +116,7 @@ class GatewaySimulation:
                     [entry for entry in check.trust if entry.name in trusts],
                     Nobody(),
                     maximum_token_bytes=check.maximum_token_bytes,
+                    maximum_token_values=check.maximum_token_values,
                     remembered_tokens=check.remembered_tokens,
                 )
                 return JwtAuthenticator(name, source, verifier)

@@ -152,6 +152,11 @@ class Limits(Section):
     token_bytes: Annotated[StrictInt, Field(ge=256, le=65536)] = Field(
         default=8192, description="The size of a token in bytes."
     )
+    token_values: Annotated[StrictInt, Field(ge=64, le=65536)] = Field(
+        default=400,
+        description="How many values a token's claims may hold: members, items of lists, objects "
+        "and lists, counted by their commas and brackets.",
+    )
     remembered_tokens: Annotated[StrictInt, Field(ge=1, le=1_000_000)] = Field(
         default=2000,
         description="How many tokens are remembered as well-formed and rightly signed, at most "

@@ -34,6 +34,7 @@ def _build(sidecar: Sidecar, loaded: Loaded) -> Configuration:
         shadow=sidecar.mode == "shadow",
         maximum_cookies=sidecar.limits.cookies,
         maximum_token_bytes=sidecar.limits.token_bytes,
+        maximum_token_values=sidecar.limits.token_values,
         remembered_tokens=sidecar.limits.remembered_tokens,
     )
     return build(sidecar, loaded, check)

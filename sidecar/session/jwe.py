@@ -29,6 +29,8 @@ _ALGORITHMS: Final = {"alg": "dir", "enc": "A256GCM"}
 # night. Rotation stays far below that; a gateway with far more sessions rotates more often.
 _IV_BYTES: Final = 12
 _TAG_BYTES: Final = 16
+# Ours have four.
+_HEADER_VALUES: Final = 8
 
 
 class Sealed(NamedTuple):
@@ -97,7 +99,7 @@ def _read_header(encoded: str, type_: str) -> str | Refusal:
     if raw is None:
         return _NOT_CANONICAL
     try:
-        header = load_object(raw)
+        header = load_object(raw, _HEADER_VALUES)
     except StrictJsonError as fault:
         return _invalid(f"its header {fault}")
     kid = header.get("kid")

@@ -98,7 +98,13 @@ def minted(allow: Allow) -> VerifiedToken:
     """The token that the service gets, which its sidecar accepts."""
     (value,) = [value for name, value in allow.headers.overwrite if name == "authorization"]
     text = value.removeprefix("Bearer ")
-    service = Verifier((GATEWAY,), Recorder(), maximum_token_bytes=len(text), remembered_tokens=1)
+    service = Verifier(
+        (GATEWAY,),
+        Recorder(),
+        maximum_token_bytes=len(text),
+        maximum_token_values=400,
+        remembered_tokens=1,
+    )
     token = service.verify(text, sha256(text.encode()).digest(), SERVICE_KEYS, NOW)
     assert isinstance(token, VerifiedToken), token
     return token

@@ -149,7 +149,11 @@ class Gateway:
 
     def _pipeline(self, trust: tuple[TrustEntry, ...], settings: dict[str, Any]) -> GatewayPipeline:
         verifier = Verifier(
-            trust, self.verifications, maximum_token_bytes=8192, remembered_tokens=10
+            trust,
+            self.verifications,
+            maximum_token_bytes=8192,
+            maximum_token_values=400,
+            remembered_tokens=10,
         )
         self.authenticators: tuple[Authenticator, ...] = (
             self.sso,

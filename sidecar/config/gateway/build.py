@@ -57,6 +57,7 @@ def build_gateway(root: Gateway, loaded: Loaded) -> Configuration:
         literal_semicolons=root.paths.semicolons == "literal",
         maximum_cookies=root.limits.cookies,
         maximum_token_bytes=root.limits.token_bytes,
+        maximum_token_values=root.limits.token_values,
         remembered_tokens=root.limits.remembered_tokens,
     )
     tls = root.listen.internal_tls
