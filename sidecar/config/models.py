@@ -76,5 +76,5 @@ class Sidecar(Configured):
     mode: Literal["enforce", "shadow"] = Field(
         default="enforce",
         description="In `shadow` mode denials are decided, logged and counted, and not carried "
-        "out; no identity is handed on for them.",
+        "out; no identity is handed on for them. A request above `limits` is refused even so.",
     )

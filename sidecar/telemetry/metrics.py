@@ -136,13 +136,14 @@ class Metrics:
             for outcome in Outcome:
                 self._lookups.labels(issuer, outcome.value)
         for reason in (
-            Reason.REQUEST_TOO_LARGE,
             Reason.UNSAFE_PATH,
             Reason.NO_ROUTE,
             Reason.OVERLOADED,
             Reason.INTERNAL_ERROR,
         ):
             self._checks.labels(NO_ROUTE, denied, reason.label)
+        # Refused in shadow mode, too (``check.pipeline.Pipeline.refuse``).
+        self._checks.labels(NO_ROUTE, "deny", Reason.REQUEST_TOO_LARGE.label)
         for route in routes:
             reasons = _reasons(route)
             if not route.requirement.public:

@@ -5,6 +5,7 @@ To Envoy an empty CheckResponse is an allow. So every response comes from ``enco
 """
 
 from collections.abc import Iterable
+from itertools import islice
 from typing import Final, NamedTuple
 
 from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
@@ -55,7 +56,7 @@ DEFAULT_LIMITS: Final = RequestLimits()
 class Envelope(NamedTuple):
     """A request and what surrounds it: needed to answer, no part of the check.
 
-    ``refusal`` is set where the request is above the limits: what is not looked at is then empty.
+    ``refusal`` is set where the request is above the limits: it has then been read in part, or not.
     ``request_id`` is for correlation alone: the client may have chosen it. It is printable ASCII of
     at most 128 characters. ``grpc`` says whether the client speaks gRPC, as Envoy decides it.
     """
@@ -88,7 +89,7 @@ def decode(body: bytes, limits: RequestLimits = DEFAULT_LIMITS) -> Envelope:
     refusal = None
     if len(http.header_map.headers) + len(http.headers) > limits.maximum_lines:
         refusal = _too_large(f"more than {limits.maximum_lines} header lines")
-    headers = () if refusal else tuple(_headers(http))
+    headers = tuple(_headers(http, limits.maximum_lines))
     last = dict(headers)
     content_type = last.get("content-type", b"")
     # Envoy writes a byte that is not UTF-8 as `!` into its path, which is a legal character of
@@ -113,13 +114,16 @@ def _too_large(problem: str) -> Refusal:
     return Refusal(Reason.REQUEST_TOO_LARGE, f"it has {problem}")
 
 
-def _headers(http: AttributeContext.HttpRequest) -> list[tuple[str, bytes]]:
+def _headers(http: AttributeContext.HttpRequest, maximum: int) -> list[tuple[str, bytes]]:
     # header_map is there with Envoy's encode_raw_headers: one entry per field line, bytes as they
     # came. The map has one entry per name, its values joined with a comma.
     if http.HasField("header_map"):
-        return [(line.key.lower(), line.raw_value) for line in http.header_map.headers]
+        lines = islice(http.header_map.headers, maximum)
+        return [(line.key.lower(), line.raw_value) for line in lines]
     return [
-        (name.lower(), value.encode()) for name, value in http.headers.items() if name != ":path"
+        (name.lower(), value.encode())
+        for name, value in islice(http.headers.items(), maximum)
+        if name != ":path"
     ]
 
 

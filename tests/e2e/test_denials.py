@@ -47,6 +47,9 @@ SCENARIOS = {
     Reason.PUBLIC: Scenario("/healthz"),
     Reason.ANONYMOUS: Scenario("/catalogue"),
     Reason.AUTHORIZED: Scenario("/orders/1", shop.token),
+    Reason.REQUEST_TOO_LARGE: Scenario(
+        "/orders/1", shop.token, headers=[("a", "")] * 30, pod="narrow_pod"
+    ),
     Reason.UNSAFE_PATH: Scenario("//orders/1", shop.token),
     Reason.NO_ROUTE: Scenario("/admin", shop.token),
     Reason.NO_CREDENTIAL: Scenario("/orders/1"),
@@ -100,6 +103,12 @@ DENIALS = pytest.mark.parametrize(
 def overloaded_pod(start_sidecar: StartSidecar, start_pod: StartPod) -> Pod:
     """A pod whose sidecar gets to each check when Envoy no longer waits for it."""
     return start_pod(start_sidecar(command=[*FAULTY_SIDECAR, "late"]))
+
+
+@pytest.fixture(scope="module")
+def narrow_pod(start_sidecar: StartSidecar, start_pod: StartPod) -> Pod:
+    """A pod whose sidecar looks at few header lines."""
+    return start_pod(start_sidecar(limits={"header_lines": 30}))
 
 
 @pytest.fixture(scope="module")

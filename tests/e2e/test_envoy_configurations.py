@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from sidecar.session.settings import IntrospectionSettings, SecretAuthentication
+from sidecar.wire.codec import DEFAULT_LIMITS
 from tests.support import envoy
 from tests.support.certificates import CertificateAuthority
 from tests.support.envoy import GATEWAY, MTLS, PLAIN, Json
@@ -76,7 +77,7 @@ def test_the_check_fails_closed_and_sees_the_raw_request(setting: str, value: ob
         ("max_request_headers_kb", 60),
         ("request_headers_timeout", "10s"),
         ("stream_idle_timeout", "60s"),
-        ("common_http_protocol_options.max_headers_count", 100),
+        ("common_http_protocol_options.max_headers_count", 256),
         ("common_http_protocol_options.headers_with_underscores_action", "REJECT_REQUEST"),
         ("common_http_protocol_options.max_stream_duration", "300s"),
         ("common_http_protocol_options.max_connection_duration", "3600s"),
@@ -88,6 +89,16 @@ def test_the_listener_gives_a_request_one_reading_and_every_stream_an_end(
     setting: str, value: object
 ) -> None:
     assert _at(envoy.http_connection_manager(envoy.load(PLAIN)), setting) == value
+
+
+@TEMPLATES
+def test_what_envoy_lets_through_is_within_the_limits_of_the_check(template: Path) -> None:
+    manager = envoy.http_connection_manager(envoy.load(template))
+    lines = manager["common_http_protocol_options"]["max_headers_count"]
+
+    # What Envoy adds, and how it describes a request, is less than as much again.
+    assert manager["max_request_headers_kb"] * 1024 * 2 <= DEFAULT_LIMITS.maximum_bytes
+    assert lines * 2 <= DEFAULT_LIMITS.maximum_lines
 
 
 @pytest.mark.parametrize(

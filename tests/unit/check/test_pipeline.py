@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 
 from sidecar.check.extract import CookieSource
+from sidecar.check.identity import IdentitySettings
 from sidecar.check.policy import Requirement
 from sidecar.model import Allow, Deny, HeaderChanges, KeyNeeded, Reason, RequestView
 from tests.support.checks import (
@@ -229,6 +230,34 @@ def test_shadow_mode_carries_out_the_verdict_about_a_key_that_was_needed() -> No
     assert carried_out == Allow(Reason.UNKNOWN_KEY, "read-order", NOBODY, would_deny=result.unknown)
 
 
+@pytest.mark.parametrize("shadow", [False, True], ids=["enforced", "shadow"])
+@pytest.mark.parametrize("path", ["/orders/7", "/healthz", "//"])
+def test_a_request_with_too_many_cookies_goes_nowhere(path: str, shadow: bool) -> None:
+    service = Service(sources=(CookieSource("token"),), maximum_cookies=3, shadow=shadow)
+    view = request(path=path, headers=(("cookie", b"a;b;c;token=x"),))
+
+    denial = Deny(Reason.REQUEST_TOO_LARGE, detail="it has more than 3 cookies")
+    assert service.check(view) == denial
+    assert service.pipeline.refuse(view, Deny(Reason.OVERLOADED)) == (
+        denial if shadow else Deny(Reason.OVERLOADED)
+    )
+
+
+def test_shadow_mode_lets_no_request_through_that_was_not_read() -> None:
+    denial = Deny(Reason.REQUEST_TOO_LARGE)
+
+    assert Service(shadow=True).pipeline.refuse(request(), denial) == denial
+
+
+def test_a_public_route_gets_no_token_that_is_not_forwarded() -> None:
+    service = Service(
+        sources=(CookieSource("token"),), identity=IdentitySettings(forward_token=False)
+    )
+    view = request(path="/healthz", headers=(("cookie", b"a=1;token=x;b=2"),))
+
+    assert service.allow(view).headers.overwrite == (("cookie", "a=1;b=2"),)
+
+
 # Settings.
 
 
@@ -242,6 +271,13 @@ def test_the_token_may_come_in_a_cookie() -> None:
 
 def test_the_size_of_a_token_is_limited_by_configuration() -> None:
     assert Service(maximum_token_bytes=100).reason(request(token())) is Reason.TOKEN_TOO_LARGE
+
+
+def test_the_number_of_values_in_a_token_is_limited_by_configuration() -> None:
+    view = request(token(groups=["a"] * 30))
+
+    assert Service(maximum_token_values=50).reason(view) is Reason.AUTHORIZED
+    assert Service(maximum_token_values=30).reason(view) is Reason.MALFORMED_TOKEN
 
 
 def test_semicolons_may_be_ordinary_characters() -> None:

@@ -80,6 +80,8 @@ def test_what_both_roles_are_told_is_read_alike(example: Configuration) -> None:
     assert example.check.literal_semicolons
     assert not example.check.shadow
     assert (example.check.maximum_token_bytes, example.check.remembered_tokens) == (4096, 10)
+    assert (example.check.maximum_token_values, example.check.maximum_cookies) == (200, 64)
+    assert (example.request_bytes, example.header_lines) == (65536, 128)
     assert (example.pending_checks, example.key_wait) == (8, 0.05)
     assert (example.drain, example.start_timeout, example.realm) == (60.0, 2.0, "shop")
     assert example.listen.authz == "unix:/run/gateway/authz.sock"

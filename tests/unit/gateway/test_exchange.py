@@ -97,6 +97,7 @@ def test_the_issuer_may_take_its_time() -> None:
         (request(), Reason.NO_CREDENTIAL),
         (request(sso="nobody"), Reason.INACTIVE_SESSION),
         (request(sso=SSO, bearer=partner_token()), Reason.AMBIGUOUS_REQUEST),
+        (request(headers=(("cookie", b"a;" * 1024),)), Reason.REQUEST_TOO_LARGE),
         (request(bearer=partner_token(lifetime=-60)), Reason.EXPIRED),
         (request(bearer="nonsense"), Reason.MALFORMED_TOKEN),
     ],

@@ -133,6 +133,15 @@ def test_two_credentials_at_once_are_ambiguous(gateway: Gateway) -> None:
     assert gateway.sso.asked == 0
 
 
+@pytest.mark.parametrize("path", ["/orders/7", "/healthz", "//"])
+def test_a_request_with_too_many_cookies_goes_nowhere(path: str) -> None:
+    view = request(path, headers=(("cookie", b"a;" * 1024),))
+
+    assert Gateway().deny(view) == Deny(
+        Reason.REQUEST_TOO_LARGE, detail="it has more than 1024 cookies"
+    )
+
+
 def test_a_credential_that_only_buys_sessions_is_none_on_a_request() -> None:
     gateway = Gateway(only_exchanged=frozenset({"sso"}))
     session = gateway.session()

@@ -53,8 +53,9 @@ def test_what_can_happen_is_exported_as_zero_before_it_does() -> None:
 def test_in_shadow_mode_the_denials_to_expect_are_those_not_carried_out() -> None:
     metrics = Metrics()
     metrics.expect([], [route("read", Requirement())], shadow=True)
-    outcomes = {labels[0] for labels in samples(metrics, "sidecar_checks_total")}
-    assert outcomes == {"allow", "would_deny"}
+    outcomes = {labels[:2] for labels in samples(metrics, "sidecar_checks_total")}
+    assert {decision for decision, _ in outcomes} == {"allow", "would_deny", "deny"}
+    assert [reason for decision, reason in outcomes if decision == "deny"] == ["request_too_large"]
 
 
 def test_a_decision_is_counted_under_its_route_and_reason() -> None:

@@ -175,6 +175,19 @@ def test_a_valid_request_is_answered_at_once(tmp_path: Path) -> None:
     play(tmp_path, story)
 
 
+@pytest.mark.parametrize("shadow", [False, True], ids=["enforced", "shadow"])
+def test_a_request_above_the_limits_is_refused_in_any_mode(tmp_path: Path, shadow: bool) -> None:
+    body = request() + b"\0" * 131072
+
+    async def story(scene: Scene) -> None:
+        call = await scene.check(Call(body))
+        assert call.reason == Reason.REQUEST_TOO_LARGE.label
+        assert call.replies[0].status.code == 8  # RESOURCE_EXHAUSTED
+        assert call.replies[0].denied_response.status.code == 431
+
+    play(tmp_path, story, shadow=shadow)
+
+
 def test_a_token_of_a_key_just_published_waits_for_it_and_passes(tmp_path: Path) -> None:
     async def story(scene: Scene) -> None:
         publish(scene.keys, key_for("ES256"), new := new_key("ES256", "new"))

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sidecar.check.refusal import Refusal
 from sidecar.model import (
     Allow,
     Deny,
@@ -19,7 +20,7 @@ from sidecar.model import (
 )
 from sidecar.wire._pb.envoy.config.core.v3.base_pb2 import HeaderValueOption
 from sidecar.wire._pb.envoy.service.auth.v3.external_auth_pb2 import CheckRequest, CheckResponse
-from sidecar.wire.codec import UndecodableRequest, decode, encode
+from sidecar.wire.codec import UNREAD, RequestLimits, UndecodableRequest, decode, encode
 
 TOKEN = VerifiedToken(
     trust="gateway",
@@ -62,6 +63,35 @@ def check_request(
 
 def decoded(*lines: tuple[str, bytes], raw: bool = True) -> Any:
     return decode(check_request(*lines, raw=raw).SerializeToString())
+
+
+LIMITS = RequestLimits(maximum_bytes=1000, maximum_lines=3)
+LINES = ((":path", b"/"), ("x-request-id", b"r"), ("content-type", b"application/grpc"))
+
+
+@pytest.mark.parametrize("raw", [True, False], ids=["raw", "map"])
+def test_a_request_has_at_most_so_many_header_lines(raw: bool) -> None:
+    within = decode(check_request(*LINES, raw=raw).SerializeToString(), LIMITS)
+    above = decode(check_request(*LINES, ("a", b""), raw=raw).SerializeToString(), LIMITS)
+
+    assert within.refusal is None
+    assert above.refusal == Refusal(Reason.REQUEST_TOO_LARGE, "it has more than 3 header lines")
+    assert len(above.view.headers) <= 3
+
+
+def test_what_is_needed_for_the_answer_is_read_of_a_request_above_the_limit() -> None:
+    envelope = decode(check_request(*LINES, ("a", b"")).SerializeToString(), LIMITS)
+
+    assert (envelope.request_id, envelope.grpc) == ("r", True)
+
+
+def test_a_request_has_at_most_so_many_bytes() -> None:
+    body = check_request(("a", b"x" * 900)).SerializeToString()
+
+    assert decode(body, RequestLimits(maximum_bytes=len(body))).refusal is None
+    assert decode(body, RequestLimits(maximum_bytes=len(body) - 1)) == UNREAD._replace(
+        refusal=Refusal(Reason.REQUEST_TOO_LARGE, f"it has more than {len(body) - 1} bytes")
+    )
 
 
 def response(decision: Allow | Deny, *, grpc: bool = False) -> CheckResponse:
