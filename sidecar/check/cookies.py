@@ -14,7 +14,7 @@ from sidecar.model import Reason, RequestView
 # A cookie that Envoy cannot be told about, with its semicolon: it takes a header's value as UTF-8
 # text without control characters. A surrogate stands for a byte that is not UTF-8. Possessive, so
 # that no byte is looked at twice.
-_UNSENDABLE: Final = re.compile(r";[^;\x00-\x08\x0a-\x1f\x7f-\x9f\udc80-\udcff]*+[^;]+", re.ASCII)
+_UNSENDABLE: Final = re.compile(r";[^;\x00-\x08\x0a-\x1f\x7f-\x9f\udc80-\udcff]*+[^;]+")
 
 
 class TokenCookies(NamedTuple):

@@ -115,6 +115,33 @@ def test_a_token_in_two_places_is_ambiguous(headers: tuple[tuple[str, bytes], ..
     assert service.reason(request(headers=headers)) is Reason.AMBIGUOUS_REQUEST
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"a;" * 29_000,
+        b"a; " * 19_000,
+        b";" * 58_000,
+        b"token;" * 9_000,
+        b"token=;" * 8_000,
+        b"x=token=;" * 6_000,
+        b"token=" + VALID.encode() + b";a" * 28_000,
+    ],
+    ids=[
+        "one byte each",
+        "one byte and a space",
+        "empty ones",
+        "the token's name alone",
+        "many tokens",
+        "the token's name as a value",
+        "behind a good token",
+    ],
+)
+def test_more_cookies_than_a_browser_keeps_are_not_looked_at(line: bytes) -> None:
+    service = Service(sources=(BEARER, CookieSource("token")))
+
+    assert service.reason(request(headers=(("cookie", line),))) is Reason.REQUEST_TOO_LARGE
+
+
 def test_another_spelling_of_the_tokens_header_does_not_reach_the_service() -> None:
     service = Service(sources=(HeaderSource("x-token"),))
     view = request(headers=(("x-token", VALID.encode()), ("x_token", OTHER)))

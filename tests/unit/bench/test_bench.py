@@ -38,6 +38,7 @@ def way(milliseconds: float, **cpu: float) -> Way:
     [
         ("core", "a new ES256 token / raw ES256", "≤ 1.70"),
         ("mint", "session token in / both", "≤ 2.00"),
+        ("shapes", "gateway, cookies within the limit: authorized", "≤ 3.00"),
     ],
 )
 def test_a_quick_run_prints_its_figures_beside_their_budgets(

@@ -83,6 +83,10 @@ def test_brackets_inside_a_string_are_not_nesting(text: str) -> None:
 
 def test_many_brackets_side_by_side_are_not_nesting() -> None:
     assert load_object(b'{"a": [%s]}' % b",".join([b"{}"] * 100))
+    assert load_object(b'{"a": [%s]}' % b",".join([nested(MAXIMUM_DEPTH - 2)] * 100))
+
+    with pytest.raises(StrictJsonError, match="nested more than 32 levels deep"):
+        load_object(b'{"a": [[], %s]}' % nested(MAXIMUM_DEPTH - 1))
 
 
 @pytest.mark.parametrize(
