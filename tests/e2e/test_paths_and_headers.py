@@ -169,7 +169,7 @@ def test_headers_over_the_limit_are_refused_by_envoy(pod: Pod) -> None:
 
 
 def test_more_headers_than_the_limit_are_refused_by_envoy(pod: Pod) -> None:
-    headers: list[Field] = [(f"x-many-{number}", "x") for number in range(101)]
+    headers: list[Field] = [(f"x-many-{number}", "x") for number in range(257)]
 
     exchange = pod.request(target="/orders/1", headers=headers, token=shop.token())
 
