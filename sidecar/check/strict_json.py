@@ -29,9 +29,9 @@ def load_object(data: bytes, maximum_values: int | None = None) -> dict[str, obj
             those in strings count as well.
 
     Raises:
-        StrictJsonError: not UTF-8, a byte order mark, not an object, a name twice, NaN or a number
-            beyond the range of a double, a lone surrogate, deeper than 32 levels, or too many
-            values.
+        StrictJsonError: not UTF-8, a byte order mark, not an object, a name twice, NaN or an
+            infinity, an integer of more than 1,000 digits, a lone surrogate, deeper than 32 levels,
+            or too many values.
     """
     brackets = data.count(b"[") + data.count(b"{")
     if maximum_values is not None and brackets + data.count(b",") > maximum_values:
