@@ -74,7 +74,7 @@ def test_many_cookies_reach_the_service_as_they_stood(
     name, secret = sso(alice)
     assert isinstance(secret, str)
     others = [f"cookie-{number:03}={'v' * 45}" for number in range(1000)]
-    # The largest header that there can be: it must not grow.
+    # Nearly as large as every Envoy on the way lets through.
     before, after = others[:500], others[500:]
     passage = edge.request((name, separator.join([*before, secret, *after])))
 
