@@ -1,0 +1,219 @@
+"""What hostile clients send: the attacks on both roles, those on a sidecar and those on a gateway.
+
+Everything is made beforehand, so that the hostile client has nothing to do but to send it.
+"""
+
+import secrets
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
+
+from tests.support.flood import unknown_keys
+from tests.support.hostile import Attack, Fields
+from tests.support.tokens import resigned, segment
+
+SECONDS: Final = 1.5
+_PER_SECOND: Final = 1000
+# For requests of 60 KB each: so many are 12 MB a second.
+_LARGE_PER_SECOND: Final = 200
+
+# As much as fits into one entry of HPACK's table (4,096 bytes with name and overhead, RFC 7541
+# §4.1); repeated, it comes to Envoy's limit of 60 KiB.
+_ENTRY: Final = 4000
+_REPETITIONS: Final = 14
+
+
+class Sample(NamedTuple):
+    """What hostile clients know: a token of the kind that is believed, and a session."""
+
+    token: str
+    session: str = ""
+
+
+def cookie_crumbs(_: Sample) -> Attack:
+    """A cookie header of ``a;a;a;…``, a byte on the wire for 4,000 of them."""
+    return Attack("requests", repeated=[("cookie", "a;" * (_ENTRY // 2))] * _REPETITIONS)
+
+
+def cookies(_: Sample) -> Attack:
+    """As many cookies with names and values."""
+    return Attack("requests", repeated=[("cookie", "a=b; " * (_ENTRY // 5))] * _REPETITIONS)
+
+
+def header_lines(_: Sample) -> Attack:
+    """As many lines as Envoy allows (100, with those of its own), each with a name of its own."""
+    return Attack("requests", repeated=[(f"x-{n}", "a") for n in range(85)])
+
+
+def header_values(_: Sample) -> Attack:
+    """Lines of one name, as long as they may be."""
+    return Attack("requests", repeated=[("x-a", "a" * _ENTRY)] * _REPETITIONS)
+
+
+def owned_headers(_: Sample) -> Attack:
+    """Lines that have to be removed."""
+    return Attack("requests", repeated=[("x-user-id", "a")] * 85)
+
+
+def long_path(_: Sample) -> Attack:
+    """Many segments."""
+    return Attack("requests", repeated=[(":path", "/a" * (_ENTRY // 2))])
+
+
+def escaped_path(_: Sample) -> Attack:
+    """A path of escapes alone."""
+    return Attack("requests", repeated=[(":path", "/orders/" + "%e2%82%ac" * (_ENTRY // 9))])
+
+
+def longest_path(_: Sample) -> Attack:
+    """As long as Envoy allows: too long to be repeated for a byte."""
+    fresh = [[(":path", "/orders/" + "a/%41" * 11_000)]]
+    return Attack("requests", fresh=fresh, per_second=_LARGE_PER_SECOND)
+
+
+def huge_tokens(sample: Sample) -> Attack:
+    """As long as Envoy allows."""
+    token = sample.token + "A" * 55_000
+    return Attack("requests", fresh=[[_bearer(token)]], per_second=_LARGE_PER_SECOND)
+
+
+def largest_tokens(sample: Sample) -> Attack:
+    """As long as is looked at: claims by the hundred, signed by nobody."""
+    header, _, _ = sample.token.split(".")
+    claims = segment({f"claim-{n}": n for n in range(300)})
+    token = f"{header}.{claims}.{segment(secrets.token_bytes(64))}"
+    return Attack("requests", fresh=[[_bearer(token)]], per_second=_LARGE_PER_SECOND)
+
+
+def deep_json(_: Sample) -> Attack:
+    """A header of brackets, repeated for a byte."""
+    header = segment(b'{"alg":' + b"[" * 2700)
+    return Attack("requests", repeated=[_bearer(f"{header}.e30.AAAA")])
+
+
+def deep_claims(sample: Sample) -> Attack:
+    """Claims of brackets."""
+    header, _, _ = sample.token.split(".")
+    claims = segment(b'{"sub":' + b"[" * 2700)
+    return Attack("requests", repeated=[_bearer(f"{header}.{claims}.{'A' * 86}")])
+
+
+def random_kids(sample: Sample) -> Attack:
+    """Each names a key that nobody has heard of."""
+    return _fresh_tokens(unknown_keys(sample.token, _number()))
+
+
+def bad_signatures(sample: Sample) -> Attack:
+    """Each has to be verified to be refused."""
+    return _fresh_tokens(_forged(sample.token))
+
+
+def resets(sample: Sample) -> Attack:
+    """Requests of the kind that costs the most, given up at once."""
+    tokens = [[_bearer(token)] for token in _forged(sample.token)]
+    return Attack("resets", fresh=tokens, per_second=500)
+
+
+def unread_answers(_: Sample) -> Attack:
+    """Answers of the application's, large ones."""
+    return Attack("unread answers", repeated=[(":path", "/healthz")])
+
+
+def unread_denials(sample: Sample) -> Attack:
+    """Answers of ours."""
+    return Attack("unread answers", repeated=[_bearer(sample.token + "A")])
+
+
+def pipelined(sample: Sample) -> Attack:
+    """Requests of HTTP/1.1 that do not wait for the answers to earlier ones."""
+    tokens = [[_bearer(token)] for token in _forged(sample.token)]
+    return Attack("pipelined", fresh=tokens)
+
+
+def pipelined_unread(_: Sample) -> Attack:
+    """The same, for large answers that stay unread."""
+    return Attack("pipelined, unread", repeated=[(":path", "/healthz")])
+
+
+def trickled_heads(sample: Sample) -> Attack:
+    """Heads that come a byte at a time on fifty connections."""
+    return Attack("trickled", repeated=[_bearer(sample.token)])
+
+
+def continuations(sample: Sample) -> Attack:
+    """A head that does not end."""
+    return Attack("continuations", repeated=[_bearer(sample.token)], per_second=200)
+
+
+def pings(_: Sample) -> Attack:
+    """Each is answered."""
+    return Attack("pings", per_second=200)
+
+
+def unread_pings(_: Sample) -> Attack:
+    """The answers stay where they are."""
+    return Attack("unread pings", per_second=200)
+
+
+def settings(_: Sample) -> Attack:
+    """Each is acknowledged."""
+    return Attack("settings", per_second=200)
+
+
+def priorities(_: Sample) -> Attack:
+    """They mean nothing any more (RFC 9113 §5.3.2)."""
+    return Attack("priorities", per_second=200)
+
+
+def window_updates(_: Sample) -> Attack:
+    """Windows that open a byte at a time."""
+    return Attack("window updates", per_second=200)
+
+
+def empty_data(_: Sample) -> Attack:
+    """A body that has no bytes and no end."""
+    return Attack("empty data", per_second=200)
+
+
+def opaque_sessions(_: Sample) -> Attack:
+    """Sessions that nobody issued. Each is a question to the SSO."""
+    fresh = [[("cookie", f"sso_session={secrets.token_urlsafe(32)}")] for _ in range(_number())]
+    return Attack("requests", fresh=fresh)
+
+
+def forged_sessions(sample: Sample) -> Attack:
+    """Session tokens that nobody sealed."""
+    head, _, _ = sample.session.rpartition(".")
+    fresh = [
+        [("cookie", f"__Host-session={head}.{segment(secrets.token_bytes(16))}")]
+        for _ in range(_number())
+    ]
+    return Attack("requests", fresh=fresh)
+
+
+Make = Callable[[Sample], Attack]
+
+ON_BOTH: Final[tuple[Make, ...]] = (
+    *(cookie_crumbs, cookies, header_lines, header_values, owned_headers),
+    *(long_path, escaped_path, longest_path),
+    *(huge_tokens, largest_tokens, deep_json, deep_claims, random_kids, bad_signatures),
+    *(resets, unread_answers, unread_denials, pipelined, pipelined_unread, trickled_heads),
+    *(continuations, pings, unread_pings, settings, priorities, window_updates, empty_data),
+)
+ON_GATEWAYS: Final[tuple[Make, ...]] = (opaque_sessions, forged_sessions)
+
+
+def _number() -> int:
+    return int(_PER_SECOND * SECONDS)
+
+
+def _bearer(token: str) -> tuple[str, str]:
+    return "authorization", f"Bearer {token}"
+
+
+def _forged(token: str) -> list[str]:
+    return [resigned(token, secrets.token_bytes(64)) for _ in range(_number())]
+
+
+def _fresh_tokens(tokens: Sequence[str]) -> Attack:
+    fresh: list[Fields] = [[_bearer(token)] for token in tokens]
+    return Attack("requests", fresh=fresh, per_second=_PER_SECOND)
