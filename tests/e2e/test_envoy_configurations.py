@@ -122,6 +122,7 @@ def test_every_route_is_checked_and_preflights_are_answered_before(template: Pat
 
     assert [entry["name"] for entry in manager["http_filters"]] == [
         "envoy.filters.http.cors",
+        "envoy.filters.http.local_ratelimit",
         "envoy.filters.http.ext_authz",
         "envoy.filters.http.router",
     ]

@@ -84,7 +84,7 @@ class Report:
 class Hostile:
     """A hostile client for the length of a ``with`` block, or as many ``seconds``."""
 
-    def __init__(  # noqa: PLR0913 - whom it attacks, and how
+    def __init__(
         self,
         attack: Attack,
         address: Address,
