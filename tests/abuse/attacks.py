@@ -5,13 +5,14 @@ Everything is made beforehand, so that the hostile client has nothing to do but 
 
 import secrets
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 from tests.support.flood import unknown_keys
 from tests.support.hostile import Attack, Fields
 from tests.support.tokens import resigned, segment
 
-SECONDS: Final = 1.5
+SECONDS: Final = 1.0
 _PER_SECOND: Final = 1000
 # For requests of 60 KB each: so many are 12 MB a second.
 _LARGE_PER_SECOND: Final = 200
@@ -30,12 +31,17 @@ class Sample(NamedTuple):
 
 
 def cookie_crumbs(_: Sample) -> Attack:
-    """A cookie header of ``a;a;a;…``, a byte on the wire for 4,000 of them."""
-    return Attack("requests", repeated=[("cookie", "a;" * (_ENTRY // 2))] * _REPETITIONS)
+    """Three cookie headers of ``a;a;a;…``, at 6 kB a second each: some 4,000 cookies for a byte."""
+    return Attack(
+        "requests",
+        repeated=[("cookie", "a;" * (_ENTRY // 2))] * _REPETITIONS,
+        per_second=150,
+        connections=3,
+    )
 
 
 def cookies(_: Sample) -> Attack:
-    """As many cookies with names and values."""
+    """Cookies with names and values."""
     return Attack("requests", repeated=[("cookie", "a=b; " * (_ENTRY // 5))] * _REPETITIONS)
 
 
@@ -111,6 +117,11 @@ def resets(sample: Sample) -> Attack:
     """Requests of the kind that costs the most, given up at once."""
     tokens = [[_bearer(token)] for token in _forged(sample.token)]
     return Attack("resets", fresh=tokens, per_second=500)
+
+
+def resets_of_cookies(sample: Sample) -> Attack:
+    """The same with cookies."""
+    return replace(cookies(sample), way="resets", per_second=100)
 
 
 def unread_answers(_: Sample) -> Attack:
@@ -196,7 +207,15 @@ ON_BOTH: Final[tuple[Make, ...]] = (
     *(cookie_crumbs, cookies, header_lines, header_values, owned_headers),
     *(long_path, escaped_path, longest_path),
     *(huge_tokens, largest_tokens, deep_json, deep_claims, random_kids, bad_signatures),
-    *(resets, unread_answers, unread_denials, pipelined, pipelined_unread, trickled_heads),
+    *(
+        resets,
+        resets_of_cookies,
+        unread_answers,
+        unread_denials,
+        pipelined,
+        pipelined_unread,
+        trickled_heads,
+    ),
     *(continuations, pings, unread_pings, settings, priorities, window_updates, empty_data),
 )
 ON_GATEWAYS: Final[tuple[Make, ...]] = (opaque_sessions, forged_sessions)

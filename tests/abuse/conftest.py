@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.abuse.attacks import SECONDS, Make, Sample
+from tests.abuse.attacks import SECONDS, Sample
 from tests.abuse.good_client import GoodClient, Served
 from tests.e2e import shop
 from tests.e2e.gateway import bearer, running_edge, session, sso
 from tests.e2e.gateway_shop import HOSTS, ORDERS, gateway_configuration, partner_token
 from tests.support import envoy
 from tests.support.gateway_process import GatewayProcess
-from tests.support.hostile import Hostile, Report
+from tests.support.hostile import Attack, Hostile, Report
 from tests.support.http1 import HOST, Address, Field
 from tests.support.openid_provider import OpenIdProvider
 from tests.support.pod import running_pod
@@ -30,7 +30,7 @@ LARGE_ANSWER = respond(body=b"a" * 100_000)
 class Target:
     """Envoy and who answers its checks, and how a good client fares that is alone with them."""
 
-    process: SidecarProcess
+    role: str
     address: Address
     host: str
     good: GoodClient
@@ -41,9 +41,8 @@ class Target:
     def tls(self) -> bool:
         return self.good.tls is not None
 
-    def under(self, make: Make, directory: Path) -> tuple[Served, Report]:
+    def under(self, attack: Attack, directory: Path) -> tuple[Served, Report]:
         """How the good client fares beside a hostile one, and how that one."""
-        attack = make(self.sample)
         with Hostile(
             attack, self.address, self.host, directory, seconds=SECONDS, tls=self.tls
         ) as hostile:
@@ -79,7 +78,7 @@ def sidecar_target(
         # Each request of the good client has a token of its own, which has to be verified.
         good = GoodClient(pod.envoy.address, lambda: [bearer(shop.token())])
         address = pod.envoy.address
-        yield Target(sidecar, address, HOST, good, Sample(shop.token()), _quiet(good))
+        yield Target("sidecar", address, HOST, good, Sample(shop.token()), _quiet(good))
 
 
 @pytest.fixture(scope="session")
@@ -123,7 +122,7 @@ def gateway_target(
         good = GoodClient(edge.envoy.address, headers, edge.tls)
         sample = Sample(partner_token(), sealed)
         address = edge.envoy.address
-        yield Target(edge.gateway, address, ORDERS, good, sample, _quiet(good))
+        yield Target("gateway", address, ORDERS, good, sample, _quiet(good))
 
 
 def _quiet(good: GoodClient) -> Served:

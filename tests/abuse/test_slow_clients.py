@@ -1,4 +1,12 @@
-"""No request of a good client fails while a hostile one does its worst."""
+"""No request of a good client fails while a hostile one does its worst, and how long each takes.
+
+The goal is a p99 within ten times that of a quiet server, on two cores. It is printed and never
+asserted. What is out of reach of it: a signature has to be verified to be refused, and an SSO asked
+about a session that nobody has heard of. A connection has at most 100 such requests in hand
+(``max_concurrent_streams``), and a good client waits for those; how many it may send in a second is
+bounded by Envoy's local rate limit, by default 200 at the edge and 2,000 in a pod, where a
+connection has the requests of many clients. docs/threat-model.md says the same.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,34 +17,33 @@ from tests.abuse.attacks import ON_BOTH, ON_GATEWAYS, Make
 from tests.abuse.conftest import Target
 
 Note = Callable[[str, object], None]
+# The ways that wait for answers.
+_ANSWERED = {"requests", "unread answers", "pipelined"}
 
 
 def _each(*attacks: Make) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("attack", attacks, ids=lambda attack: attack.__name__)
+    return pytest.mark.parametrize("make", attacks, ids=lambda make: make.__name__)
 
 
 @_each(*ON_BOTH)
-def test_sidecar_serves_others(
-    attack: Make, sidecar_target: Target, tmp_path: Path, record_property: Note
+def test_sidecar_goes_on_serving_a_good_client_beside(
+    make: Make, sidecar_target: Target, tmp_path: Path, record_property: Note
 ) -> None:
-    _hold(attack, sidecar_target, tmp_path, record_property)
+    _hold(make, sidecar_target, tmp_path, record_property)
 
 
 @_each(*ON_BOTH, *ON_GATEWAYS)
-def test_gateway_serves_others(
-    attack: Make, gateway_target: Target, tmp_path: Path, record_property: Note
+def test_gateway_goes_on_serving_a_good_client_beside(
+    make: Make, gateway_target: Target, tmp_path: Path, record_property: Note
 ) -> None:
-    _hold(attack, gateway_target, tmp_path, record_property)
+    _hold(make, gateway_target, tmp_path, record_property)
 
 
-def _hold(attack: Make, target: Target, directory: Path, note: Note) -> None:
-    quiet = target.quiet
-    served, hostile = target.under(attack, directory)
-    note(
-        attack.__name__,
-        f"p50 {quiet.p50 * 1000:.1f} -> {served.p50 * 1000:.1f} ms,"
-        f" p99 {quiet.p99 * 1000:.1f} -> {served.p99 * 1000:.1f} ms"
-        f" ({served.p99 / quiet.p99:.1f} x quiet); {hostile}",
-    )
-    assert hostile.sent
+def _hold(make: Make, target: Target, directory: Path, note: Note) -> None:
+    attack = make(target.sample)
+    served, report = target.under(attack, directory)
+    note(f"{target.role}, {make.__name__}", f"{served.beside(target.quiet)}; {report}")
     assert served.failures == ()
+    # It was an attack.
+    assert report.sent
+    assert attack.way not in _ANSWERED or report.statuses or report.closed
