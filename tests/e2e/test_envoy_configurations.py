@@ -130,6 +130,29 @@ def test_every_route_is_checked_and_preflights_are_answered_before(template: Pat
 
 
 @TEMPLATES
+def test_what_a_connection_may_send_is_limited(template: Path) -> None:
+    limit = envoy.http_filter(envoy.load(template), "local_ratelimit")
+    always = {"default_value": {"numerator": 100, "denominator": "HUNDRED"}}
+
+    assert limit["local_rate_limit_per_downstream_connection"] is True
+    # Both are off where they are not set.
+    assert (limit["filter_enabled"], limit["filter_enforced"]) == (always, always)
+    assert limit["rate_limited_as_resource_exhausted"] is True
+
+
+def test_a_connection_of_another_envoy_may_send_more_than_one_of_a_client() -> None:
+    buckets = [
+        envoy.http_filter(envoy.load(file), "local_ratelimit")["token_bucket"]
+        for file in (PLAIN, GATEWAY)
+    ]
+
+    assert buckets == [
+        {"max_tokens": 2000, "tokens_per_fill": 200, "fill_interval": "0.1s"},
+        {"max_tokens": 400, "tokens_per_fill": 20, "fill_interval": "0.1s"},
+    ]
+
+
+@TEMPLATES
 def test_the_admin_interface_is_on_loopback_alone(template: Path) -> None:
     admin = envoy.load(template)["admin"]
 
