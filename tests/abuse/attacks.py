@@ -24,9 +24,13 @@ _REPETITIONS: Final = 14
 
 
 class Sample(NamedTuple):
-    """What hostile clients know: a token of the kind that is believed, and a session."""
+    """What hostile clients have: a token of the kind that is believed, and a session.
+
+    ``issue`` makes tokens with other claims, rightly signed: some hostile clients are no strangers.
+    """
 
     token: str
+    issue: Callable[..., str]
     session: str = ""
 
 
@@ -185,6 +189,17 @@ def empty_data(_: Sample) -> Attack:
     return Attack("empty data", per_second=200)
 
 
+def signed_claims(sample: Sample) -> Attack:
+    """Tokens that are good but for the role, with groups by the hundred."""
+    groups = [f"group {n}" for n in range(350)]
+    return _denied([sample.issue(groups=groups, jti=str(n)) for n in range(50)])
+
+
+def signed_subject(sample: Sample) -> Attack:
+    """A token that is good but for the role; its subject looks like many tokens in the log."""
+    return _denied([sample.issue(subject="eyJ" * 1800)])
+
+
 def opaque_sessions(_: Sample) -> Attack:
     """Sessions that nobody issued. Each is a question to the SSO."""
     fresh = [[("cookie", f"sso_session={secrets.token_urlsafe(32)}")] for _ in range(_number())]
@@ -199,6 +214,13 @@ def forged_sessions(sample: Sample) -> Attack:
         for _ in range(_number())
     ]
     return Attack("requests", fresh=fresh)
+
+
+def unread_metrics() -> Attack:
+    """Answers of another listener's, on as many connections as it takes, but for a few."""
+    return Attack(
+        "pipelined, unread", repeated=[(":path", "/metrics")], per_second=50, connections=190
+    )
 
 
 Make = Callable[[Sample], Attack]
@@ -218,6 +240,7 @@ ON_BOTH: Final[tuple[Make, ...]] = (
     ),
     *(continuations, pings, unread_pings, settings, priorities, window_updates, empty_data),
 )
+ON_SIDECARS: Final[tuple[Make, ...]] = (signed_claims, signed_subject)
 ON_GATEWAYS: Final[tuple[Make, ...]] = (opaque_sessions, forged_sessions)
 
 
@@ -231,6 +254,12 @@ def _bearer(token: str) -> tuple[str, str]:
 
 def _forged(token: str) -> list[str]:
     return [resigned(token, secrets.token_bytes(64)) for _ in range(_number())]
+
+
+def _denied(tokens: Sequence[str]) -> Attack:
+    """Requests for what the bearers of these tokens may not have."""
+    fresh = [[(":path", "/support"), _bearer(token)] for token in tokens]
+    return Attack("requests", fresh=fresh, per_second=_LARGE_PER_SECOND)
 
 
 def _fresh_tokens(tokens: Sequence[str]) -> Attack:

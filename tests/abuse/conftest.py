@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -31,6 +32,7 @@ class Target:
     """Envoy and who answers its checks, and how a good client fares that is alone with them."""
 
     role: str
+    process: SidecarProcess
     address: Address
     host: str
     good: GoodClient
@@ -41,11 +43,19 @@ class Target:
     def tls(self) -> bool:
         return self.good.tls is not None
 
-    def under(self, attack: Attack, directory: Path) -> tuple[Served, Report]:
+    def beside(self, attack: Attack, directory: Path) -> tuple[Served, Report]:
         """How the good client fares beside a hostile one, and how that one."""
-        with Hostile(
-            attack, self.address, self.host, directory, seconds=SECONDS, tls=self.tls
-        ) as hostile:
+        hostile = Hostile(attack, self.address, self.host, directory, seconds=SECONDS, tls=self.tls)
+        return self._beside(hostile)
+
+    def beside_neighbour(self, attack: Attack, directory: Path) -> tuple[Served, Report]:
+        """The same, where the hostile one is at the listener for metrics."""
+        url = urlsplit(self.process.metrics_url)
+        address = url.hostname or "", url.port or 0
+        return self._beside(Hostile(attack, address, self.host, directory, seconds=SECONDS))
+
+    def _beside(self, hostile: Hostile) -> tuple[Served, Report]:
+        with hostile:
             served = self.good.ask(SECONDS)
             return served, hostile.report()
 
@@ -64,7 +74,7 @@ def sidecar_target(
     """The order service, that takes a token from a cookie as well."""
     directory = tmp_path_factory.mktemp("sidecar")
     sources = [{"header": "authorization", "scheme": "Bearer"}, {"cookie": "token"}]
-    configuration = shop.configuration(directory, token_sources=sources, limits={})
+    configuration = shop.configuration(directory, token_sources=sources, limits={}, log={})
     with (
         socket_directory() as sockets,
         SidecarProcess(configuration, directory, sockets) as sidecar,
@@ -78,7 +88,9 @@ def sidecar_target(
         # Each request of the good client has a token of its own, which has to be verified.
         good = GoodClient(pod.envoy.address, lambda: [bearer(shop.token())])
         address = pod.envoy.address
-        yield Target("sidecar", address, HOST, good, Sample(shop.token()), _quiet(good))
+        yield Target(
+            "sidecar", sidecar, address, HOST, good, Sample(shop.token(), shop.token), _quiet(good)
+        )
 
 
 @pytest.fixture(scope="session")
@@ -90,7 +102,7 @@ def gateway_target(
 ) -> Iterator[Target]:
     """The shop's edge, right in front of the service."""
     directory = tmp_path_factory.mktemp("gateway")
-    configuration = gateway_configuration(directory, openid_provider)
+    configuration = gateway_configuration(directory, openid_provider, log={})
     # A service's own Envoy, for HTTP/2 comes out of the edge; not its sidecar.
     unchecked = envoy.load(envoy.PLAIN)
     envoy.leave_out(unchecked, "ext_authz")
@@ -120,9 +132,9 @@ def gateway_target(
             return [("host", ORDERS), next(credentials) or bearer(partner_token())]
 
         good = GoodClient(edge.envoy.address, headers, edge.tls)
-        sample = Sample(partner_token(), sealed)
+        sample = Sample(partner_token(), partner_token, sealed)
         address = edge.envoy.address
-        yield Target("gateway", address, ORDERS, good, sample, _quiet(good))
+        yield Target("gateway", gateway, address, ORDERS, good, sample, _quiet(good))
 
 
 def _quiet(good: GoodClient) -> Served:

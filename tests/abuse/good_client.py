@@ -32,7 +32,7 @@ class Served:
     def p99(self) -> float:
         return quantiles(self.seconds, n=100)[98]
 
-    def beside(self, quiet: "Served") -> str:
+    def compared_with(self, quiet: "Served") -> str:
         """Both latencies next to those of a quiet server."""
         return (
             f"p50 {quiet.p50 * 1000:.1f} -> {self.p50 * 1000:.1f} ms,"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.abuse.attacks import ON_BOTH, ON_GATEWAYS, Make
+from tests.abuse.attacks import ON_BOTH, ON_GATEWAYS, ON_SIDECARS, Make, unread_metrics
 from tests.abuse.conftest import Target
 
 Note = Callable[[str, object], None]
@@ -25,7 +25,7 @@ def _each(*attacks: Make) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("make", attacks, ids=lambda make: make.__name__)
 
 
-@_each(*ON_BOTH)
+@_each(*ON_BOTH, *ON_SIDECARS)
 def test_sidecar_goes_on_serving_a_good_client_beside(
     make: Make, sidecar_target: Target, tmp_path: Path, record_property: Note
 ) -> None:
@@ -39,10 +39,21 @@ def test_gateway_goes_on_serving_a_good_client_beside(
     _hold(make, gateway_target, tmp_path, record_property)
 
 
+def test_gateway_goes_on_serving_a_good_client_whose_sso_is_asked_beside_unread_metrics(
+    gateway_target: Target, tmp_path: Path, record_property: Note
+) -> None:
+    served, report = gateway_target.beside_neighbour(unread_metrics(), tmp_path)
+
+    note = f"{served.compared_with(gateway_target.quiet)}; {report}"
+    record_property("gateway, unread_metrics", note)
+    assert report.sent
+    assert served.failures == ()
+
+
 def _hold(make: Make, target: Target, directory: Path, note: Note) -> None:
     attack = make(target.sample)
-    served, report = target.under(attack, directory)
-    note(f"{target.role}, {make.__name__}", f"{served.beside(target.quiet)}; {report}")
+    served, report = target.beside(attack, directory)
+    note(f"{target.role}, {make.__name__}", f"{served.compared_with(target.quiet)}; {report}")
     assert served.failures == ()
     # It was an attack.
     assert report.sent

@@ -1,4 +1,4 @@
-"""A connection that sends more than its share: Envoy refuses what is above before it asks anybody."""
+"""A connection that sends more than its share: Envoy refuses the rest, and asks nobody about it."""
 
 import uuid
 
