@@ -48,7 +48,7 @@ class IntrospectionSettings:
     active session besides those of its scope claim. ``cache`` and ``negative_cache`` bound how long
     an answer is believed; ``timeout`` bounds one look-up, ``maximum_lookups`` how many are under
     way at once, ``maximum_waiters`` how many checks wait for them, and ``remembered`` how many
-    answers are kept.
+    answers are kept, and of how many sessions is known that they were active.
     ``maximum_bytes`` bounds what is sent as a session.
     """
 
