@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from tests.support.http2 import (
+from tests.support.http2_frames import (
     ACK,
     DATA,
     DEFAULT_WINDOW,
@@ -29,8 +29,8 @@ from tests.support.http2 import (
     SETTINGS,
     WINDOW_UPDATE,
     Fields,
+    block,
     frame,
-    literals,
 )
 
 _STATUS_200 = b"\x88"  # RFC 7541 appendix A, index 8
@@ -47,7 +47,7 @@ class Request:
     def get(cls, host: str, path: str, headers: Fields) -> Self:
         """Ask a web server."""
         pseudo = ((":method", "GET"), (":scheme", "http"), (":authority", host), (":path", path))
-        return cls(literals([*pseudo, *headers]))
+        return cls(block([*pseudo, *headers]))
 
     @classmethod
     def grpc(cls, method: str, message: bytes) -> Self:
@@ -59,7 +59,7 @@ class Request:
         headers = (("te", "trailers"), ("content-type", "application/grpc"))
         timeout = ("grpc-timeout", "500m")
         body = b"\0" + struct.pack(">I", len(message)) + message
-        return cls(literals([*pseudo, *headers, timeout]), body)
+        return cls(block([*pseudo, *headers, timeout]), body)
 
 
 @dataclass(slots=True)

@@ -103,6 +103,8 @@ def gateway_target(
     """The shop's edge, right in front of the service."""
     directory = tmp_path_factory.mktemp("gateway")
     configuration = gateway_configuration(directory, openid_provider, log={})
+    # The SSO is asked about the good client's session all the time.
+    configuration["credentials"][0]["introspection"]["cache"] = "100ms"
     # A service's own Envoy, for HTTP/2 comes out of the edge; not its sidecar.
     unchecked = envoy.load(envoy.PLAIN)
     envoy.leave_out(unchecked, "ext_authz")
@@ -125,7 +127,7 @@ def gateway_target(
         ) as edge,
     ):
         sealed = edge.begin_session(sso(openid_provider.login("alice")))
-        # In turn with each kind of credential. The SSO is asked anew about its session meanwhile.
+        # In turn with each kind of credential.
         credentials = cycle([sso(openid_provider.login("alice")), session(sealed), None])
 
         def headers() -> Sequence[Field]:

@@ -8,7 +8,7 @@ from typing import Final, Self
 
 from tests.support.hostile import Attack
 from tests.support.hostile.target import Target, received
-from tests.support.http2 import (
+from tests.support.http2_frames import (
     ACK,
     CANCEL,
     CONTINUATION,
@@ -28,8 +28,8 @@ from tests.support.http2 import (
     SETTINGS,
     WINDOW_UPDATE,
     Encoder,
+    block,
     frame,
-    literals,
     request,
     setting,
     status,
@@ -111,7 +111,7 @@ def _request_blocks(target: Target, attack: Attack, encoder: Encoder) -> Iterato
     for fresh in cycle(attack.fresh):
         first = [entry for entry in fresh if entry[0].startswith(":")]
         rest = [entry for entry in fresh if not entry[0].startswith(":")]
-        yield literals(first) + encoder.indexed(repeated) + literals(rest)
+        yield block(first) + encoder.indexed(repeated) + block(rest)
 
 
 def _requests(target: Target, attack: Attack) -> None:
@@ -165,8 +165,8 @@ def _frames(
 
     def flood(target: Target, attack: Attack) -> None:
         with _Connection(target) as connection:
-            block = next(_request_blocks(target, attack, connection.encoder))
-            frames = iter(burst(connection, block))
+            head = next(_request_blocks(target, attack, connection.encoder))
+            frames = iter(burst(connection, head))
             for away in target.paced(attack.per_second):
                 if not away:
                     connection.send(b"".join(next(frames) for _ in range(_FRAMES)))
@@ -179,10 +179,10 @@ def _frames(
     return flood
 
 
-def _continuations(connection: _Connection, block: bytes) -> Iterator[bytes]:
+def _continuations(connection: _Connection, head: bytes) -> Iterator[bytes]:
     """A head that does not end (CVE-2024-27919)."""
     stream = connection.new_stream()
-    yield frame(HEADERS, END_STREAM, stream, block)
+    yield frame(HEADERS, END_STREAM, stream, head)
     while True:
         yield frame(CONTINUATION, 0, stream)
 
@@ -207,10 +207,10 @@ def _window_updates(_: _Connection, __: bytes) -> Iterator[bytes]:
     return cycle([frame(WINDOW_UPDATE, 0, 1, struct.pack(">I", 1))])
 
 
-def _empty_data(connection: _Connection, block: bytes) -> Iterator[bytes]:
+def _empty_data(connection: _Connection, head: bytes) -> Iterator[bytes]:
     """A body of nothing, without an end (CVE-2019-9518)."""
     stream = connection.new_stream()
-    yield frame(HEADERS, END_HEADERS, stream, block)
+    yield frame(HEADERS, END_HEADERS, stream, head)
     while True:
         yield frame(DATA, 0, stream)
 

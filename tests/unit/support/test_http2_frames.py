@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.http2 import Encoder, literals, request, status
+from tests.support.http2_frames import Encoder, block, request, status
 
 
 def test_a_field_is_a_byte_from_its_second_time_on() -> None:
@@ -21,12 +21,12 @@ def test_a_field_for_which_the_table_has_no_room_is_a_literal() -> None:
     encoder = Encoder()
     large = ("a", "a" * 4096)
 
-    assert encoder.indexed([large]) == encoder.indexed([large]) == literals([large])
+    assert encoder.indexed([large]) == encoder.indexed([large]) == block([large])
 
 
 def test_a_long_string_has_its_length_in_several_bytes() -> None:
     # RFC 7541 §C.1.2: 1337, in a prefix of 7 bits here
-    assert literals([("", "a" * 1337)])[:5].hex() == "00007fba09"
+    assert block([("", "a" * 1337)])[:5].hex() == "00007fba09"
 
 
 def test_a_request_that_is_too_large_for_a_frame_has_several() -> None:
@@ -38,7 +38,7 @@ def test_a_request_that_is_too_large_for_a_frame_has_several() -> None:
 
 
 @pytest.mark.parametrize(
-    ("block", "expected"),
+    ("head", "expected"),
     [
         pytest.param("88", 200, id="indexed"),
         pytest.param("208c", 400, id="after a change of the table's size"),
@@ -47,5 +47,5 @@ def test_a_request_that_is_too_large_for_a_frame_has_several() -> None:
         pytest.param("48826402", 302, id="Huffman-coded"),
     ],
 )
-def test_a_status_is_read(block: str, expected: int) -> None:
-    assert status(bytes.fromhex(block)) == expected
+def test_a_status_is_read(head: str, expected: int) -> None:
+    assert status(bytes.fromhex(head)) == expected

@@ -34,9 +34,9 @@ def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
     return len(payload).to_bytes(3) + bytes([kind, flags]) + struct.pack(">I", stream) + payload
 
 
-def request(stream: int, block: bytes) -> bytes:
+def request(stream: int, head: bytes) -> bytes:
     """A request without a body, in as many frames as its header block needs (RFC 9113 §6.10)."""
-    first, rest = block[:_LARGEST_FRAME], block[_LARGEST_FRAME:]
+    first, rest = head[:_LARGEST_FRAME], head[_LARGEST_FRAME:]
     frames = frame(HEADERS, END_STREAM if rest else END_STREAM | END_HEADERS, stream, first)
     while rest:
         part, rest = rest[:_LARGEST_FRAME], rest[_LARGEST_FRAME:]
@@ -49,7 +49,7 @@ def setting(identifier: int, value: int) -> bytes:
     return struct.pack(">HI", identifier, value)
 
 
-def literals(fields: Fields) -> bytes:
+def block(fields: Fields) -> bytes:
     """Each field as a literal that is not indexed (RFC 7541 §6.2.2)."""
     return b"".join(b"\0" + _string(name) + _string(value) for name, value in fields)
 
@@ -77,7 +77,7 @@ class Encoder:
             return _integer(_STATIC_ENTRIES + age, bits=7, pattern=0x80)
         size = len(name) + len(value) + _ENTRY_OVERHEAD
         if size > self._room:
-            return literals([field])
+            return block([field])
         self._room -= size
         self._inserted[field] = len(self._inserted)
         return b"\x40" + _string(name) + _string(value)
@@ -125,16 +125,16 @@ _STATUSES: Final = {b"\x03%d" % status: status for status in range(100, 600)} | 
 _SIZE_UPDATE: Final = b"\x20"  # to 0 (RFC 7541 §6.3)
 
 
-def status(block: bytes) -> int:
+def status(head: bytes) -> int:
     """The status that a response's header block begins with.
 
     Only for connections whose HEADER_TABLE_SIZE is 0: nothing then refers to an earlier response.
     """
-    block = block.removeprefix(_SIZE_UPDATE)
-    indexed = _INDEXED_STATUSES.get(block[:1])
+    head = head.removeprefix(_SIZE_UPDATE)
+    indexed = _INDEXED_STATUSES.get(head[:1])
     if indexed is not None:
         return indexed
     # A literal whose name is the one of index 8; 0x40 would insert it into a table of no size.
-    assert block[0] & 0x0F == 8, block[:8]
-    text = block[1 : 2 + (block[1] & 0x7F)]
+    assert head[0] & 0x0F == 8, head[:8]
+    text = head[1 : 2 + (head[1] & 0x7F)]
     return _STATUSES[text]
