@@ -88,9 +88,7 @@ def sidecar_target(
         # Each request of the good client has a token of its own, which has to be verified.
         good = GoodClient(pod.envoy.address, lambda: [bearer(shop.token())])
         address = pod.envoy.address
-        yield Target(
-            "sidecar", sidecar, address, HOST, good, Sample(shop.token(), shop.token), _quiet(good)
-        )
+        yield Target("sidecar", sidecar, address, HOST, good, Sample(shop.token), _quiet(good))
 
 
 @pytest.fixture(scope="session")
@@ -134,7 +132,7 @@ def gateway_target(
             return [("host", ORDERS), next(credentials) or bearer(partner_token())]
 
         good = GoodClient(edge.envoy.address, headers, edge.tls)
-        sample = Sample(partner_token(), partner_token, sealed)
+        sample = Sample(partner_token, sealed)
         address = edge.envoy.address
         yield Target("gateway", gateway, address, ORDERS, good, sample, _quiet(good))
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.abuse.attacks import ON_BOTH, ON_GATEWAYS, ON_SIDECARS, Make, unread_metrics
+from tests.abuse.attacks import ON_BOTH, ON_ENVOY, ON_GATEWAYS, ON_SIDECARS, Make, unread_metrics
 from tests.abuse.conftest import Target
 
 Note = Callable[[str, object], None]
@@ -25,7 +25,7 @@ def _each(*attacks: Make) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("make", attacks, ids=lambda make: make.__name__)
 
 
-@_each(*ON_BOTH, *ON_SIDECARS)
+@_each(*ON_BOTH, *ON_SIDECARS, *ON_ENVOY)
 def test_sidecar_goes_on_serving_a_good_client_beside(
     make: Make, sidecar_target: Target, tmp_path: Path, record_property: Note
 ) -> None:
