@@ -5,7 +5,15 @@ Whatever is not plainly a yes or a no is neither: it ends as a fault, and never 
 
 from typing import Final
 
-from sidecar.check.claims import check_audience, check_dates, find, invalid, names_in, scopes_in
+from sidecar.check.claims import (
+    about,
+    check_audience,
+    check_dates,
+    find,
+    invalid,
+    names_in,
+    scopes_in,
+)
 from sidecar.check.refusal import Refusal
 from sidecar.check.strict_json import StrictJsonError, load_object
 from sidecar.clients.http import Response, named
@@ -79,8 +87,12 @@ def _refusal(
     if refusal is None and settings.clients and not _is_one_of(client, settings.clients):
         # What a user granted to another client is no login here.
         listed = ", ".join(sorted(settings.clients))
-        return Refusal(Reason.WRONG_AUDIENCE, f"{settings.name} accepts the clients: {listed}")
-    return refusal
+        refusal = Refusal(
+            Reason.WRONG_AUDIENCE,
+            f"{settings.name} accepts the clients: {listed}",
+            held=(("client_id", client),) if isinstance(client, str) else (),
+        )
+    return about(answer, settings.name, refusal) if refusal is not None else None
 
 
 def _is_one_of(value: object, names: frozenset[str]) -> bool:
@@ -95,7 +107,11 @@ def _session(
     if not isinstance(issuer, str) or not issuer:
         return invalid("iss", "is not a name")
     if settings.issuer not in (None, issuer):
-        return Refusal(Reason.UNTRUSTED_ISSUER, f"{settings.name} accepts: {settings.issuer}")
+        return Refusal(
+            Reason.UNTRUSTED_ISSUER,
+            f"{settings.name} accepts: {settings.issuer}",
+            held=(("iss", issuer),),
+        )
     subject = answer.get("sub")
     if not isinstance(subject, str) or not subject:
         return invalid("sub", "is missing or not a name")

@@ -255,3 +255,26 @@ def test_a_denial_is_a_value() -> None:
     view = RequestView("GET", "/orders/7", HOST, ())
 
     assert Service().check(view) == Deny(Reason.NO_CREDENTIAL, "read-order")
+
+
+def test_operators_see_whose_a_token_is_that_was_refused_after_its_signature_held() -> None:
+    deny = Service().deny(request(token(audience="stock")))
+    assert deny.held == (("aud", "stock"), ("issuer", "gateway"), ("sub", "alice"))
+
+    deny = Service().deny(request(workload_token(sub="system:serviceaccount:other:a")))
+    assert deny.held == (("issuer", "cluster"), ("sub", "system:serviceaccount:other:a"))
+
+    deny = Service().deny(request(token(sub=7)))
+    assert deny.held == (("issuer", "gateway"),)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["eyJ.not.one", token(OTHER_KEY), resigned(token(audience="stock"), bytes(64))],
+    ids=["malformed", "unknown key", "bad signature"],
+)
+def test_of_an_unverified_token_operators_see_nothing(text: str) -> None:
+    verdict = Service().check(request(text))
+    deny = verdict.unknown if isinstance(verdict, KeyNeeded) else verdict
+    assert isinstance(deny, Deny)
+    assert (deny.held, deny.token) == ((), None)

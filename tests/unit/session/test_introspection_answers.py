@@ -21,6 +21,9 @@ SETTINGS = IntrospectionSettings(
     leeway=10.0,
 )
 
+# Whose a session is, as operators are told it with a refusal.
+ALICE = (("issuer", "sso"), ("sub", "alice"))
+
 
 def answered(
     settings: IntrospectionSettings = SETTINGS, active: object = True, **members: object
@@ -124,7 +127,8 @@ def test_a_session_may_have_to_be_that_of_a_named_client(client: object, accepte
         session(verdict)
     else:
         expected = "sso accepts the clients: login, portal"
-        assert verdict == Refusal(Reason.WRONG_AUDIENCE, expected)
+        held = (("client_id", client),) if isinstance(client, str) else ()
+        assert verdict == Refusal(Reason.WRONG_AUDIENCE, expected, held=(*held, *ALICE))
 
 
 def test_a_kind_of_token_that_its_issuer_does_not_issue_is_a_plain_no() -> None:
@@ -184,13 +188,16 @@ def test_an_audience_that_is_ours_is_accepted(audience: object) -> None:
 @pytest.mark.parametrize("audience", ["other", ["other"], []])
 def test_an_audience_that_is_not_ours_is_refused(audience: object) -> None:
     settings = replace(SETTINGS, audiences=frozenset({"shop"}))
-    assert answered(settings, aud=audience) == Refusal(Reason.WRONG_AUDIENCE, "sso accepts: shop")
+    held = (("aud", "other" if audience else ""), *ALICE)
+    assert answered(settings, aud=audience) == Refusal(
+        Reason.WRONG_AUDIENCE, "sso accepts: shop", held=held
+    )
 
 
 @pytest.mark.parametrize("audience", [None, 17, ["shop", 17]])
 def test_where_an_audience_is_needed_it_has_to_be_there(audience: object) -> None:
     settings = replace(SETTINGS, audiences=frozenset({"shop"}))
-    expected = Refusal(Reason.INVALID_CLAIM, "aud is not a string or a list of strings")
+    expected = Refusal(Reason.INVALID_CLAIM, "aud is not a string or a list of strings", held=ALICE)
     assert answered(settings, aud=audience) == expected
 
 
@@ -203,7 +210,11 @@ def test_the_issuer_is_who_it_says_or_who_it_is_configured_to_be() -> None:
 
 def test_an_issuer_that_calls_itself_something_else_is_refused() -> None:
     settings = replace(SETTINGS, issuer="https://sso.example")
-    expected = Refusal(Reason.UNTRUSTED_ISSUER, "sso accepts: https://sso.example")
+    expected = Refusal(
+        Reason.UNTRUSTED_ISSUER,
+        "sso accepts: https://sso.example",
+        held=(("iss", "https://sso.example/"),),
+    )
     assert answered(settings, iss="https://sso.example/") == expected
 
 

@@ -256,6 +256,17 @@ def test_a_denial_is_a_problem_document(reason: Reason) -> None:
     assert all(not option.append.value for option in denied.denied_response.headers)
 
 
+@pytest.mark.parametrize("reason", list(Reason), ids=lambda r: r.label)
+@pytest.mark.parametrize("grpc", [False, True])
+def test_no_answer_has_anything_of_what_is_held_for_operators(reason: Reason, grpc: bool) -> None:
+    bare = Deny(reason, "read-order", "detail", "f00d", TOKEN, ("orders:read",), "session=1")
+    held = bare._replace(held=(("origin", "https://evil.example"), ("sub", "mallory")))
+
+    assert response(held, grpc=grpc) == response(bare, grpc=grpc)
+    shadowed = ALLOW._replace(would_deny=bare)
+    assert response(shadowed._replace(would_deny=held)) == response(shadowed)
+
+
 @pytest.mark.parametrize(
     ("denial", "challenge"),
     [

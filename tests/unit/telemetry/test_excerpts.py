@@ -1,0 +1,64 @@
+"""What of a request is shown to operators."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sidecar.telemetry.excerpts import LONGEST, excerpt, path_excerpt
+
+JWT = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJl"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("https://www.shop.example", "https://www.shop.example"),
+        ("", ""),
+        ("a\nb\x1b[2J\u202e", r"a\nb\x1b[2J\u202e"),
+        (f"for {JWT}", "for [redacted]"),
+        ("Bearer 0123456789", "[redacted]"),
+        ("a" * LONGEST, "a" * LONGEST),
+        ("a" * (LONGEST + 1), "a" * LONGEST + "..."),
+        ("\x00" * LONGEST, r"\x00" * (LONGEST // 4) + "..."),
+    ],
+)
+def test_a_text_is_shown_on_one_line_and_without_tokens(text: str, shown: str) -> None:
+    assert excerpt(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ("/orders/17", "/orders/17"),
+        (
+            "/orders/9b2d7c1e-4a5f-4c3b-8f6e-2d1c0b9a8f7e",
+            "/orders/9b2d7c1e-4a5f-4c3b-8f6e-2d1c0b9a8f7e",
+        ),
+        ("/a?code=secret", "/a"),
+        ("/a#code=secret", "/a"),
+        ("/a;jsessionid=secret/b", "/a"),
+        ("/a%3fcode=secret", "/a"),
+        ("/a%3Bjsessionid=secret", "/a"),
+        ("/a%23secret", "/a"),
+        (f"/login/{JWT}/x", "/login/[redacted]/x"),
+        (f"/reset/{'s' * 43}", "/reset/[redacted]"),
+        ("/a\n/b", r"/a\n/b"),
+        ("", ""),
+    ],
+)
+def test_a_path_is_shown_without_query_and_secrets(path: str, shown: str) -> None:
+    assert path_excerpt(path) == shown
+
+
+def test_a_token_is_not_shown_because_it_was_cut() -> None:
+    for before in range(LONGEST):
+        shown = path_excerpt(f"{'/a' * (before // 2)}/{'s' * (before % 2)}{JWT}{'x' * LONGEST}")
+        assert "eyJ" not in shown
+
+
+@given(st.text())
+def test_whatever_comes_is_short_and_printable(text: str) -> None:
+    for shown in (excerpt(text), path_excerpt(text)):
+        assert shown.isascii()
+        assert shown.isprintable()
+        assert len(shown) <= LONGEST + len("...")
