@@ -50,7 +50,8 @@ def configuration() -> str:
             "# Policy tests",
             "",
             "The file that `sidecar test` reads. Each test is decided as the configuration says,",
-            "with throw-away keys in place of the issuers'.",
+            "with throw-away keys in place of the issuers'; in shadow mode as if enforced, and a",
+            "denial is marked `would_deny`.",
             "",
             *_sections(PolicyTests, {}),
         ]
