@@ -28,7 +28,7 @@ lint: .venv/.ready  ## style, types, layers, and that what is generated is up to
 bench: .venv/.ready .envoy/1.40.0  ## figures as ratios taken in one run, with the budgets beside them
 	$(BIN)/python -m bench
 
-protos: .venv/.ready  ## compile protos/ into sidecar/wire/_pb
+protos: .venv/.ready  ## compile protos/ into the packages that use it
 	$(BIN)/python -m tools.protos
 
 reference: .venv/.ready  ## write docs/reference from the code

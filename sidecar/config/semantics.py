@@ -9,9 +9,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 
+from sidecar.check.conditions import REQUEST_FIELDS
 from sidecar.check.routes import ties
 from sidecar.config.build import accepted_types, route
 from sidecar.config.common_models import Configured, TokenSource, Trust
+from sidecar.config.condition_fields import unknown_names
 from sidecar.config.document import Document
 from sidecar.config.problems import Location, Problem
 from sidecar.config.route_models import Allow, Route
@@ -186,6 +188,21 @@ def _routes_do_not_tie(draft: Draft[Configured]) -> Iterator[Finding]:
         yield Finding((*places[id(other)], "match"), text)
 
 
+def _conditions_read_what_is_there(draft: Draft[Configured]) -> Iterator[Finding]:
+    for location, item in draft.routes:
+        if item.allow.when is None:
+            continue
+        template = item.match.path if item.match is not None else None
+        parameters = [name for name, _ in template.parameters] if template is not None else []
+        there = {"request": REQUEST_FIELDS, "request.params": parameters}
+        for name, of, line, column in unknown_names(item.allow.when, parameters):
+            text = (
+                f'the expression cannot be used: at {line}:{column}: {of} never has "{name}"; '
+                f"it has: {listed(there[of]) or 'nothing, as the path has no parameters'}"
+            )
+            yield Finding((*location, "allow", "when"), text)
+
+
 def sources_are_one_thing(
     draft: Draft[Configured], sources: Iterable[tuple[Location, TokenSource]]
 ) -> Iterator[Finding]:
@@ -228,4 +245,5 @@ RULES: Final[tuple[Rule[Configured], ...]] = (
     _public_stands_alone,
     _optional_asks_for_no_token,
     _routes_do_not_tie,
+    _conditions_read_what_is_there,
 )
