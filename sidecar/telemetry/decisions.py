@@ -67,7 +67,7 @@ class DecisionLog:
         """Count the decision, and write it down where it is a denial or is sampled."""
         self._metrics.decided(envelope, decision, duration)
         denial = decision if isinstance(decision, Deny) else decision.would_deny
-        held: dict[str, str] = {}
+        held: dict[str, str] | None = None
         if denial is not None:
             self._denials[denial.reason.label] += 1
             held = _held(envelope, denial)
@@ -80,7 +80,7 @@ class DecisionLog:
         if not _log.isEnabledFor(level):
             return
         if self._limit.admits():
-            line = _line(envelope, decision, denial, duration) | held
+            line = _line(envelope, decision, denial, duration) | (held or {})
             _log.log(level, "check", extra=line)
         else:
             self._metrics.suppressed()

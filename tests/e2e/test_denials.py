@@ -200,6 +200,42 @@ def test_denial_is_one_line_in_the_log_of_the_sidecar(pod: Pod, sidecar: Sidecar
     assert line["reason"] == "expired"
     assert line["route"] == "orders"
     assert line["token"] == exchange.access_log["token"]
+    assert line["exp"].endswith(" s ago")
+
+
+@pytest.mark.parametrize(
+    ("target", "changes", "held"),
+    [
+        (
+            "/orders/1",
+            {"audience": ["stock", "billing"]},
+            {"aud": "stock, billing", "issuer": "gateway", "sub": "alice"},
+        ),
+        (
+            "/nowhere/%7Ealice?code=marked",
+            {},
+            {"method": "GET", "path": "/nowhere/~alice"},
+        ),
+        ("/orders//1?code=marked", {}, {"method": "GET", "path": "/orders//1"}),
+    ],
+    ids=["wrong_audience", "no_route", "unsafe_path"],
+)
+def test_log_and_status_page_have_what_was_held_and_the_client_does_not(
+    pod: Pod, sidecar: SidecarProcess, target: str, changes: dict[str, Any], held: dict[str, str]
+) -> None:
+    exchange = pod.request(target=target, token=shop.token(**changes))
+
+    (line,) = eventually(
+        lambda: [line for line in sidecar.log() if line.get("request_id") == exchange.request_id]
+    )
+    assert {name: line[name] for name in held} == held
+    status = sidecar.admin("/").body.decode()
+    for value in held.values():
+        assert value in status
+    assert "marked" not in status + repr(line)
+    answer = exchange.response.json()
+    assert not set(held.values()) & set(map(str, answer.values()))
+    assert "stock" not in repr(exchange.response)
 
 
 @pytest.mark.parametrize(
