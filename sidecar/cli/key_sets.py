@@ -37,7 +37,8 @@ def add_keys(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--fetch",
         action="store_true",
-        help="fetch the keys of issuers that are not in files, as serve would",
+        help="fetch the keys of issuers that are not in files, as serve would; without it, nobody "
+        "is asked",
     )
 
 

@@ -23,8 +23,14 @@ def excerpt(text: str) -> str:
 
 def path_excerpt(path: str) -> str:
     """The beginning of a path without its query; a segment as long as a secret is not shown."""
-    end = _END.search(path)
-    return excerpt(_LONG_SEGMENT.sub("[redacted]", path[: end.start()] if end else path))
+    part = path[: 2 * LONGEST]
+    end = _END.search(part)
+    if end is not None:
+        part = part[: end.start()]
+    elif len(part) < len(path):
+        # Of a segment that was cut through, nobody knows how long it is.
+        part = part.rpartition("/")[0] + "/..."
+    return excerpt(_LONG_SEGMENT.sub("[redacted]", part))
 
 
 def _escaped(text: str) -> str:

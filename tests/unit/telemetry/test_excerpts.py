@@ -50,10 +50,22 @@ def test_a_path_is_shown_without_query_and_secrets(path: str, shown: str) -> Non
     assert path_excerpt(path) == shown
 
 
-def test_a_token_is_not_shown_because_it_was_cut() -> None:
-    for before in range(LONGEST):
-        shown = path_excerpt(f"{'/a' * (before // 2)}/{'s' * (before % 2)}{JWT}{'x' * LONGEST}")
+@pytest.mark.parametrize("secret", [JWT, "z" * 43])
+@pytest.mark.parametrize("before", ["", f"/{'s' * 90}" * 5, f"/{'s' * 40}" * 3])
+@pytest.mark.parametrize("after", ["", "/x", "z" * LONGEST, "?code=zzz"])
+def test_no_piece_of_a_secret_is_shown_because_it_was_cut(
+    secret: str, before: str, after: str
+) -> None:
+    for length in range(3 * LONGEST):
+        path = f"{before}{'/a' * (length // 2)}/{'s' * (length % 2)}{secret}{after}"
+        shown = path_excerpt(path)
         assert "eyJ" not in shown
+        assert "zzz" not in shown
+
+
+def test_a_path_that_goes_on_for_long_is_cut_between_two_segments() -> None:
+    assert path_excerpt("/a" * 1000) == "/a" * (LONGEST // 2) + "..."
+    assert path_excerpt(f"/{'s' * 500}" + "/abc" * 10) == "/[redacted]/abc/abc/..."
 
 
 @given(st.text())
