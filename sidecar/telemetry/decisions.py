@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from sidecar.model import Decision, Deny
+from sidecar.model import Decision, Deny, Reason
 from sidecar.telemetry.excerpts import excerpt, path_excerpt
 from sidecar.telemetry.logs import LineLimit
 from sidecar.telemetry.metrics import Metrics, outcome_of
@@ -107,11 +107,17 @@ class DecisionLog:
 
 
 def _held(envelope: Envelope, denial: Deny) -> dict[str, str]:
-    """What a denial was about: what it says itself, and without a route the request's own."""
+    """What was found in place of what is accepted: what the denial says, and what it is about."""
+    view, token = envelope.view, denial.token
     held = {name: excerpt(value) for name, value in denial.held}
     if denial.route is None:
-        view = envelope.view
         held |= {"method": excerpt(view.method), "path": path_excerpt(view.path)}
+    if denial.reason is Reason.CALLER_NOT_ALLOWED:
+        held["caller"] = excerpt(view.principal)
+    elif denial.reason is Reason.MISSING_ROLE and token is not None:
+        held["roles"] = excerpt(", ".join(sorted(token.roles)))
+    elif denial.reason is Reason.MISSING_GROUP and token is not None:
+        held["groups"] = excerpt(", ".join(sorted(token.groups)))
     return held
 
 

@@ -113,6 +113,25 @@ def test_a_denial_of_a_route_has_what_was_held(caplog: pytest.LogCaptureFixture)
     assert log.recent()[0].held == shown
 
 
+@pytest.mark.parametrize(
+    ("reason", "held"),
+    [
+        (Reason.CALLER_NOT_ALLOWED, {"caller": "spiffe://shop/a"}),
+        (Reason.MISSING_ROLE, {"roles": "clerk, guest"}),
+        (Reason.MISSING_GROUP, {"groups": "berlin"}),
+    ],
+)
+def test_a_rule_that_does_not_hold_has_what_it_was_held_against(
+    reason: Reason, held: dict[str, str]
+) -> None:
+    log = decision_log()
+    envelope = ENVELOPE._replace(view=ENVELOPE.view._replace(principal="spiffe://shop/a"))
+    token = TOKEN._replace(roles=frozenset({"guest", "clerk"}), groups=frozenset({"berlin"}))
+    log.decided(envelope, Deny(reason, "read", token=token), 0.1)
+
+    assert log.recent()[0].held == held
+
+
 def test_allows_are_written_at_debug_alone(caplog: pytest.LogCaptureFixture) -> None:
     log = decision_log()
     assert written(caplog, log, ALLOW) == []
