@@ -8,8 +8,9 @@ MAXIMUM_DEPTH: Final = 32
 
 # A string without its closing quote runs to the end: tried again from every quote inside it, it
 # would cost quadratic time.
-_STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"?', re.DOTALL)
-_BRACKET: Final = re.compile(rb"[\[\]{}]")
+_STRING: Final = re.compile(rb'"[^"]*"?')
+_BRACKETS: Final = bytes.maketrans(b"{}", b"[]")
+_NO_BRACKET: Final = bytes(set(range(256)) - set(b"[]{}"))
 _WHITESPACE: Final = " \t\n\r"  # RFC 8259 §2
 
 
@@ -24,7 +25,7 @@ def load_object(data: bytes) -> dict[str, object]:
         StrictJsonError: not UTF-8, a byte order mark, not an object, a name twice, NaN or an
             infinity, a lone surrogate, or deeper than 32 levels.
     """
-    if data.count(b"[") + data.count(b"{") > MAXIMUM_DEPTH and _depth(data) > MAXIMUM_DEPTH:
+    if data.count(b"[") + data.count(b"{") > MAXIMUM_DEPTH and _too_deep(data):
         raise StrictJsonError(f"is nested more than {MAXIMUM_DEPTH} levels deep")
     try:
         text = data.decode().strip(_WHITESPACE)
@@ -50,12 +51,13 @@ def load_again(data: bytes) -> dict[str, object]:
     return value
 
 
-def _depth(data: bytes) -> int:
-    deepest = depth = 0
-    for bracket in _BRACKET.findall(_STRING.sub(b"", data)):
-        depth += 1 if bracket in b"[{" else -1
-        deepest = max(deepest, depth)
-    return deepest
+def _too_deep(data: bytes) -> bool:
+    """Whether brackets are nested more than 32 levels deep, or begin without an end as often."""
+    unescaped = data.replace(b"\\\\", b"").replace(b'\\"', b"")
+    brackets = _STRING.sub(b"", unescaped).translate(_BRACKETS, _NO_BRACKET)
+    for _ in range(MAXIMUM_DEPTH):
+        brackets = brackets.replace(b"[]", b"")  # the innermost level of what is left
+    return b"[]" in brackets or brackets.count(b"[") > MAXIMUM_DEPTH
 
 
 def _distinct(pairs: list[tuple[str, object]]) -> dict[str, object]:

@@ -66,6 +66,16 @@ def test_nesting_is_allowed_up_to_the_limit() -> None:
         load_object(nested(MAXIMUM_DEPTH + 1))
 
 
+def test_lists_and_objects_count_alike_as_levels() -> None:
+    def mixed(pairs: int) -> bytes:
+        return b'{"a":[' * pairs + b"]}" * pairs
+
+    assert load_object(mixed(MAXIMUM_DEPTH // 2))
+
+    with pytest.raises(StrictJsonError, match="nested more than 32 levels deep"):
+        load_object(mixed(MAXIMUM_DEPTH // 2 + 1))
+
+
 @pytest.mark.parametrize("data", [b'{"a":' * 5000, b"[" * 100_000, b'{"a":[' * 5000])
 def test_a_bomb_is_refused_before_it_is_read(data: bytes) -> None:
     with pytest.raises(StrictJsonError, match="nested more than 32 levels deep"):
