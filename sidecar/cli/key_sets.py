@@ -54,7 +54,7 @@ def known_keys(configuration: Configuration, options: Namespace) -> KnownKeys:
         if name not in entries:
             raise ConfigurationFault(f"--keys {name}: the trust entries are {', '.join(entries)}")
         try:
-            keys[name] = parse(read(path, MAXIMUM_BYTES))
+            keys[name] = parse(read(path, MAXIMUM_BYTES)).keys
         except SourceFault as fault:
             raise ConfigurationFault(f"--keys {name}: {path}: {fault}") from fault
     missing: dict[str, str] = {}

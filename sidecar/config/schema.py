@@ -113,9 +113,9 @@ def _text(detail: ErrorDetails) -> str:
         case "too_short":
             return "the list is empty; write at least one item"
         case "greater_than_equal":
-            return f"{found} is too small; write at least {context['ge']:g}"
+            return f"{found} is too small; write at least {context['ge']:.10g}"
         case "less_than_equal":
-            return f"{found} is too large; write at most {context['le']:g}"
+            return f"{found} is too large; write at most {context['le']:.10g}"
         case kind if kind in _EXPECTED:
             return f"expected {_EXPECTED[kind]}, and found {found}"
         case _:

@@ -89,7 +89,7 @@ def kids(fetched: Fetched) -> list[str | None]:
 BAD_ANSWERS: dict[str, tuple[Misbehaviour, str]] = {
     "empty set": (nonsense.EMPTY_SET, "holds no usable public key"),
     "a page": (nonsense.HTML, "answered with a page for people (HTML) instead of JSON"),
-    "endless": (nonsense.endless_body, "sent more than 1048576 bytes"),
+    "endless": (nonsense.endless_body, "sent more than 262144 bytes"),
     "trickle": (nonsense.trickle, "gave no answer within 4 s"),
     "silence": (nonsense.silence, "sent nothing for 2 s"),
     "truncated": (nonsense.stop_in_the_middle, "sent an answer that ends too early"),

@@ -20,7 +20,7 @@ import pytest
 
 import sidecar
 from sidecar.check import patterns
-from sidecar.clients.http import HttpSettings
+from sidecar.clients.http import ANSWER_BYTES
 
 ROOT = Path(sidecar.__file__).parent
 # CPU seconds of this thread. Linear time is about 0.04 s for the longest text: a busy machine, on
@@ -28,9 +28,9 @@ ROOT = Path(sidecar.__file__).parent
 BUDGET = 0.5
 # The texts that are hard are found with short ones, and then made long. The last length is that of
 # the largest answer a server may give; a client's text is shorter.
-SHORT, LONG = 1024, (64 * 1024, HttpSettings().maximum_bytes)
+SHORT, LONG = 1024, (64 * 1024, ANSWER_BYTES)
 HARDEST = 5
-CHARACTERS = tuple("aA0 .,-_/:;=%\"'\\{[(\t\n\0") + ("é", "\ud800")
+CHARACTERS = tuple("aA0 .,-_/:;=%\"'\\{[(\t\n\0é\ud800")
 ENDS = ("!", "", "\0", "\n")
 MATCHERS = frozenset({"fullmatch", "match", "search", "findall", "finditer", "split", "sub"})
 ANY = frozenset({"fullmatch", "search"})
@@ -91,8 +91,8 @@ def _in_module(module: str, text: str) -> Iterator[Expression]:
             pattern = getattr(importlib.import_module(module), name)
             # One that is handed to a function may be used in any way.
             yield Expression(f"{module}:{name}", pattern, MATCHERS & used[name] or ANY)
-        elif call.args and isinstance(call.args[0], ast.Constant):
-            found = re.compile(call.args[0].value)
+        elif isinstance(written := call.args[0], ast.Constant) and isinstance(written.value, str):
+            found = re.compile(written.value)
             methods = frozenset({call.func.attr})
             yield Expression(f"{module}:{functions[call]}:{call.lineno}", found, methods)
         else:

@@ -39,7 +39,7 @@ class OidcSource:
         url = _jwks_uri(where, document, self._issuer)
         at_issuer = URL(url).origin() == URL(self._issuer).origin()
         client = self._client if at_issuer else self._elsewhere
-        return self._reader.read(url, await client.get(url, follow=at_issuer))
+        return await self._reader.read(url, await client.get(url, follow=at_issuer))
 
     async def close(self) -> None:
         """Let go of connections (``KeySource.close``)."""

@@ -246,7 +246,10 @@ def test_what_is_sent_is_never_sent_again_elsewhere(
 @pytest.mark.parametrize(
     ("how", "why"),
     [
-        (misbehaviour.endless_body, "sent more than 1048576 bytes"),
+        (
+            misbehaviour.endless_body,
+            "sent more than 262144 bytes; if its answer has to be that long, raise answer_bytes",
+        ),
         (misbehaviour.GZIP_BOMB, "sent its answer packed, unasked"),
         (misbehaviour.endless_headers, "sent an answer that is not HTTP"),
         (misbehaviour.speak_something_else, "sent an answer that is not HTTP"),

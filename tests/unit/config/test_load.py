@@ -260,8 +260,8 @@ SOURCES: dict[str, SourceSettings] = {
         "https://a.example/keys",
         HttpSettings(ca_file=Path("/etc/s/ca.crt"), headers=(("x-key", Path("/etc/s/secret")),)),
     ),
-    "jwks: {url: http://a.example/keys, allow_http: true}": JwksKeys(
-        "http://a.example/keys", HttpSettings(allow_http=True)
+    "jwks: {url: http://a.example/keys, allow_http: true, answer_bytes: 1000000}": JwksKeys(
+        "http://a.example/keys", HttpSettings(allow_http=True, answer_bytes=1_000_000)
     ),
     "oidc: {certificate: /tls/a.crt, private_key: /tls/a.key}": OidcKeys(
         "https://gateway.example",
