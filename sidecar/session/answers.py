@@ -14,6 +14,7 @@ from sidecar.check.claims import (
     names_in,
     scopes_in,
 )
+from sidecar.check.jws import media_type
 from sidecar.check.refusal import Refusal
 from sidecar.check.strict_json import StrictJsonError, load_object
 from sidecar.clients.http import Response, named
@@ -24,6 +25,11 @@ from sidecar.session.settings import IntrospectionSettings
 Verdict = VerifiedToken | Refusal
 
 _AUDIENCE: Final = ("aud",)
+# Issuers name the use of a token in these members, and a use that is no session's in these words.
+_USE_MEMBERS: Final = ("token_use", "typ")
+_OTHER_USES: Final = frozenset(
+    {"refresh", "refresh_token", "refresh+jwt", "rt+jwt", "offline", "id", "id_token", "logout"}
+)
 
 
 class UnusableAnswer(SourceFault):
@@ -52,7 +58,11 @@ def read(
         return Refusal(Reason.INACTIVE_SESSION)
     if active is not True:
         raise UnusableAnswer(f"{named(settings.url)} does not say whether the session is active")
-    return _refusal(answer, settings, now) or _session(answer, settings, fingerprint)
+    return (
+        _other_than_a_session(answer)
+        or _refusal(answer, settings, now)
+        or _session(answer, settings, fingerprint)
+    )
 
 
 def _is_of_no_kind_it_issues(response: Response) -> bool:
@@ -74,6 +84,23 @@ def _document(response: Response, url: str) -> dict[str, object]:
         return load_object(response.body)
     except StrictJsonError as fault:
         raise UnusableAnswer(f"{named(url)} gave an answer that {fault}") from fault
+
+
+def _other_than_a_session(answer: dict[str, object]) -> Refusal | None:
+    """The refusal of a token that is active, and not for whoever bears it to call services with.
+
+    RFC 7662 §2.2: ``token_type`` is that of RFC 6749 §5.1, compared without case. A DPoP-bound
+    token (RFC 9449 §5) is worth nothing without a proof, which is not looked at here.
+    """
+    kind = answer.get("token_type")
+    if kind is not None and not (isinstance(kind, str) and kind.lower() == "bearer"):
+        return Refusal(Reason.INACTIVE_SESSION, "its issuer says that it is no bearer token")
+    for member in _USE_MEMBERS:
+        use = answer.get(member)
+        if isinstance(use, str) and media_type(use) in _OTHER_USES:
+            detail = f"its issuer says in {member} that it is no access token"
+            return Refusal(Reason.INACTIVE_SESSION, detail)
+    return None
 
 
 def _refusal(

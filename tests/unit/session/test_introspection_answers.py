@@ -157,6 +157,43 @@ def test_a_session_is_somebodys(subject: object) -> None:
     assert answered(sub=subject) == expected
 
 
+@pytest.mark.parametrize("kind", ["Bearer", "bearer", "BEARER", None])
+def test_a_bearer_token_is_one_in_any_case_and_where_nothing_is_said(kind: object) -> None:
+    body = json.dumps({"active": True, "sub": "alice", "token_type": kind}).encode()
+
+    assert session(read(Response(200, {}, body), SETTINGS, "f00d", NOW)).subject == "alice"
+
+
+@pytest.mark.parametrize(
+    "kind", ["DPoP", "dpop", "mac", "N_A", "refresh_token", "", "Bearer ", 7, ["Bearer"], False]
+)
+def test_any_other_type_of_token_is_no_session(kind: object) -> None:
+    expected = Refusal(Reason.INACTIVE_SESSION, "its issuer says that it is no bearer token")
+    assert answered(token_type=kind) == expected
+
+
+@pytest.mark.parametrize("member", ["token_use", "typ"])
+@pytest.mark.parametrize(
+    "use",
+    ["refresh", "Refresh", "refresh_token", "Offline", "ID", "id_token", "application/rt+jwt"],
+)
+def test_a_token_to_get_others_or_to_know_who_logged_in_is_no_session(
+    member: str, use: str
+) -> None:
+    expected = f"its issuer says in {member} that it is no access token"
+    assert answered(**{member: use}) == Refusal(Reason.INACTIVE_SESSION, expected)
+
+
+@pytest.mark.parametrize("member", ["token_use", "typ"])
+@pytest.mark.parametrize("use", ["access", "access_token", "Bearer", "JWT", "at+jwt", 7, ["x"]])
+def test_other_uses_are_left_to_the_issuer(member: str, use: object) -> None:
+    assert session(answered(**{member: use})).subject == "alice"
+
+
+def test_that_a_session_has_ended_counts_before_what_kind_it_was() -> None:
+    assert answered(active=False, token_type="DPoP") == Refusal(Reason.INACTIVE_SESSION)
+
+
 def test_a_session_without_an_end_is_accepted() -> None:
     assert session(answered(exp=None)).subject == "alice"
 
