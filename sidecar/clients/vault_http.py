@@ -88,5 +88,5 @@ def explanation(body: bytes) -> str:
         return ""
     if not isinstance(errors, list):
         return ""
-    words = " ".join(" ".join(map(str, errors)).split())
-    return "".join(filter(str.isprintable, words))[:_LONGEST_EXPLANATION]
+    words = " ".join(" ".join(map(str, errors)).split())[:_LONGEST_EXPLANATION]
+    return "".join(filter(str.isprintable, words))
