@@ -11,7 +11,6 @@ from sidecar.config import Configuration
 from sidecar.keys.reports import RefresherStatus
 from sidecar.telemetry.decisions import DecisionLog
 
-
 _MOST_KIDS: Final = 50
 _LONGEST_KID: Final = 100
 _LONGEST_ERROR: Final = 1000

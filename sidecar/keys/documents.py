@@ -31,6 +31,7 @@ MAXIMUM_KEYS: Final = 1000
 # RFC 7518 §6.2.2, §6.3.2, §6.4.1 and RFC 8037 §2: what only a private or a shared key has.
 _PRIVATE_MEMBERS: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 _BEGIN: Final = b"-----BEGIN "
+_LONGEST_PEM: Final = 4096  # RSA of 8,192 bits takes about 1,400
 _LONGEST_KID: Final = 64  # as it is shown
 _MOST_TOLD: Final = 5
 _CURVES: Final = ("P-256", "P-384", "P-521", "Ed25519")
@@ -106,6 +107,8 @@ def _from_pem(document: bytes) -> Iterator[VerificationKey | str | None]:
         content, found, _ = rest.partition(end)
         if not found:
             raise SourceFault("holds a PEM block without its end")
+        if len(content) > _LONGEST_PEM:
+            raise SourceFault(f"holds a PEM block of more than {_LONGEST_PEM} bytes")
         try:
             key = load_pem_public_key(b"%b%b-----%b%b" % (_BEGIN, label, content, end))
         except (ValueError, UnsupportedAlgorithm) as fault:

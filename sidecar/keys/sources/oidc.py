@@ -3,6 +3,7 @@
 The document and the keys are read together each time, so that an issuer may move its keys.
 """
 
+import asyncio
 from dataclasses import replace
 from typing import Final
 
@@ -36,7 +37,8 @@ class OidcSource:
     async def fetch(self) -> Fetched:
         """The keys the issuer publishes (``KeySource.fetch``)."""
         where, document = await self._discovered()
-        url = _jwks_uri(where, document, self._issuer)
+        # On a thread of its own, as a set of keys (``KeySetReader``).
+        url = await asyncio.to_thread(_jwks_uri, where, document, self._issuer)
         at_issuer = URL(url).origin() == URL(self._issuer).origin()
         client = self._client if at_issuer else self._elsewhere
         return await self._reader.read(url, await client.get(url, follow=at_issuer))

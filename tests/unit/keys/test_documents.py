@@ -153,6 +153,10 @@ def test_private_key_material_spoils_the_document(member: str) -> None:
         (pem(EC_KEY.private) + private_pem(EC_KEY.private)[:60], "holds a private key"),
         (pem(EC_KEY.private) + pem(RSA_KEY.private)[:200], "a PEM block without its end"),
         (b"-----BEGIN PUBLIC KEY-----", "a PEM block without its end"),
+        (
+            b"-----BEGIN PUBLIC KEY-----\n%b-----END PUBLIC KEY-----" % (b"A\n" * 100_000),
+            "a PEM block of more than 4096 bytes",
+        ),
         (b"-----BEGIN A-----\n" * 1000, "a PEM block without its end"),
         (b"-----BEGIN A-----\n" * 58_000, "holds 58000 keys; at most 1000 are read"),
         (
@@ -181,6 +185,7 @@ def test_private_key_material_spoils_the_document(member: str) -> None:
         "private PEM, cut off",
         "public PEM, cut off",
         "PEM that only begins",
+        "PEM of a large block",
         "PEM that begins often",
         "PEM that begins very often",
         "certificate",
