@@ -1,7 +1,7 @@
 """The public keys of every trusted issuer, as one immutable snapshot."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import Final
@@ -77,6 +77,7 @@ class KeySet:
 
         A token without a kid may be signed by any key of its issuer.
         """
+        pool: Iterator[VerificationKey]
         if kid is None:
             pool = chain.from_iterable(self.by_kid.values())
         else:

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from time import thread_time
 
 import pytest
 
@@ -10,7 +11,8 @@ from sidecar.check.refusal import Refusal
 from sidecar.clients.http import Response
 from sidecar.model import Reason, TokenKind, VerifiedToken
 from sidecar.session.answers import UnusableAnswer, Verdict, read
-from sidecar.session.settings import IntrospectionSettings, SecretAuthentication
+from sidecar.session.settings import ANSWER_BYTES, IntrospectionSettings, SecretAuthentication
+from tests.support.hard_documents import hard_documents
 
 NOW = 1_000_000.0
 URL = "https://sso.example/introspect"
@@ -181,13 +183,35 @@ def test_a_token_to_get_others_or_to_know_who_logged_in_is_no_session(
     member: str, use: str
 ) -> None:
     expected = f"its issuer says in {member} that it is no access token"
-    assert answered(**{member: use}) == Refusal(Reason.INACTIVE_SESSION, expected)
+    assert answered(SETTINGS, **{member: use}) == Refusal(Reason.INACTIVE_SESSION, expected)
 
 
 @pytest.mark.parametrize("member", ["token_use", "typ"])
 @pytest.mark.parametrize("use", ["access", "access_token", "Bearer", "JWT", "at+jwt", 7, ["x"]])
 def test_other_uses_are_left_to_the_issuer(member: str, use: object) -> None:
-    assert session(answered(**{member: use})).subject == "alice"
+    assert session(answered(SETTINGS, **{member: use})).subject == "alice"
+
+
+@pytest.mark.parametrize("name", hard_documents(1024))
+def test_the_hardest_answers_cost_little(name: str) -> None:
+    body = hard_documents(ANSWER_BYTES)[name]
+    began = thread_time()
+
+    with pytest.raises(UnusableAnswer):
+        read(Response(200, {}, body), SETTINGS, "f00d", NOW)
+
+    # CPU seconds of this thread; the hardest takes a few milliseconds.
+    assert thread_time() - began < 0.1
+
+
+def test_the_longest_lists_of_an_active_session_cost_little() -> None:
+    many = [f"{number:x}" for number in range(ANSWER_BYTES // 40)]
+    began = thread_time()
+
+    token = session(answered(scope=" ".join(many), roles=many, groups=many, aud=many))
+
+    assert len(token.roles) == len(token.groups) == len(many)
+    assert thread_time() - began < 0.1
 
 
 def test_that_a_session_has_ended_counts_before_what_kind_it_was() -> None:
