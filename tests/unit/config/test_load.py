@@ -1,5 +1,6 @@
 """From a file to the settings of the other layers."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ from sidecar.keys.settings import (
     TransitKeys,
 )
 from sidecar.model import TokenKind
+from tests.support.tokens import key_for
 
 EXAMPLES = Path(__file__).parents[2] / "support" / "configurations"
 SMALLEST = """
@@ -136,6 +138,17 @@ def test_an_algorithm_without_a_key_is_a_warning_while_another_has_one(
 
     assert [warning.text for warning in configuration.warnings] == [
         "no key of the file is for ES384; its keys are for: ES256"
+    ]
+
+
+def test_a_weak_key_in_a_file_is_a_warning(tmp_path: Path) -> None:
+    weak = {"kty": "OKP", "crv": "Ed25519", "x": "A" * 43, "kid": "weak"}
+    file = tmp_path / "keys.json"
+    file.write_text(json.dumps({"keys": [weak, key_for("ES256").jwk()]}))
+    configuration = _load(tmp_path, SMALLEST.replace("keys/gateway.json", str(file)))
+
+    assert [warning.text for warning in configuration.warnings] == [
+        "keys are left out: the key 'weak' is a point of small order"
     ]
 
 
