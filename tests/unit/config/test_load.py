@@ -145,7 +145,8 @@ def test_a_weak_key_in_a_file_is_a_warning(tmp_path: Path) -> None:
     weak = {"kty": "OKP", "crv": "Ed25519", "x": "A" * 43, "kid": "weak"}
     file = tmp_path / "keys.json"
     file.write_text(json.dumps({"keys": [weak, key_for("ES256").jwk()]}))
-    configuration = _load(tmp_path, SMALLEST.replace("keys/gateway.json", str(file)))
+    text = SMALLEST.replace("keys/gateway.json", str(file))
+    configuration = _load(tmp_path, text, KeyFiles.REQUIRED)
 
     assert [warning.text for warning in configuration.warnings] == [
         "keys are left out: the key 'weak' is a point of small order"
