@@ -7,7 +7,6 @@ strong: a modulus that is easy to factor may look like any other.
 import math
 from typing import Final
 
-from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
@@ -40,13 +39,11 @@ def weakness(key: PublicKey) -> str | None:
         key: of a size that is accepted (``snapshots.keys.algorithms_for``): a far larger modulus
             would take long.
     """
-    match key:
-        case RSAPublicKey():
-            return _of_rsa(key)
-        case Ed25519PublicKey():
-            return _of_ed25519(key.public_bytes_raw())
-        case EllipticCurvePublicKey():
-            return None
+    if isinstance(key, RSAPublicKey):
+        return _of_rsa(key)
+    if isinstance(key, Ed25519PublicKey):
+        return _of_ed25519(key.public_bytes_raw())
+    return None
 
 
 def _of_rsa(key: RSAPublicKey) -> str | None:

@@ -96,7 +96,9 @@ def _in_module(module: str, text: str) -> Iterator[Expression]:
             methods = frozenset({call.func.attr})
             yield Expression(f"{module}:{functions[call]}:{call.lineno}", found, methods)
         else:
-            yield MADE_IN_FUNCTIONS[f"{module}:{functions[call]}"]
+            name = f"{module}:{functions.get(call)}"
+            assert name in MADE_IN_FUNCTIONS, f"{name}: add an example of what it makes"
+            yield MADE_IN_FUNCTIONS[name]
 
 
 def _is_of_re(node: ast.AST | None) -> bool:
