@@ -21,6 +21,8 @@ from sidecar.clients.tls import ClientTls, TlsFiles
 from sidecar.errors import SourceFault
 
 ANSWER_BYTES: Final = 256 * 1024
+# Of an address that a server names: a host name of many labels takes long to be read.
+LONGEST_URL: Final = 2048
 _MAXIMUM_REDIRECTS: Final = 3
 _MAXIMUM_HEADER_BYTES: Final = 16 * 1024
 _LONGEST_NAME: Final = 200
@@ -246,8 +248,13 @@ def named(url: str | URL) -> str:
 
 def _redirected(url: URL, response: Response, *, follow: bool) -> URL:
     """Where a redirect leads, if it may be followed: a server cannot send us to its neighbours."""
+    location = response.headers.get("Location", "")
+    if len(location) > LONGEST_URL:
+        raise SourceFault(
+            f"{named(url)} redirects to an address of more than {LONGEST_URL} characters"
+        )
     try:
-        target = url.join(URL(response.headers.get("Location", "")))
+        target = url.join(URL(location))
     except ValueError as fault:
         raise SourceFault(f"{named(url)} redirects to something that is not a URL") from fault
     if not follow:

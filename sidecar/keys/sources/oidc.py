@@ -10,7 +10,7 @@ from typing import Final
 from yarl import URL
 
 from sidecar.check.strict_json import StrictJsonError, load_object
-from sidecar.clients.http import HttpClient, Response, named
+from sidecar.clients.http import LONGEST_URL, HttpClient, Response, named
 from sidecar.errors import SourceFault
 from sidecar.keys.settings import OidcKeys
 from sidecar.keys.sources import Fetched
@@ -18,8 +18,6 @@ from sidecar.keys.sources.jwks import KeySetReader, refuse_other_than_document
 
 _OPENID: Final = "/.well-known/openid-configuration"
 _OAUTH: Final = "/.well-known/oauth-authorization-server"
-# A host name of many labels takes a second to be read.
-_LONGEST_URL: Final = 2048
 _NOT_THERE: Final = range(400, 500)
 
 
@@ -91,8 +89,8 @@ def _jwks_uri(where: str, answer: Response, issuer: str) -> str:
     url = document.get("jwks_uri")
     if not isinstance(url, str) or not url:
         raise SourceFault(f'{named(where)} has no "jwks_uri"')
-    if len(url) > _LONGEST_URL:
-        raise SourceFault(f'{named(where)} has a "jwks_uri" of more than {_LONGEST_URL} characters')
+    if len(url) > LONGEST_URL:
+        raise SourceFault(f'{named(where)} has a "jwks_uri" of more than {LONGEST_URL} characters')
     _refuse_unsafe(where, url, issuer)
     return url
 
