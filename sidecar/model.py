@@ -64,6 +64,9 @@ class Reason(Enum):
     UNSAFE_PATH = _Meaning(
         Step.PATH, 400, INVALID_REQUEST, "The path can be read in more than one way."
     )
+    INVALID_METHOD = _Meaning(
+        Step.ROUTE, 400, INVALID_REQUEST, "The method is not made of capital letters and hyphens."
+    )
     NO_ROUTE = _Meaning(Step.ROUTE, 403, None, "No route of this service matches the request.")
     NO_CREDENTIAL = _Meaning(
         Step.CREDENTIAL, 401, None, "The route needs a token and the request has none."
