@@ -10,12 +10,13 @@ from hashlib import sha256
 from sidecar.check import jws, signature
 from sidecar.check.claims import find
 from sidecar.check.extract import CookieSource, Credential, TokenSource, extract
+from sidecar.check.identity import IdentitySource, Normalised
 from sidecar.check.jws import UnverifiedToken
 from sidecar.check.path import canonical
 from sidecar.check.pipeline import CheckSettings
 from sidecar.check.policy import Requirement
 from sidecar.check.refusal import Refusal
-from sidecar.check.routes import Route, RouteTable
+from sidecar.check.routes import METHOD, Route, RouteTable
 from sidecar.check.trust import TrustEntry, TrustTable
 from sidecar.cli.key_sets import KnownKeys
 from sidecar.cli.texts import dated, printable
@@ -47,7 +48,7 @@ def explain(
     if Step.POLICY in seen:
         seen[Step.POLICY] = (*about_rules(route.requirement), *seen[Step.POLICY])
         seen[Step.IDENTITY] = tuple(
-            f"{name} from {'.'.join(claim)}" for name, claim in settings.identity.headers
+            f"{name} from {_source(source)}" for name, source in settings.identity.headers
         )
     return found | seen
 
@@ -61,6 +62,8 @@ def about_request(
     if isinstance(path, Refusal):
         return found | {Step.PATH: (printable(request.path),)}, None
     found[Step.PATH] = (path,)
+    if not METHOD.fullmatch(request.method):
+        return found | {Step.ROUTE: (printable(request.method),)}, None
     table = RouteTable(settings.routes)
     route = (
         table.find(request.host, path, request.method)
@@ -108,6 +111,10 @@ def source_name(source: TokenSource) -> str:
         return f"the cookie {source.name}"
     scheme = f", behind {source.scheme}" if source.scheme else ""
     return f"the header {source.name}{scheme}"
+
+
+def _source(source: IdentitySource) -> str:
+    return f"the {source.value}" if isinstance(source, Normalised) else ".".join(source)
 
 
 def _about_route(route: Route | None, request: RequestView) -> tuple[str, ...]:

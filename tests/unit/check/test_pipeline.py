@@ -19,7 +19,9 @@ from tests.support.checks import (
 )
 from tests.support.tokens import key_for, new_key, resigned
 
-NOBODY = HeaderChanges(remove=("x-internal", "x-user-groups", "x-user-id", "x-user-scopes"))
+NOBODY = HeaderChanges(
+    remove=("proxy-authorization", "x-internal", "x-user-groups", "x-user-id", "x-user-scopes")
+)
 OTHER_KEY = new_key("ES256", "other")
 
 
@@ -33,7 +35,7 @@ def test_a_valid_token_becomes_identity_headers() -> None:
             ("x-user-groups", "sales,a%2Cb"),
             ("x-user-scopes", "orders:read"),
         ),
-        remove=("x-internal",),
+        remove=("proxy-authorization", "x-internal"),
     )
     assert allow.token is not None
     assert allow.token.subject == "alice"

@@ -7,7 +7,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from sidecar.check.extract import CookieSource, HeaderSource
-from sidecar.check.identity import IdentitySettings
+from sidecar.check.identity import IdentitySettings, Normalised
 from sidecar.clients.http import HttpSettings
 from sidecar.clients.vault import AppRoleLogin, KubernetesLogin, TokenFile, VaultSettings
 from sidecar.config import Configuration, KeyFiles, load
@@ -267,6 +267,24 @@ def test_methods_that_no_route_takes_need_no_warning(tmp_path: Path) -> None:
         '  - {name: order, match: {methods: [GET], path: "/orders/{id}"}, allow: {scopes: [a]}}\n'
     )
     assert _load(tmp_path, SMALLEST.partition("  - {name: all")[0] + routes).warnings == ()
+
+
+def test_a_header_carries_a_claim_or_what_rules_see(tmp_path: Path) -> None:
+    headers = "{x-a: roles, x-b: {normalised: roles}, x-c: [normalised], x-d: [normalised, roles]}"
+    identity = _load(tmp_path, SMALLEST + f"identity: {{headers: {headers}}}\n").check.identity
+
+    assert identity.headers == (
+        ("x-a", ("roles",)),
+        ("x-b", Normalised.ROLES),
+        ("x-c", ("normalised",)),
+        ("x-d", ("normalised", "roles")),
+    )
+
+
+def test_the_service_may_check_authorization_itself(tmp_path: Path) -> None:
+    text = SMALLEST + "token_sources: [{cookie: token}]\nidentity: {pass: [Authorization]}\n"
+
+    assert _load(tmp_path, text).check.identity.passed == ("authorization",)
 
 
 SOURCES: dict[str, SourceSettings] = {
