@@ -35,7 +35,7 @@ class Request:
     def get(cls, host: str, path: str, headers: Fields) -> Self:
         """Ask a web server."""
         pseudo = ((":method", "GET"), (":scheme", "http"), (":authority", host), (":path", path))
-        return cls(_block([*pseudo, *headers]))
+        return cls(block([*pseudo, *headers]))
 
     @classmethod
     def grpc(cls, method: str, message: bytes) -> Self:
@@ -47,7 +47,7 @@ class Request:
         headers = (("te", "trailers"), ("content-type", "application/grpc"))
         timeout = ("grpc-timeout", "500m")
         body = b"\0" + struct.pack(">I", len(message)) + message
-        return cls(_block([*pseudo, *headers, timeout]), body)
+        return cls(block([*pseudo, *headers, timeout]), body)
 
 
 @dataclass(slots=True)
@@ -76,9 +76,7 @@ class Connection:
         self._open: dict[int, Answer] = {}
         self._answered: list[Answer] = []
         more = struct.pack(">I", _LARGEST_WINDOW - _DEFAULT_WINDOW)
-        self._socket.sendall(
-            _PREFACE + _frame(_SETTINGS, 0, 0) + _frame(_WINDOW_UPDATE, 0, 0, more)
-        )
+        self._socket.sendall(_PREFACE + frame(_SETTINGS, 0, 0) + frame(_WINDOW_UPDATE, 0, 0, more))
 
     def __enter__(self) -> Self:
         return self
@@ -114,9 +112,9 @@ class Connection:
         self._send_window -= len(request.body)
         self._open[stream] = Answer(since)
         flags = _END_HEADERS if request.body else _END_HEADERS | _END_STREAM
-        frames = _frame(_HEADERS, flags, stream, request.block)
+        frames = frame(_HEADERS, flags, stream, request.block)
         if request.body:
-            frames += _frame(_DATA, _END_STREAM, stream, request.body)
+            frames += frame(_DATA, _END_STREAM, stream, request.body)
         self._socket.sendall(frames)
 
     def _receive(self, patience: float) -> None:
@@ -143,9 +141,9 @@ class Connection:
         stream = int.from_bytes(number)
         answer = self._open.get(stream)
         if kind == _SETTINGS and not flags & _ACK:
-            self._socket.sendall(_frame(_SETTINGS, _ACK, 0))
+            self._socket.sendall(frame(_SETTINGS, _ACK, 0))
         elif kind == _PING and not flags & _ACK:
-            self._socket.sendall(_frame(_PING, _ACK, 0, payload))
+            self._socket.sendall(frame(_PING, _ACK, 0, payload))
         elif kind == _WINDOW_UPDATE and stream == 0:
             self._send_window += int.from_bytes(payload)
         elif kind == _GOAWAY:
@@ -163,11 +161,12 @@ class Connection:
             self._answered.append(self._open.pop(stream))
 
 
-def _frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
+def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
+    """One frame (RFC 9113 §4.1)."""
     return len(payload).to_bytes(3) + bytes([kind, flags]) + struct.pack(">I", stream) + payload
 
 
-def _block(fields: Fields) -> bytes:
+def block(fields: Fields) -> bytes:
     """Each field as a literal that is not indexed (RFC 7541 §6.2.2)."""
     return b"".join(b"\0" + _string(name) + _string(value) for name, value in fields)
 
