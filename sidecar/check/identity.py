@@ -28,19 +28,14 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 # Where a service looks for a credential (RFC 9110 §11.6.2, §11.7.2). Nobody verifies what a client
 # sends there, unless it is a place that tokens are taken from.
-CREDENTIAL_HEADERS: Final = ("authorization", "proxy-authorization")
-
-
+_CREDENTIAL_HEADERS: Final = ("authorization", "proxy-authorization")
 # Envoy removes it from every request (RFC 9110 §7.6.1) but an upgrade, which needs it.
 _CONNECTION: Final = "connection"
 
-
-class _Folding(dict[int, str]):
-    def __missing__(self, _: int) -> str:
-        return "-"
-
-
-_FOLDING: Final = _Folding({ord(character): character for character in ascii_lowercase + digits})
+# Of each byte, what becomes of it: letters and digits stay, everything else is a hyphen.
+_FOLDING: Final = bytes(
+    byte if chr(byte) in ascii_lowercase + digits else ord("-") for byte in range(256)
+)
 
 
 def folded(name: str) -> str:
@@ -52,7 +47,7 @@ def folded(name: str) -> str:
     Args:
         name: in lower case.
     """
-    return name.translate(_FOLDING)
+    return name.encode("ascii", "replace").translate(_FOLDING).decode("ascii")
 
 
 class Normalised(Enum):
@@ -71,9 +66,9 @@ class IdentitySettings:
     """How identity is handed to the service.
 
     ``headers`` maps a header's name (lower case) to what it carries; ``strip`` names further
-    headers that are ours and never come from a client. ``passed`` names those of
-    ``CREDENTIAL_HEADERS`` that the service checks itself. ``maximum_bytes`` bounds names and values
-    together; Envoy refuses requests whose headers outgrow its own limit.
+    headers that are ours and never come from a client. ``passed`` names headers with credentials
+    that the service checks itself. ``maximum_bytes`` bounds names and values together; Envoy
+    refuses requests whose headers outgrow its own limit.
     """
 
     headers: tuple[tuple[str, IdentitySource], ...] = ()
@@ -97,7 +92,7 @@ class IdentityHeaders:
         )
         verified = self._token_headers.union(settings.passed)
         owned = [name for name, _ in settings.headers] + list(settings.strip)
-        owned += [name for name in CREDENTIAL_HEADERS if name not in verified]
+        owned += [name for name in _CREDENTIAL_HEADERS if name not in verified]
         self._nobody = dict.fromkeys(owned, "")
         self._token_cookies = frozenset(
             each.name.encode() for each in sources if isinstance(each, CookieSource)
