@@ -11,6 +11,7 @@ import pytest
 from sidecar.model import GATEWAY_REASONS, Reason
 from tests.e2e import shop
 from tests.e2e.conftest import StartPod, StartSidecar
+from tests.support import envoy
 from tests.support.grpc_application import ECHO, call
 from tests.support.http1 import Field
 from tests.support.pod import Exchange, Pod
@@ -48,6 +49,7 @@ SCENARIOS = {
     Reason.ANONYMOUS: Scenario("/catalogue"),
     Reason.AUTHORIZED: Scenario("/orders/1", shop.token),
     Reason.UNSAFE_PATH: Scenario("//orders/1", shop.token),
+    Reason.INVALID_METHOD: Scenario("/healthz", method="get", pod="any_method_pod"),
     Reason.NO_ROUTE: Scenario("/admin", shop.token),
     Reason.NO_CREDENTIAL: Scenario("/orders/1"),
     Reason.UNSUPPORTED_SCHEME: Scenario("/orders/1", headers=[("authorization", "Basic YTpi")]),
@@ -106,6 +108,15 @@ def overloaded_pod(start_sidecar: StartSidecar, start_pod: StartPod) -> Pod:
 def broken_pod(start_sidecar: StartSidecar, start_pod: StartPod) -> Pod:
     """A pod whose sidecar has a bug."""
     return start_pod(start_sidecar(command=[*FAULTY_SIDECAR, "broken"]))
+
+
+@pytest.fixture(scope="module")
+def any_method_pod(sidecar: SidecarProcess, start_pod: StartPod) -> Pod:
+    """A pod whose Envoy takes any method over HTTP/1.1, as it always does over HTTP/2."""
+    configuration = envoy.load(envoy.PLAIN)
+    manager = envoy.http_connection_manager(configuration)
+    manager["http_protocol_options"] = {"allow_custom_methods": True}
+    return start_pod(sidecar, configuration)
 
 
 @pytest.fixture
