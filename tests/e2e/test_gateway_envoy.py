@@ -11,7 +11,7 @@ import pytest
 
 from sidecar.model import Allow, Decision, Deny, HeaderChanges, Reason, RequestView
 from sidecar.wire.codec import decode, encode
-from tests.support import envoy
+from tests.support import envoy, http2
 from tests.support.authz_server import grpc_server
 from tests.support.certificates import CertificateAuthority
 from tests.support.envoy import GATEWAY, Envoy
@@ -307,6 +307,22 @@ def test_grpc_passes_and_is_denied_in_its_own_terms(
             with pytest.raises(grpc.RpcError) as failure:
                 echo(b"hello", timeout=10)
             assert status_of(failure.value) is grpc.StatusCode.UNAUTHENTICATED
+
+
+def test_no_trailer_reaches_a_service(
+    envoy_version: str, upstream: Upstream, tmp_path: Path
+) -> None:
+    arrived: list[int] = []
+    with (
+        http2.application(arrived) as application,
+        started(envoy_version, tmp_path, upstream, application) as edge,
+    ):
+        edge.tls.set_alpn_protocols(["h2"])
+        head = http2.fields("POST", "/orders/1", HOST)
+        forged = [("x-user-id", "root"), ("txn-token", "forged")]
+        http2.request(edge.envoy.address, head, body=b"ordered", trailers=forged, tls=edge.tls)
+
+    assert arrived.count(http2.HEADERS) == 1
 
 
 # TLS.

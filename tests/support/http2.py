@@ -5,6 +5,7 @@ Just enough of RFC 9113 for programs that are known; what the other side compres
 
 import socket
 import socketserver
+import ssl
 import struct
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from typing import Final
 from typing_extensions import override
 
 from bench.http2 import block, frame
-from tests.support.http1 import Address
+from tests.support.http1 import HOST, Address
 from tests.support.ports import LOOPBACK
 
 DATA: Final = 0
@@ -36,14 +37,20 @@ def fields(method: str, path: str, authority: str, headers: Fields = ()) -> list
 
 
 def request(
-    address: Address, head: Fields, *, body: bytes = b"", trailers: Fields | None = None
+    address: Address,
+    head: Fields,
+    *,
+    body: bytes = b"",
+    trailers: Fields | None = None,
+    tls: ssl.SSLContext | None = None,
 ) -> bytes:
     """Send one request on a connection of its own, and return the body of its response.
 
     Raises:
         ConnectionResetError: the server resets the stream or closes the connection instead.
     """
-    with socket.create_connection(address, 15) as connection:
+    plain = socket.create_connection(address, 15)
+    with tls.wrap_socket(plain, server_hostname=HOST) if tls else plain as connection:
         ends = not body and trailers is None
         sent = _PREFACE + frame(_SETTINGS, 0, 0)
         sent += frame(HEADERS, _END_HEADERS | (_END_STREAM if ends else 0), _STREAM, block(head))
@@ -70,8 +77,8 @@ def application(arrived: list[int]) -> Iterator[Address]:
     class Handler(socketserver.BaseRequestHandler):
         @override
         def handle(self) -> None:
-            self.request.recv(len(_PREFACE), socket.MSG_WAITALL)
             self.request.sendall(frame(_SETTINGS, 0, 0))
+            self.request.recv(len(_PREFACE), socket.MSG_WAITALL)
             for kind, flags, stream, _ in _frames(self.request):
                 if kind in {DATA, HEADERS}:
                     arrived.append(kind)
@@ -94,10 +101,10 @@ def application(arrived: list[int]) -> Iterator[Address]:
 
 def _frames(connection: socket.socket) -> Iterator[tuple[int, int, int, bytes]]:
     """Kind, flags, stream and payload of each frame until the other side closes."""
-    while len(head := connection.recv(9, socket.MSG_WAITALL)) == 9:
-        kind, flags, stream = struct.unpack(">xxxBBI", head)
-        length = int.from_bytes(head[:3])
-        payload = connection.recv(length, socket.MSG_WAITALL) if length else b""
-        if kind in {_SETTINGS, _PING} and not flags & _ACK:
-            connection.sendall(frame(kind, _ACK, 0, payload if kind == _PING else b""))
-        yield kind, flags, stream, payload
+    with connection.makefile("rb") as reader:
+        while len(head := reader.read(9)) == 9:
+            kind, flags, stream = struct.unpack(">xxxBBI", head)
+            payload = reader.read(int.from_bytes(head[:3]))
+            if kind in {_SETTINGS, _PING} and not flags & _ACK:
+                connection.sendall(frame(kind, _ACK, 0, payload if kind == _PING else b""))
+            yield kind, flags, stream, payload
