@@ -24,10 +24,11 @@ class Identity(Section):
     headers: Annotated[dict[IdentityHeader, Source], BeforeValidator(distinct_headers)] = Field(
         default={},
         description="The headers to set, each with the claim it carries, or with "
-        "`{normalised: scopes}`, `roles` or `groups`: a sorted list of what rules see, read from "
-        "each issuer's `scope_claim`, `roles_claim` or `groups_claim`. It is a mapping because a "
-        "claim may be called `roles`, too. What a client sends under these names never reaches "
-        "the service, in any spelling: every character but letters and digits counts as the same.",
+        "`{normalised: NAME}`, where NAME is `scopes`, `roles` or `groups`: a sorted list of what "
+        "rules see, read from each issuer's `scope_claim`, `roles_claim` or `groups_claim`. It is "
+        "a mapping because a claim may be called `roles`, too. What a client sends under these "
+        "names never reaches the service, in any spelling: all characters but letters and digits "
+        "count as the same.",
     )
     strip: tuple[IdentityHeader, ...] = Field(
         default=(), description="Further headers that a client may not send, in any spelling."

@@ -37,6 +37,25 @@ def test_an_allowed_request_passes_every_step(run: Run, configuration: Path) -> 
     assert token.rpartition(".")[2] not in output
 
 
+def test_a_method_that_no_route_takes_is_shown(run: Run, configuration: Path) -> None:
+    _, output, _ = run("check", "-c", configuration, "get", "/orders/17", "--json", stdin=_token())
+
+    assert json.loads(output)["reason"] == "invalid_method"
+    assert _outcomes(output)["route"] == "failed"
+
+
+def test_what_an_identity_header_carries_is_shown(run: Run, configuration: Path) -> None:
+    text = configuration.read_text()
+    headers = "{x-user-id: sub, x-scopes: {normalised: scopes}}"
+    configuration.write_text(text.replace("{x-user-id: sub}", headers))
+
+    _, output, _ = run("check", "-c", configuration, "GET", "/orders/17", stdin=_token())
+
+    assert "x-user-id from sub" in output
+    assert "x-scopes from the scopes" in output
+    assert "set x-scopes: orders:read" in output
+
+
 @pytest.mark.parametrize(
     ("path", "changes", "end"),
     [
