@@ -20,6 +20,8 @@ from tests.support.sidecar_process import SidecarProcess
 from tests.support.upstream import Upstream, echo_upgraded
 from tests.support.web_servers import SOCKET, variables, web_server
 
+pytestmark = pytest.mark.usefixtures("web_servers_installed")
+
 # Every character that a header's name may hold besides letters, digits and the underscore, which
 # Envoy as shipped refuses.
 MARKS = "!#$%&'*+-.^`|~"
@@ -39,8 +41,7 @@ ROUTES = [
 
 
 @pytest.fixture(scope="module", params=sorted(web_servers.SERVERS))
-def program(request: pytest.FixtureRequest, web_servers_installed: None) -> str:
-    del web_servers_installed
+def program(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name
 
