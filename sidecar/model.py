@@ -64,6 +64,9 @@ class Reason(Enum):
     UNSAFE_PATH = _Meaning(
         Step.PATH, 400, INVALID_REQUEST, "The path can be read in more than one way."
     )
+    INVALID_METHOD = _Meaning(
+        Step.ROUTE, 400, INVALID_REQUEST, "The method is not made of capital letters and hyphens."
+    )
     NO_ROUTE = _Meaning(Step.ROUTE, 403, None, "No route of this service matches the request.")
     NO_CREDENTIAL = _Meaning(
         Step.CREDENTIAL, 401, None, "The route needs a token and the request has none."
@@ -262,7 +265,9 @@ class Deny(NamedTuple):
     nothing a client sent is ever part of it. ``scopes`` are those the route needs, for the
     challenge of an ``insufficient_scope``. ``fingerprint`` names the token that was looked at,
     empty where there was none; ``token`` is there only once it was verified. ``cookie`` is a
-    ``Set-Cookie`` for the client, empty for none.
+    ``Set-Cookie`` for the client, empty for none. ``held`` is what was found in place of what is
+    accepted, as names and values: from the request, or from a token whose signature held. It is for
+    the log and the status page alone, which cut and redact it; no answer has any of it.
     """
 
     reason: Reason
@@ -272,6 +277,7 @@ class Deny(NamedTuple):
     token: VerifiedToken | None = None
     scopes: tuple[str, ...] = ()
     cookie: str = ""
+    held: tuple[tuple[str, str], ...] = ()
 
 
 class Allow(NamedTuple):

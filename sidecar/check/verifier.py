@@ -80,8 +80,10 @@ class Verifier:
         if not isinstance(signed, SignedToken):
             return signed
         token = claims.verify(signed, now)
-        result = token.reason.label if isinstance(token, Refusal) else "valid"
-        self._observer.verified(signed.trust.name, result)
+        if isinstance(token, Refusal):
+            self._observer.verified(signed.trust.name, token.reason.label)
+            return claims.about(signed.claims, signed.trust.name, token)
+        self._observer.verified(signed.trust.name, "valid")
         return token
 
     def _signed(

@@ -10,17 +10,17 @@ from sidecar.cli.explain import (
     about_request,
     about_rules,
 )
+from sidecar.cli.key_sets import KnownKeys
 from sidecar.cli.texts import printable
 from sidecar.config import Configuration
 from sidecar.gateway.settings import JwtCredential
 from sidecar.model import Decision, RequestView, Step, VerifiedToken
-from sidecar.snapshots.keys import KeySnapshot
 
 
 def explain(
     configuration: Configuration,
     request: RequestView,
-    keys: KeySnapshot,
+    known: KnownKeys,
     now: float,
     decision: Decision,
 ) -> dict[Step, tuple[str, ...]]:
@@ -44,7 +44,7 @@ def explain(
     which = credentials[credential.source]
     if isinstance(which, JwtCredential):
         entries = [entry for entry in check.trust if entry.name in which.trusts]
-        seen = about_jwt(check, entries, credential.text, keys, now)
+        seen = about_jwt(check, entries, credential.text, known, now)
     else:
         seen = _about_session(which.name, credential.text, decision.token, now)
     if Step.POLICY in seen:

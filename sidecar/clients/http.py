@@ -20,6 +20,9 @@ from sidecar.clients.files import read
 from sidecar.clients.tls import ClientTls, TlsFiles
 from sidecar.errors import SourceFault
 
+ANSWER_BYTES: Final = 256 * 1024
+# Of an address that a server names: a host name of many labels takes long to be read.
+LONGEST_URL: Final = 2048
 _MAXIMUM_REDIRECTS: Final = 3
 _MAXIMUM_HEADER_BYTES: Final = 16 * 1024
 _LONGEST_NAME: Final = 200
@@ -40,7 +43,8 @@ class HttpSettings:
     ``ca_file`` replaces the system's trusted authorities; ``certificate`` and ``private_key`` are
     the client's own, PEM. ``headers`` are sent with every request, their values read from files
     each time. Without ``allow_http`` only https is spoken. ``read_timeout`` bounds each wait for
-    the next bytes, in seconds; the caller bounds the whole. ``maximum_bytes`` bounds a body.
+    the next bytes, in seconds; the caller bounds the whole. ``answer_bytes`` bounds a body: what is
+    read is parsed beside the checks, in the same process.
 
     At most ``connections`` are open at once. With ``idle`` they are kept for further requests, and
     closed when none came for so many seconds. The server may close one just as a request goes out
@@ -53,7 +57,7 @@ class HttpSettings:
     headers: tuple[tuple[str, Path], ...] = ()
     allow_http: bool = False
     read_timeout: float = 5.0
-    maximum_bytes: int = 1024 * 1024
+    answer_bytes: int = ANSWER_BYTES
     idle: float = 0.0
     connections: int = 4
 
@@ -64,7 +68,7 @@ class HttpSettings:
 
 
 class OversizedAnswer(SourceFault):
-    """A server sent a body of more than ``maximum_bytes``."""
+    """A server sent a body of more than ``answer_bytes``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,11 +194,14 @@ class HttpClient:
         coding = answer.headers.get("Content-Encoding", "identity").strip().lower()
         if coding != "identity":
             raise SourceFault(f"{named(answer.url)} sent its answer packed, unasked")
-        limit, body = self._settings.maximum_bytes, bytearray()
+        limit, body = self._settings.answer_bytes, bytearray()
         async for part in answer.content.iter_any():
             body += part
             if len(body) > limit:
-                raise OversizedAnswer(f"{named(answer.url)} sent more than {limit} bytes")
+                raise OversizedAnswer(
+                    f"{named(answer.url)} sent more than {limit} bytes; "
+                    "if its answer has to be that long, raise answer_bytes"
+                )
         return bytes(body)
 
     def _session(self, *, kept: bool) -> aiohttp.ClientSession:
@@ -241,8 +248,13 @@ def named(url: str | URL) -> str:
 
 def _redirected(url: URL, response: Response, *, follow: bool) -> URL:
     """Where a redirect leads, if it may be followed: a server cannot send us to its neighbours."""
+    location = response.headers.get("Location", "")
+    if len(location) > LONGEST_URL:
+        raise SourceFault(
+            f"{named(url)} redirects to an address of more than {LONGEST_URL} characters"
+        )
     try:
-        target = url.join(URL(response.headers.get("Location", "")))
+        target = url.join(URL(location))
     except ValueError as fault:
         raise SourceFault(f"{named(url)} redirects to something that is not a URL") from fault
     if not follow:

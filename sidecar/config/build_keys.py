@@ -46,6 +46,7 @@ def http_settings(source: models.Reached, beside: Path) -> HttpSettings:
         headers=tuple((name, beside / file) for name, file in headed.items()),
         allow_http=source.allow_http,
         read_timeout=_READ_TIMEOUT,
+        answer_bytes=source.answer_bytes,
     )
 
 
@@ -74,6 +75,7 @@ def _fetched(source: models.FetchedSource, issuer: str, beside: Path) -> setting
                 server=source.server,
                 ca_file=beside / source.ca_file,
                 token_file=beside / source.token_file,
+                answer_bytes=source.answer_bytes,
             )
 
 

@@ -2,8 +2,9 @@
 
 from typing import Annotated, Final, Self
 
-from pydantic import BeforeValidator, Field, StrictBool, model_validator
+from pydantic import BeforeValidator, Field, StrictBool, StrictInt, model_validator
 
+from sidecar.clients.http import ANSWER_BYTES
 from sidecar.config.addresses import HttpUrl, http_url
 from sidecar.config.section import OneOf, Section
 from sidecar.config.values import (
@@ -15,6 +16,9 @@ from sidecar.config.values import (
     distinct_headers,
     shown,
 )
+
+# An answer of the largest size is parsed in about 0.1 s, beside the checks.
+AnswerBytes = Annotated[StrictInt, Field(ge=1024, le=1024 * 1024)]
 
 _SERVICE_ACCOUNT: Final = "/var/run/secrets/kubernetes.io/serviceaccount"
 
@@ -92,6 +96,10 @@ class Reached(Section):
     allow_http: StrictBool = Field(
         default=False,
         description="Speak http, too: whoever is on the way can then read and change what is said.",
+    )
+    answer_bytes: AnswerBytes = Field(
+        default=ANSWER_BYTES,
+        description="The most bytes that an answer may have; a longer one is a failure.",
     )
 
 
@@ -205,6 +213,10 @@ class _InCluster(Section):
     )
     token_file: Text = Field(
         default=f"{_SERVICE_ACCOUNT}/token", description="The service account token to show."
+    )
+    answer_bytes: AnswerBytes = Field(
+        default=ANSWER_BYTES,
+        description="The most bytes that an answer may have; a longer one is a failure.",
     )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 
+from sidecar.check.claims import distance
 from sidecar.check.extract import extract
 from sidecar.check.refusal import Refusal, deny
 from sidecar.check.verifier import MissingKey
@@ -78,7 +79,8 @@ class SessionExchange:
         if ends is not None and ends < now + 1:
             # Within the leeway its issuer is given; a browser would drop the cookie at once.
             detail = "the credential ends before a session of it could be used"
-            return Deny(Reason.EXPIRED, None, detail, session.fingerprint, session)
+            held = distance("exp", ends, now)
+            return Deny(Reason.EXPIRED, None, detail, session.fingerprint, session, held=held)
         cookie = self._cookies.begun(session, now, ends)
         if isinstance(cookie, Refusal):
             return deny(cookie, fingerprint=session.fingerprint, token=session)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from sidecar.clients.http import HttpSettings
+from sidecar.clients.http import ANSWER_BYTES, HttpSettings
 from sidecar.clients.vault import VaultSettings
 
 
@@ -60,6 +60,7 @@ class KubernetesKeys:
     server: str = "https://kubernetes.default.svc"
     ca_file: Path = Path("/var/run/secrets/kubernetes.io/serviceaccount/ca.crt")
     token_file: Path = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
+    answer_bytes: int = ANSWER_BYTES
 
 
 SourceSettings = FileKeys | JwksKeys | OidcKeys | TransitKeys | KvKeys | KubernetesKeys

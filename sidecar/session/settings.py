@@ -2,9 +2,12 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from sidecar.check.trust import ClaimPath
 from sidecar.clients.http import HttpSettings
+
+ANSWER_BYTES: Final = 64 * 1024  # the claims about a session, with room for many groups
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,7 @@ class IntrospectionSettings:
     maximum_waiters: int = 128
     remembered: int = 10_000
     maximum_bytes: int = 8192
-    http: HttpSettings = field(default_factory=HttpSettings)
+    http: HttpSettings = field(default_factory=lambda: HttpSettings(answer_bytes=ANSWER_BYTES))
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,6 +116,14 @@ def test_no_address_is_internal(template: Path) -> None:
 
 
 @TEMPLATES
+def test_no_trailer_of_a_request_goes_on(template: Path) -> None:
+    mutation = envoy.http_filter(envoy.load(template), "header_mutation")
+
+    everything = {"remove_on_match": {"key_matcher": {"safe_regex": {"regex": ".*"}}}}
+    assert mutation["mutations"] == {"request_trailers_mutations": [everything]}
+
+
+@TEMPLATES
 def test_every_route_is_checked_and_preflights_are_answered_before(template: Path) -> None:
     manager = envoy.http_connection_manager(envoy.load(template))
     (host,) = manager["route_config"]["virtual_hosts"]
@@ -124,6 +132,7 @@ def test_every_route_is_checked_and_preflights_are_answered_before(template: Pat
         "envoy.filters.http.cors",
         "envoy.filters.http.local_ratelimit",
         "envoy.filters.http.ext_authz",
+        "envoy.filters.http.header_mutation",
         "envoy.filters.http.router",
     ]
     assert [route for route in host["routes"] if "typed_per_filter_config" in route] == []

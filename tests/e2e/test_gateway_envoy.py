@@ -11,7 +11,7 @@ import pytest
 
 from sidecar.model import Allow, Decision, Deny, HeaderChanges, Reason, RequestView
 from sidecar.wire.codec import decode, encode
-from tests.support import envoy
+from tests.support import envoy, http2, http2_frames
 from tests.support.authz_server import grpc_server
 from tests.support.certificates import CertificateAuthority
 from tests.support.envoy import GATEWAY, Envoy
@@ -118,6 +118,8 @@ def edge(running_edge: Edge) -> Edge:
         "x-envoy-downstream-service-cluster",
         "x-envoy-decorator-operation",
         "x-envoy-anything",
+        *("x.user.id", "x~user-id", "txn.token", "x.envoy.original.path", "x.forwarded.for"),
+        *("x|real|ip", "x-original.url", "x*rewrite-url"),
     ],
 )
 def test_no_client_can_send_what_only_the_inside_may_say(edge: Edge, name: str) -> None:
@@ -305,6 +307,22 @@ def test_grpc_passes_and_is_denied_in_its_own_terms(
             with pytest.raises(grpc.RpcError) as failure:
                 echo(b"hello", timeout=10)
             assert status_of(failure.value) is grpc.StatusCode.UNAUTHENTICATED
+
+
+def test_no_trailer_reaches_a_service(
+    envoy_version: str, upstream: Upstream, tmp_path: Path
+) -> None:
+    arrived: list[int] = []
+    with (
+        http2.application(arrived) as application,
+        started(envoy_version, tmp_path, upstream, application) as edge,
+    ):
+        edge.tls.set_alpn_protocols(["h2"])
+        head = http2.fields("POST", "/orders/1", HOST)
+        forged = [("x-user-id", "root"), ("txn-token", "forged")]
+        http2.request(edge.envoy.address, head, body=b"ordered", trailers=forged, tls=edge.tls)
+
+    assert arrived.count(http2_frames.HEADERS) == 1
 
 
 # TLS.

@@ -89,7 +89,7 @@ def kids(fetched: Fetched) -> list[str | None]:
 BAD_ANSWERS: dict[str, tuple[Misbehaviour, str]] = {
     "empty set": (nonsense.EMPTY_SET, "holds no usable public key"),
     "a page": (nonsense.HTML, "answered with a page for people (HTML) instead of JSON"),
-    "endless": (nonsense.endless_body, "sent more than 1048576 bytes"),
+    "endless": (nonsense.endless_body, "sent more than 262144 bytes"),
     "trickle": (nonsense.trickle, "gave no answer within 4 s"),
     "silence": (nonsense.silence, "sent nothing for 2 s"),
     "truncated": (nonsense.stop_in_the_middle, "sent an answer that ends too early"),
@@ -265,6 +265,7 @@ def test_an_issuer_that_is_out_of_order_is_not_asked_elsewhere(server: KeyServer
         ({"issuer": "https://other.example"}, "is the document of another issuer: it says "),
         ({"issuer": None}, "is the document of another issuer: it says 'None'"),
         ({"jwks_uri": None}, 'has no "jwks_uri"'),
+        ({"jwks_uri": f"https://{'é.' * 20_000}x/"}, '"jwks_uri" of more than 2048 characters'),
         ({"jwks_uri": "file:///etc/passwd"}, 'names in "jwks_uri" a file: address'),
         ({"jwks_uri": "http://169.254.169.254/"}, 'names in "jwks_uri" http://169.254.169.254/'),
         ({"jwks_uri": "/keys.json"}, 'names in "jwks_uri" an address without a host'),

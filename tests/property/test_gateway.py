@@ -1,6 +1,7 @@
 """Whatever a client brings, what goes on is one token of ours within its rights, and no other."""
 
 import json
+import re
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -40,7 +41,7 @@ SERVICE_KEYS = KeySnapshot({"gateway": key_set(dict(KEY.jwk))})
 SHOP = Gateway(request_tokens=TOKENS)
 SECRETS = {"sso_session": "alice-at-sso", "__Host-session": SHOP.session()}
 PARTNER = partner_token()
-OWNED = {"authorization", "txn-token", "x-user-id"}
+OWNED = {"authorization", "proxy-authorization", "txn-token", "x-user-id"}
 
 # What an issuer may say of somebody: anything at all, and what comes close to what is expected.
 said = st.dictionaries(
@@ -77,7 +78,12 @@ fields = st.one_of(
     st.tuples(st.just("cookie"), cookie_lines),
     st.tuples(st.just("authorization"), credentials),
     st.tuples(
-        st.sampled_from(["txn-token", "txn_token", "x-user-id", "x_user-id", "x-user_id", "origin"])
+        st.sampled_from(
+            [
+                *("txn-token", "txn_token", "txn.token", "x-user-id", "x_user-id", "x~user|id"),
+                *("proxy-authorization", "proxy.authorization", "connection", "upgrade", "origin"),
+            ]
+        )
         | st.text(max_size=8),
         st.text(max_size=20),
     ),
@@ -182,12 +188,13 @@ def test_of_what_a_client_sends_no_credential_and_no_header_of_ours_goes_on(
 
     if isinstance(decision, Allow):
         arrives = downstream(view, decision)
-        ours = [name for name, _ in arrives if name.replace("_", "-") in OWNED]
+        ours = [name for name, _ in arrives if re.sub("[^a-z0-9]", "-", name) in OWNED]
         authorized = decision.reason is Reason.AUTHORIZED
         assert ours == (["authorization"] if authorized else [])
         for secret in (*SECRETS.values(), PARTNER):
             assert not any(secret.encode() in value for _, value in arrives)
         for name, value in arrives:
+            assert name != "connection" or value == b"upgrade"
             if name == "cookie":
                 names = {
                     pair.partition(b"=")[0].strip() for pair in value.split(b";") if b"=" in pair

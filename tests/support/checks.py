@@ -108,7 +108,7 @@ def workload_token(key: SigningKey | None = None, **changes: Any) -> str:
 def verification_keys(*published: SigningKey | Json) -> tuple[VerificationKey, ...]:
     """What a verifier makes of these keys, or JWKs, once they are published."""
     jwks = [key.jwk() if isinstance(key, SigningKey) else key for key in published]
-    return parse(json.dumps({"keys": jwks}).encode())
+    return parse(json.dumps({"keys": jwks}).encode()).keys
 
 
 def signed_with(key: VerificationKey, token: str) -> bool:

@@ -211,6 +211,20 @@ def test_a_refusal_is_the_problem_that_envoy_would_be_given(gateway: Gateway) ->
     assert b"SSO" not in response.body
 
 
+def test_what_is_held_for_operators_is_in_no_answer(gateway: Gateway) -> None:
+    gateway.outcome = Deny(Reason.WRONG_AUDIENCE, held=(("aud", "bank"), ("sub", "mallory")))
+    response = gateway.request("POST", "/session")
+    assert response.json()["reason"] == "wrong_audience"
+    assert "bank" not in repr(response)
+    assert "mallory" not in repr(response)
+
+
+def test_nothing_is_shown_of_a_request_id_that_could_hold_a_token(gateway: Gateway) -> None:
+    gateway.outcome = Deny(Reason.INACTIVE_SESSION)
+    response = gateway.request("POST", "/session", ("x-request-id", "x" * 65))
+    assert response.json()["request_id"] == ""
+
+
 def test_a_bug_is_a_refusal_with_its_trace_in_the_log(
     gateway: Gateway, caplog: pytest.LogCaptureFixture
 ) -> None:

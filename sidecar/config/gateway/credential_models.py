@@ -7,9 +7,10 @@ from pydantic import BeforeValidator, Field, StrictBool, StrictInt, model_valida
 from sidecar.config.addresses import HttpUrl
 from sidecar.config.common_models import TokenSource
 from sidecar.config.gateway.ring_models import SigningAlgorithm
-from sidecar.config.key_models import Reached
+from sidecar.config.key_models import AnswerBytes, Reached
 from sidecar.config.section import Section
 from sidecar.config.values import Claim, Duration, Name, Scope, Text
+from sidecar.session.settings import ANSWER_BYTES
 
 
 class JwtCredential(Section):
@@ -140,6 +141,12 @@ class _Answered(Section):
 # The bases stand in reverse: the reference lists the keys of the last one first.
 class Introspection(_Answered, Reached, _Asked):
     """Opaque sessions that their issuer is asked about (RFC 7662)."""
+
+    answer_bytes: AnswerBytes = Field(
+        default=ANSWER_BYTES,
+        description="The most bytes that an answer may have, with room for many groups; a longer "
+        "one is a 503 for its session.",
+    )
 
 
 def _in_a_directory(value: object) -> object:

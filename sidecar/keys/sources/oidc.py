@@ -3,13 +3,14 @@
 The document and the keys are read together each time, so that an issuer may move its keys.
 """
 
+import asyncio
 from dataclasses import replace
 from typing import Final
 
 from yarl import URL
 
 from sidecar.check.strict_json import StrictJsonError, load_object
-from sidecar.clients.http import HttpClient, Response, named
+from sidecar.clients.http import LONGEST_URL, HttpClient, Response, named
 from sidecar.errors import SourceFault
 from sidecar.keys.settings import OidcKeys
 from sidecar.keys.sources import Fetched
@@ -36,10 +37,11 @@ class OidcSource:
     async def fetch(self) -> Fetched:
         """The keys the issuer publishes (``KeySource.fetch``)."""
         where, document = await self._discovered()
-        url = _jwks_uri(where, document, self._issuer)
+        # On a thread of its own, as a set of keys (``KeySetReader``).
+        url = await asyncio.to_thread(_jwks_uri, where, document, self._issuer)
         at_issuer = URL(url).origin() == URL(self._issuer).origin()
         client = self._client if at_issuer else self._elsewhere
-        return self._reader.read(url, await client.get(url, follow=at_issuer))
+        return await self._reader.read(url, await client.get(url, follow=at_issuer))
 
     async def close(self) -> None:
         """Let go of connections (``KeySource.close``)."""
@@ -87,6 +89,8 @@ def _jwks_uri(where: str, answer: Response, issuer: str) -> str:
     url = document.get("jwks_uri")
     if not isinstance(url, str) or not url:
         raise SourceFault(f'{named(where)} has no "jwks_uri"')
+    if len(url) > LONGEST_URL:
+        raise SourceFault(f'{named(where)} has a "jwks_uri" of more than {LONGEST_URL} characters')
     _refuse_unsafe(where, url, issuer)
     return url
 

@@ -222,6 +222,14 @@ def test_a_redirect_leads_nowhere_else(
     )
 
 
+def test_a_redirect_to_a_very_long_address_is_not_read(
+    server: KeyServer, settings: HttpSettings
+) -> None:
+    server.misbehave(redirecting(f"https://{'a.' * 2000}x/"))
+    expected = f"{server.jwks_url} redirects to an address of more than 2048 characters"
+    assert refused(settings, server.jwks_url, follow=True) == expected
+
+
 def test_redirects_in_a_circle_end(server: KeyServer, settings: HttpSettings) -> None:
     server.misbehave(redirecting(JWKS))
     expected = f"{server.jwks_url} redirects more than 3 times"
@@ -246,7 +254,10 @@ def test_what_is_sent_is_never_sent_again_elsewhere(
 @pytest.mark.parametrize(
     ("how", "why"),
     [
-        (misbehaviour.endless_body, "sent more than 1048576 bytes"),
+        (
+            misbehaviour.endless_body,
+            "sent more than 262144 bytes; if its answer has to be that long, raise answer_bytes",
+        ),
         (misbehaviour.GZIP_BOMB, "sent its answer packed, unasked"),
         (misbehaviour.endless_headers, "sent an answer that is not HTTP"),
         (misbehaviour.speak_something_else, "sent an answer that is not HTTP"),

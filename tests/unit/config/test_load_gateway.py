@@ -130,7 +130,7 @@ def test_an_issuer_is_asked_as_the_file_says(gateway: GatewaySettings) -> None:
         maximum_lookups=8,
         remembered=100,
         maximum_bytes=4096,
-        http=HttpSettings(ca_file=EXAMPLES / "tls" / "ca.crt"),
+        http=HttpSettings(ca_file=EXAMPLES / "tls" / "ca.crt", answer_bytes=65536),
     )
 
 

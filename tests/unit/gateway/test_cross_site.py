@@ -45,6 +45,32 @@ def test_a_page_of_any_other_may_not(method: str, origin: str) -> None:
     assert reason(method, ("origin", origin)) is Reason.CROSS_SITE_REQUEST
 
 
+@pytest.mark.parametrize(
+    ("fields", "held"),
+    [
+        ([("origin", "https://evil.example")], ("origin", "https://evil.example")),
+        (
+            [("origin", "null"), ("origin", "https://a.example")],
+            ("origin", "null, https://a.example"),
+        ),
+        ([("sec-fetch-site", "cross-site")], ("sec-fetch-site", "cross-site")),
+        (
+            [("sec-fetch-site", "none"), ("sec-fetch-site", "same-origin")],
+            ("sec-fetch-site", "none, same-origin"),
+        ),
+    ],
+)
+def test_operators_see_where_the_page_is_from(
+    fields: list[tuple[str, str]], held: tuple[str, str]
+) -> None:
+    headers = tuple((name, value.encode()) for name, value in fields)
+    refusal = refuse_cross_site(RequestView("POST", "/orders", HOST, headers), COOKIE, ORIGINS)
+
+    assert refusal is not None
+    assert refusal.held == (held,)
+    assert held[1] not in refusal.detail
+
+
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
 def test_a_method_that_changes_nothing_is_anybodys(method: str) -> None:
     assert reason(method, ("origin", "https://evil.example")) is None

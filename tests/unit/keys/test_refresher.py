@@ -151,7 +151,7 @@ def play(
 
 
 def keys(*signing: SigningKey) -> tuple[VerificationKey, ...]:
-    return parse(json.dumps(jwks(*signing)).encode())
+    return parse(json.dumps(jwks(*signing)).encode()).keys
 
 
 def test_keys_are_fetched_at_once_and_then_regularly() -> None:
