@@ -23,6 +23,11 @@ ALICE: Final = {
     "x-user-scopes": "orders:read orders:write payments:pay payments:read",
 }
 ALICE_AT_PAYMENTS: Final = {name: ALICE[name] for name in ("x-user-id", "x-user-scopes")}
+ACME: Final = {
+    "x-user-id": "partner:acme",
+    "x-user-roles": "customer",
+    "x-user-scopes": "orders:read payments:read",
+}
 FORGED: Final = (("x-user-id", "root"), ("x-user-roles", "admin"))
 EVERYWHERE: Final = ("authorized", "authorized", "authorized")
 
@@ -114,9 +119,10 @@ class Tour:
         partner = _bearer(self._partner_token())
         acme = ask("GET", "/orders/42", partner)
         yield stop(
-            "A partner's JWT is swapped too, and its subject cannot be taken for one of ours",
+            "A partner's JWT that says roles: customer, support is swapped too. Its subject cannot "
+            "be taken for one of ours, and of its roles it brings the one that is declared",
             answered(acme, 200, *EVERYWHERE),
-            named(acme, "partner:acme"),
+            sees(acme, "orders", ACME),
         )
         yield stop(
             "Two credentials in one request",
@@ -163,7 +169,7 @@ class Tour:
             audience="shop",
             subject="acme",
             scope="orders:read payments:read",
-            roles=["customer"],
+            roles=["customer", "support"],
         )
         return tokens.sign(document, self._world.partner, typ="JWT")
 

@@ -18,6 +18,7 @@ from sidecar.gateway.authenticators import (
     SessionAuthenticator,
 )
 from sidecar.gateway.exchange import ExchangeSettings, IssuedSession, SessionExchange
+from sidecar.gateway.identities import Identities
 from sidecar.gateway.pipeline import GatewayPipeline
 from sidecar.gateway.publishing import Document, jwks_document, metadata_document
 from sidecar.gateway.session_cookies import SESSION, SessionCookies
@@ -222,7 +223,9 @@ class GatewayRole:
                 authenticator, SessionAuthenticator
             ):
                 settings = ExchangeSettings(
-                    self._settings.prefixes, credential.outlives, self._configuration.key_wait
+                    Identities(self._settings.prefixes, self._settings.attributes),
+                    credential.outlives,
+                    self._configuration.key_wait,
                 )
                 accepted = [authenticators[name] for name in sorted(credential.exchanges)]
                 return SessionExchange(settings, accepted, authenticator.cookies, self._keys)

@@ -6,7 +6,7 @@ where a request would carry it. It hands the cookie it gets to the browser.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 
@@ -15,8 +15,8 @@ from sidecar.check.extract import extract
 from sidecar.check.refusal import Refusal, deny
 from sidecar.check.verifier import MissingKey
 from sidecar.gateway.authenticators import Authenticator, Identified
+from sidecar.gateway.identities import Identities
 from sidecar.gateway.session_cookies import SessionCookies
-from sidecar.gateway.subjects import prefixed
 from sidecar.keys.keeper import KeyKeeper
 from sidecar.keys.lookups import Outcome
 from sidecar.model import Deny, Reason, RequestView, VerifiedToken
@@ -33,12 +33,11 @@ class IssuedSession:
 class ExchangeSettings:
     """What sessions are begun with.
 
-    ``prefixes`` stand in front of the subjects of a credential, by its name. A session does not
-    outlive its credential, unless ``outlives`` is set. ``patience`` is how long, in seconds, an
-    unknown key is waited for.
+    ``identities`` tells whom a credential stands for. A session does not outlive its credential,
+    unless ``outlives`` is set. ``patience`` is how long, in seconds, an unknown key is waited for.
     """
 
-    prefixes: Mapping[str, str]
+    identities: Identities
     outlives: bool
     patience: float
 
@@ -74,7 +73,7 @@ class SessionExchange:
         if not isinstance(identified, VerifiedToken):
             return deny(identified, fingerprint=digest[:8].hex())
 
-        session = prefixed(identified, self._settings.prefixes.get(authenticator.name, ""))
+        session = self._settings.identities.of(authenticator.name, identified)
         ends, now = None if self._settings.outlives else _end(session), self._clock()
         if ends is not None and ends < now + 1:
             # Within the leeway its issuer is given; a browser would drop the cookie at once.

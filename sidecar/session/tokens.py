@@ -29,9 +29,11 @@ _TYPES: Final[Mapping[str, type]] = {
     **dict.fromkeys(("iat", "exp", "session_exp"), int),
     **dict.fromkeys(_LISTS, list),
 }
-# What request tokens copy of every credential: who the client is, how and when the subject was
-# authenticated, who acts for it.
-_KEPT: Final = ("client_id", "azp", "auth_time", "acr", "amr", "act")
+# What a session has besides what it keeps of its credential.
+OWN_CLAIMS: Final = frozenset({*_TYPES, "kid"})
+# What request tokens copy of every credential that brings it: who the client is, how and when the
+# subject was authenticated.
+_KEPT: Final = ("client_id", "azp", "auth_time", "acr", "amr")
 # 128 random bits: no two sessions share an id.
 _RANDOM_BYTES: Final = 16
 

@@ -107,6 +107,11 @@ def gateway_configuration(
             {
                 "name": "sso",
                 "cookie": SSO,
+                "attributes": {
+                    "roles": ["*"],
+                    "groups": ["*"],
+                    "claims": ["acr", "amr", "auth_time"],
+                },
                 "introspection": {
                     **_asked(Issuer(provider.introspection_url, provider.ca_file)),
                     "issuer": provider.issuer,
@@ -132,6 +137,7 @@ def gateway_configuration(
                 "header": "authorization",
                 "scheme": "Bearer",
                 "subject_prefix": "partner:",
+                "attributes": {"roles": ["customer"], "groups": ["group-*"]},
                 "jwt": {"trust": ["partner"]},
             },
             {

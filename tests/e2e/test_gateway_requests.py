@@ -168,6 +168,27 @@ def test_the_people_of_a_partner_are_not_taken_for_our_own(edge: Edge) -> None:
     assert passage.received.values("x-user-id") == [b"partner:alice"]
 
 
+@pytest.mark.every_envoy
+def test_a_partner_brings_what_is_declared_for_it_on_requests_and_in_sessions(edge: Edge) -> None:
+    token = partner_token(
+        roles=["support", "customer"],
+        groups=["staff", "group-7"],
+        acr="urn:shop:strong",
+        amr=["otp"],
+        client_id="login-page",
+        act={"sub": "spiffe://shop/ns/web/sa/bff"},
+    )
+
+    for carried in (bearer(token), session(edge.begin_session(bearer(token)))):
+        passage = edge.request(carried)
+        document = claims_of(passage.token)
+        assert (document["roles"], document["groups"]) == (["customer"], ["group-7"])
+        assert document["client_id"] == "partner:login-page"
+        assert document.keys().isdisjoint({"acr", "amr", "act"})
+        assert passage.received.values("x-user-roles") == [b"customer"]
+        assert passage.received.values("x-user-groups") == [b"group-7"]
+
+
 # What a client cannot forge.
 
 

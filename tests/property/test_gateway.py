@@ -9,8 +9,10 @@ from pathlib import Path
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from sidecar.check.patterns import matches_any
 from sidecar.check.verifier import Verifier
 from sidecar.clients.http import Response
+from sidecar.gateway.settings import Attributes
 from sidecar.model import Allow, Decision, Deny, Reason, RequestView, VerifiedToken
 from sidecar.session import answers
 from sidecar.session.settings import IntrospectionSettings, SecretAuthentication
@@ -19,6 +21,7 @@ from tests.property.test_jws import almost_tokens, json_values, tokens
 from tests.property.test_path import paths
 from tests.support.checks import GATEWAY, NOW, Recorder, key_set
 from tests.support.gateways import (
+    ATTRIBUTES,
     HOST,
     KEY,
     ORDERS,
@@ -36,6 +39,12 @@ TOKENS = replace(
     actors=(BFF,),
     claims=(("owner", ("sub",)), ("organisation", ("org", "id")), ("all", ("org",))),
 )
+BROUGHT = {
+    **ATTRIBUTES,
+    "mobile": Attributes(
+        ("customer", "acme-*"), ("books",), (("auth_time",), ("org", "id"), ("org",))
+    ),
+}
 SSO = IntrospectionSettings("sso", "https://sso.test/", SecretAuthentication("us", Path("unused")))
 SERVICE_KEYS = KeySnapshot({"gateway": key_set(dict(KEY.jwk))})
 SHOP = Gateway(request_tokens=TOKENS)
@@ -48,12 +57,13 @@ said = st.dictionaries(
     st.sampled_from(
         [
             *("sub", "scope", "groups", "roles", "exp", "iat", "act", "client_id", "azp"),
-            *("auth_time", "acr", "amr", "org", "aud", "iss", "jti", "txn"),
+            *("auth_time", "acr", "amr", "org", "aud", "iss", "jti", "txn", "may_act", "cnf"),
         ]
     ),
     json_values
     | st.floats(NOW - 20, NOW + 100)
     | st.sampled_from(["payments:pay", "orders:read\nadmin", ["orders:read admin", "admin"], BFF])
+    | st.just(["customer", "acme-clerk", "acme-a/b", "support", "books"])
     | st.fixed_dictionaries({"sub": st.just(BFF) | json_values}, optional={"act": json_values}),
     max_size=4,
 )
@@ -145,16 +155,21 @@ def test_no_claims_of_a_jwt_widen_what_the_service_gets(
     document = {**usual, "scope": "orders:read", **changes}
     bearer = sign(document, key_for("ES256"), typ="JWT")
 
-    decision = Gateway(request_tokens=TOKENS).decide(request(bearer=bearer, principal=principal))
+    gateway = Gateway(request_tokens=TOKENS, attributes=BROUGHT)
+    decision = gateway.decide(request(bearer=bearer, principal=principal))
 
     assert_within(decision)
     if isinstance(decision, Allow):
         token = minted(decision)
         assert token.subject == f"partner:{document['sub']}" == token.claims["owner"]
-        actor = token.claims.get("act", {})
-        assert isinstance(actor, dict)
-        # A workload of ours acts for nobody unless it is the one that calls.
-        assert actor.get("sub") != BFF or principal == BFF
+        # Nobody acts for somebody but a workload of ours that calls.
+        assert token.claims.get("act") == ({"sub": BFF} if principal == BFF else None)
+        may_bring = BROUGHT["mobile"]
+        assert may_bring is not None
+        assert all(matches_any(may_bring.roles, role) for role in token.roles)
+        assert token.groups <= {"books"}
+        assert token.claims.keys().isdisjoint({"acr", "amr", "may_act", "cnf"})
+        assert str(token.claims["client_id"]).startswith("partner")
 
 
 @given(said, principals)

@@ -9,7 +9,7 @@ from sidecar.config.common_models import TokenSource
 from sidecar.config.gateway.ring_models import SigningAlgorithm
 from sidecar.config.key_models import AnswerBytes, Reached
 from sidecar.config.section import Section
-from sidecar.config.values import Claim, Duration, Name, Scope, Text
+from sidecar.config.values import Claim, Duration, Name, Pattern, Scope, Text
 from sidecar.session.settings import ANSWER_BYTES
 
 
@@ -219,6 +219,26 @@ class Session(Section):
     )
 
 
+class Attributes(Section):
+    """What a credential may bring besides its subject and scopes. All else in it is dropped."""
+
+    roles: tuple[Pattern, ...] = Field(
+        default=(),
+        min_length=1,
+        description="The roles, by name or pattern; `*` stands for one part between `:` or `/`, "
+        "and alone for every role.",
+    )
+    groups: tuple[Pattern, ...] = Field(
+        default=(), min_length=1, description="The groups, in the same way."
+    )
+    claims: tuple[Claim, ...] = Field(
+        default=(),
+        min_length=1,
+        description="Further claims: `acr`, `amr`, `auth_time`, and what `request_tokens.claims`, "
+        "the `claims` of a session and conditions read.",
+    )
+
+
 class _Called(Section):
     name: Name = Field(description="What it is called in metrics, logs and answers.")
 
@@ -228,8 +248,13 @@ class Credential(TokenSource, _Called):
 
     subject_prefix: Text = Field(
         default="",
-        description="What stands in front of its subjects and of who acts for them, in request "
-        "tokens and in conditions: two issuers may call two people the same.",
+        description="What stands in front of its subjects and clients, in request tokens and in "
+        "conditions: two issuers may call two people the same.",
+    )
+    attributes: Attributes = Field(
+        default_factory=Attributes,
+        description="What it may bring besides its subject and scopes; nothing, unless it is "
+        "listed here. Rules, conditions, sessions and request tokens see nothing else.",
     )
     exchange_only: StrictBool = Field(
         default=False,

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
+from sidecar.config.gateway import attribute_rules
 from sidecar.config.gateway.build import build_gateway
 from sidecar.config.gateway.files import examine
 from sidecar.config.gateway.models import Gateway
@@ -15,6 +16,7 @@ def _doubts(gateway: Gateway) -> Iterator[Finding]:
     """Everything in a good configuration that deserves a second look."""
     yield from _subjects_that_look_alike(gateway)
     yield from _sessions_of_anybody(gateway)
+    yield from attribute_rules.doubts(gateway)
 
 
 def _sessions_of_anybody(gateway: Gateway) -> Iterator[Finding]:

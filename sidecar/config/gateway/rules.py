@@ -6,7 +6,7 @@ from typing import Final
 
 from sidecar.check.identity import folded
 from sidecar.config import key_rules, semantics
-from sidecar.config.gateway import credential_rules
+from sidecar.config.gateway import attribute_rules, credential_rules
 from sidecar.config.gateway.build import request_timings
 from sidecar.config.gateway.models import Gateway, RequestTokens
 from sidecar.config.key_models import InVault, Reached
@@ -197,6 +197,7 @@ RULES: Final[tuple[Rule[Gateway], ...]] = (
     *semantics.RULES,
     *key_rules.RULES,
     *credential_rules.RULES,
+    *attribute_rules.RULES,
     _no_request_tokens_at_the_front_door,
     _credentials_are_needed,
     _routes_name_credentials,

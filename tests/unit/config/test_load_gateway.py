@@ -10,6 +10,7 @@ from sidecar.clients.vault import KubernetesLogin, TokenFile, VaultSettings
 from sidecar.config import Configuration, KeyFiles, load
 from sidecar.config.addresses import Endpoint
 from sidecar.gateway.settings import (
+    Attributes,
     GatewaySettings,
     IntrospectedCredential,
     JwtCredential,
@@ -106,6 +107,19 @@ def test_credentials_are_looked_for_in_the_order_of_the_file(
         "legacy": "legacy:",
         "partners": "partner:",
         "session": "",
+    }
+
+
+def test_a_credential_brings_what_is_declared_and_a_session_what_was_brought(
+    gateway: GatewaySettings,
+) -> None:
+    assert gateway.attributes == {
+        "sso": Attributes(
+            ("*",), ("books", "team-*"), (("profile", "department"), ("acr",), ("level",))
+        ),
+        "legacy": Attributes(),
+        "partners": Attributes(),
+        "session": None,
     }
 
 
@@ -308,6 +322,145 @@ def test_sessions_that_were_granted_to_anybody_are_a_warning(tmp_path: Path) -> 
         "any active token of this issuer will do, also one that a user granted to another "
         "application; say in clients or audiences whose are meant",
     )
+
+
+def _doubts(directory: Path, text: str) -> list[tuple[int, str]]:
+    warnings = _load(directory, text).warnings
+    return [(doubt.position.line, doubt.text) for doubt in warnings]
+
+
+def _first_with(line: str) -> str:
+    """The smallest file with a further line in its credential, which becomes line 6."""
+    return SMALLEST.replace("    cookie: sso\n", f"    {line}\n    cookie: sso\n")
+
+
+@pytest.mark.parametrize("kind", ["roles", "groups"])
+def test_all_roles_or_groups_of_a_partner_are_a_warning(tmp_path: Path, kind: str) -> None:
+    declared = f"attributes: {{{kind}: ['*']}}"
+    prefix = "subject_prefix: 'partner:'"
+
+    assert _doubts(tmp_path, _first_with(declared)) == []
+    assert _doubts(tmp_path, _first_with(f"{prefix}\n    attributes: {{{kind}: [a]}}")) == []
+    assert _doubts(tmp_path, _first_with(f"{prefix}\n    {declared}")) == [
+        (
+            7,
+            f"subject_prefix tells its subjects from others, and nothing tells its {kind} from "
+            "those of your own; name the ones it may bring",
+        )
+    ]
+
+
+@pytest.mark.parametrize("kind", ["roles", "groups"])
+def test_roles_or_groups_that_are_looked_for_and_dropped_are_a_warning(
+    tmp_path: Path, kind: str
+) -> None:
+    text = SMALLEST.replace(
+        "      clients: [login]\n", f"      clients: [login]\n      {kind}_claim: {kind}\n"
+    )
+    declared = text.replace(
+        "    cookie: sso\n", f"    cookie: sso\n    attributes: {{{kind}: [a]}}\n"
+    )
+
+    assert _doubts(tmp_path, declared) == []
+    assert _doubts(tmp_path, text) == [
+        (
+            11,
+            f'the {kind} found here are dropped, because "sso" may bring none; list them in its '
+            f"attributes, or leave {kind}_claim out",
+        )
+    ]
+
+
+def test_roles_of_a_trust_entry_that_are_dropped_are_a_warning(tmp_path: Path) -> None:
+    trust = """trust:
+  - name: acme
+    kind: external
+    issuer: https://acme.example
+    audiences: [shop]
+    algorithms: [ES256]
+    types: [jwt]
+    roles_claim: [realm_access, roles]
+    keys: {jwks: {url: https://acme.example/keys}}
+"""
+    partners = """
+  - name: partners
+    header: authorization
+    scheme: Bearer
+    subject_prefix: "partner:"
+    jwt: {trust: [acme]}
+"""
+    text = SMALLEST.replace("credentials:", f"{trust}credentials:")
+    text = text.replace("\nrequest_tokens", f"{partners}request_tokens")
+
+    assert [line for line, _ in _doubts(tmp_path, text)] == [11]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "missing"),
+    [
+        ("  audiences: {orders", "  claims: {vip: vip}\n  audiences: {orders", 13, "vip"),
+        (
+            "  audiences: {orders",
+            "  claims: {vip: [profile, vip]}\n  audiences: {orders",
+            13,
+            "profile.vip",
+        ),
+        ("allow: {authenticated: true}", "allow: {when: 'claims.vip == true'}", 15, "vip"),
+        ("allow: {authenticated: true}", "allow: {when: \"'a' in claims['vip']\"}", 15, "vip"),
+    ],
+)
+def test_a_claim_that_is_read_and_that_nobody_may_bring_is_a_warning(
+    tmp_path: Path, old: str, new: str, line: int, missing: str
+) -> None:
+    text = SMALLEST.replace(old, new)
+    declared = missing if "." not in missing else "[profile, vip]"
+
+    assert _doubts(tmp_path, text) == [
+        (
+            line,
+            f"no credential may bring {missing}; list it in the attributes of those that may",
+        )
+    ]
+    brings = f"    cookie: sso\n    attributes: {{claims: [{declared}]}}\n"
+    assert _doubts(tmp_path, text.replace("    cookie: sso\n", brings)) == []
+
+
+@pytest.mark.parametrize("name", ["act", "may_act", "cnf"])
+def test_a_condition_about_what_only_the_gateway_says_is_a_warning(
+    tmp_path: Path, name: str
+) -> None:
+    text = SMALLEST.replace("allow: {authenticated: true}", f"allow: {{when: has(claims.{name})}}")
+
+    assert _doubts(tmp_path, text) == [(15, f"no credential may bring {name}; leave it out")]
+
+
+def test_what_every_credential_brings_is_read_without_a_warning(tmp_path: Path) -> None:
+    text = SMALLEST.replace(
+        "allow: {authenticated: true}",
+        "allow: {when: \"claims.sub != '' && claims.roles != [] && claims.iss != ''\"}",
+    )
+
+    assert _doubts(tmp_path, text) == []
+
+
+@pytest.mark.parametrize(("rule", "kind"), [("any_role", "roles"), ("any_group", "groups")])
+def test_a_role_or_group_that_nobody_may_bring_is_a_warning(
+    tmp_path: Path, rule: str, kind: str
+) -> None:
+    asking = SMALLEST.replace("authenticated: true", f"{rule}: [clerk, boss]")
+
+    assert _doubts(tmp_path, asking) == [
+        (
+            15,
+            "no credential may bring any of: clerk, boss; list them in the attributes of those "
+            "that may",
+        )
+    ]
+    for brought in ("['*']", "[clerk]", "['cl*']"):
+        text = asking.replace(
+            "    cookie: sso\n", f"    cookie: sso\n    attributes: {{{kind}: {brought}}}\n"
+        )
+        assert _doubts(tmp_path, text) == []
 
 
 def test_every_route_public_needs_no_credential(tmp_path: Path) -> None:

@@ -4,13 +4,14 @@ from typing import Any
 import pytest
 
 from sidecar.gateway.exchange import ExchangeSettings, IssuedSession, SessionExchange
+from sidecar.gateway.identities import Identities
 from sidecar.keys.lookups import Done, Outcome
 from sidecar.keys.rings.ring import KeyRing
 from sidecar.keys.rings.sealing import TIMINGS
 from sidecar.model import Deny, Reason, RequestView
 from sidecar.snapshots.keys import KeySnapshot
 from tests.support.checks import NOW, key_set
-from tests.support.gateways import Gateway, partner_token, request
+from tests.support.gateways import ATTRIBUTES, Gateway, partner_token, request
 from tests.support.minting import claims_of, credential
 from tests.support.tokens import key_for, new_key
 
@@ -42,7 +43,8 @@ class Login:
     def __init__(self, *, outlives: bool = False, accepted: tuple[str, ...] = ("sso", "mobile")):
         self.gateway = Gateway()
         self.keeper = Keeper(self.gateway)
-        settings = ExchangeSettings({"mobile": "partner:"}, outlives=outlives, patience=0.1)
+        identities = Identities({"mobile": "partner:"}, ATTRIBUTES)
+        settings = ExchangeSettings(identities, outlives=outlives, patience=0.1)
         self._exchange = SessionExchange(
             settings,
             [each for each in self.gateway.authenticators if each.name in accepted],

@@ -90,20 +90,20 @@ def test_names_with_spaces_stay_one_role_and_one_group() -> None:
     assert token.roles == token.groups == names
 
 
-def test_how_and_by_whom_the_subject_was_authenticated_is_kept() -> None:
+def test_how_the_subject_was_authenticated_is_kept_and_who_acted_for_it_is_not() -> None:
     kept = {
         "client_id": "shop-web",
         "azp": "shop-web",
         "auth_time": NOW - 60,
         "acr": "gold",
         "amr": ["pwd", "otp"],
-        "act": {"sub": "support"},
     }
     sessions = Sessions()
 
-    token = sessions.opened(sessions.begin(identity(claims=kept)))
+    token = sessions.opened(sessions.begin(identity(claims={**kept, "act": {"sub": "app"}})))
 
     assert {name: token.claims[name] for name in kept} == kept
+    assert "act" not in token.claims
 
 
 def test_of_the_credentials_other_claims_those_that_are_named_are_kept() -> None:
