@@ -201,7 +201,6 @@ def test_the_edge_and_the_sidecars_read_a_request_alike() -> None:
         "normalize_path",
         "merge_slashes",
         "path_with_escaped_slashes_action",
-        "strip_any_host_port",
         "strip_trailing_host_dot",
         "xff_num_trusted_hops",
         "forward_client_cert_details",
@@ -221,6 +220,9 @@ def test_the_edge_and_the_sidecars_read_a_request_alike() -> None:
         ("use_remote_address", True),
         ("generate_request_id", True),
         ("preserve_external_request_id", False),
+        # Origins are compared with the port; routes are matched without it.
+        ("strip_any_host_port", False),
+        ("route_config.ignore_port_in_host_matching", True),
         ("server_header_transformation", "OVERWRITE"),
         ("request_timeout", "300s"),
         ("http2_protocol_options.max_concurrent_streams", 100),
