@@ -104,7 +104,7 @@ class _Minting(Checks):
         """A session token in exchange for a credential."""
         lines = tuple((name, value.encode()) for name, value in headers)
         request = RequestView("POST", "/session", HOST, lines)
-        issued = self._runner.run(self._role.begin_session(request))
+        issued = self._runner.run(self._role.begin_session(request)).outcome
         assert isinstance(issued, IssuedSession), issued
         return issued.cookie.partition(";")[0].partition("=")[2]
 

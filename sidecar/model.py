@@ -171,6 +171,14 @@ class Reason(Enum):
         Step.MINT, 503, None, "No token for the services can be signed at the moment."
     )
 
+    # What the gateway's internal listener does not read.
+    MALFORMED_REQUEST = _Meaning(
+        Step.RECEIVE, 400, INVALID_REQUEST, "The request is not HTTP as it is read here."
+    )
+    UNEXPECTED_BODY = _Meaning(
+        Step.RECEIVE, 413, None, "The request has a body, and none is read here."
+    )
+
     # The service.
     OVERLOADED = _Meaning(
         Step.RECEIVE, 503, None, "Too many checks at once: this one could not be made in time."
@@ -191,6 +199,9 @@ class Reason(Enum):
 GATEWAY_REASONS: Final = frozenset(
     {Reason.CROSS_SITE_REQUEST, *(reason for reason in Reason if reason.step in GATEWAY_STEPS)}
 )
+
+# The reasons that only the gateway's internal listener has.
+LISTENER_REASONS: Final = frozenset({Reason.MALFORMED_REQUEST, Reason.UNEXPECTED_BODY})
 
 
 class RequestView(NamedTuple):

@@ -17,7 +17,7 @@ from sidecar.gateway.authenticators import (
     JwtAuthenticator,
     SessionAuthenticator,
 )
-from sidecar.gateway.exchange import ExchangeSettings, IssuedSession, SessionExchange
+from sidecar.gateway.exchange import Exchanged, ExchangeSettings, SessionExchange
 from sidecar.gateway.identities import Identities
 from sidecar.gateway.pipeline import GatewayPipeline
 from sidecar.gateway.publishing import Document, jwks_document, metadata_document
@@ -37,7 +37,9 @@ from sidecar.mint.minter import REQUEST, Minter
 from sidecar.model import Deny, Reason, RequestView
 from sidecar.session.introspection import Introspector
 from sidecar.session.tokens import SessionTokens
+from sidecar.telemetry.decisions import DecisionLog
 from sidecar.telemetry.gateway_metrics import REASONS, GatewayMetrics
+from sidecar.telemetry.internal import InternalLog
 from sidecar.wire.http import HttpListener
 from sidecar.wire.internal import LARGEST_HEADER, internal_pages
 from sidecar.wire.tls import ServerTls
@@ -69,7 +71,7 @@ class GatewayRole:
         self._configuration = configuration
         self._settings = settings = _settings(configuration)
         self._instruments = instruments
-        self._metrics = metrics
+        self.metrics = metrics
         self._handover = before.hand_over() if isinstance(before, GatewayRole) else Handover()
         self._rings: dict[str, AnyRing[Any]] = {}
         self._unstarted: list[tuple[RingSettings, AnyRing[Any]]] = []
@@ -109,7 +111,7 @@ class GatewayRole:
         while self._signs_later():  # noqa: ASYNC110 - its date comes; nobody tells of it
             await asyncio.sleep(_LOOK)
         # From here on it is the role in use.
-        self._metrics.watch({name: partial(_states, ring) for name, ring in self._rings.items()})
+        self.metrics.watch({name: partial(_states, ring) for name, ring in self._rings.items()})
 
     async def _started(self, patience: float) -> None:
         """Return when the rings have begun or ``patience`` is over; a bug in one is raised."""
@@ -169,10 +171,11 @@ class GatewayRole:
         """The gateway as an authorization server (RFC 8414)."""
         return metadata_document(self._settings.issuer, _METADATA_MAX_AGE)
 
-    async def begin_session(self, request: RequestView) -> IssuedSession | Deny:
+    async def begin_session(self, request: RequestView) -> Exchanged:
         """A session in exchange for the request's credential, where there are sessions."""
         if self._exchange is None:
-            return Deny(Reason.NO_ROUTE, detail="no credential is a session of this gateway's")
+            detail = "no credential is a session of this gateway's"
+            return Exchanged("", Deny(Reason.NO_ROUTE, detail=detail))
         return await self._exchange.begin(request)
 
     def _ring(self, settings: RingSettings, open_it: Callable[[RingSettings], R]) -> R:
@@ -191,7 +194,7 @@ class GatewayRole:
                 introspector, _ = self._handover.take(
                     f"sessions {name}",
                     asked,
-                    partial(Introspector, asked, self._metrics),
+                    partial(Introspector, asked, self.metrics),
                     Introspector.close,
                 )
                 return IntrospectionAuthenticator(name, source, introspector)
@@ -212,7 +215,7 @@ class GatewayRole:
     def _sessions(self, credential: SessionCredential) -> SessionAuthenticator:
         ring = self._ring(credential.ring, open_sealing_ring)
         tokens = SessionTokens(credential.tokens, lambda: ring.keys)
-        cookies = SessionCookies(credential.tokens, tokens, self._metrics)
+        cookies = SessionCookies(credential.tokens, tokens, self.metrics)
         return SessionAuthenticator(credential.name, credential.source, tokens, cookies)
 
     def _new_exchange(self, authenticators: Mapping[str, Authenticator]) -> SessionExchange | None:
@@ -243,15 +246,24 @@ class GatewayRole:
             if isinstance(each, IntrospectedCredential)
         ]
         kinds = [REQUEST, SESSION] if self._exchange else [REQUEST]
-        self._metrics.expect(kinds, introspected)
+        exchanged = [
+            name
+            for each in self._settings.credentials
+            if isinstance(each, SessionCredential)
+            for name in each.exchanges
+        ]
+        self.metrics.expect(kinds, introspected, exchanged)
 
 
-def internal_listener(configuration: Configuration, current: Callable[[], Role]) -> HttpListener:
+def internal_listener(
+    configuration: Configuration, current: Callable[[], Role], decisions: DecisionLog
+) -> HttpListener:
     """Where those inside find keys and metadata, and get sessions.
 
     Args:
         configuration: a gateway's.
         current: gives the role in use by the time a page is asked for.
+        decisions: told of sessions and of what is refused.
 
     Raises:
         ListenFault: the certificate cannot be used.
@@ -263,13 +275,8 @@ def internal_listener(configuration: Configuration, current: Callable[[], Role])
         return role
 
     settings = _settings(configuration)
-    pages = internal_pages(
-        settings.issuer,
-        configuration.realm,
-        jwks=lambda: gateway().jwks(),
-        metadata=lambda: gateway().metadata(),
-        begin_session=lambda request: gateway().begin_session(request),
-    )
+    observer = InternalLog(gateway().metrics, decisions)
+    pages = internal_pages(settings.issuer, configuration.realm, gateway, observer)
     files = settings.internal_tls
     tls = ServerTls(files.certificate, files.private_key) if files else None
     assert configuration.listen.internal is not None  # noqa: S101 - its model has a default

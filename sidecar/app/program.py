@@ -127,7 +127,9 @@ class _Program:
         if self._configuration.gateway is not None:
             from sidecar.app.gateway import internal_listener  # noqa: PLC0415 - as in _maker
 
-            listeners.append(internal_listener(self._configuration, lambda: self._role))
+            listeners.append(
+                internal_listener(self._configuration, lambda: self._role, self._decisions)
+            )
         return listeners
 
     async def _stop_role(self) -> None:

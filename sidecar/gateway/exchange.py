@@ -9,6 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
+from typing import NamedTuple
 
 from sidecar.check.claims import distance
 from sidecar.check.extract import extract
@@ -24,9 +25,22 @@ from sidecar.model import Deny, Reason, RequestView, VerifiedToken
 
 @dataclass(frozen=True, slots=True)
 class IssuedSession:
-    """A session token, as the ``Set-Cookie`` that hands it to the client."""
+    """A session token, as the ``Set-Cookie`` that hands it to the client.
+
+    ``token`` is the credential that it was issued for. ``ends_within`` is how long that is good
+    for, in seconds, where the session ends with it; None where it does not.
+    """
 
     cookie: str = field(repr=False)
+    token: VerifiedToken
+    ends_within: float | None = None
+
+
+class Exchanged(NamedTuple):
+    """What came of a request for a session. ``credential`` is empty where there was not one."""
+
+    credential: str
+    outcome: IssuedSession | Deny
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +74,19 @@ class SessionExchange:
         self._keys = keys
         self._clock = clock
 
-    async def begin(self, request: RequestView) -> IssuedSession | Deny:
+    async def begin(self, request: RequestView) -> Exchanged:
         """A session for the one credential of a request, or why there is none."""
         credential = extract(request, tuple(self._authenticators))
         if credential is None:
-            return Deny(Reason.NO_CREDENTIAL)
+            return Exchanged("", Deny(Reason.NO_CREDENTIAL))
         if isinstance(credential, Refusal):
-            return deny(credential)
-        digest = sha256(credential.text.encode("latin-1")).digest()
+            return Exchanged("", deny(credential))
         authenticator = self._authenticators[credential.source]
-        identified = await self._identified(authenticator, credential.text, digest)
+        return Exchanged(authenticator.name, await self._begun(authenticator, credential.text))
+
+    async def _begun(self, authenticator: Authenticator, text: str) -> IssuedSession | Deny:
+        digest = sha256(text.encode("latin-1")).digest()
+        identified = await self._identified(authenticator, text, digest)
         if not isinstance(identified, VerifiedToken):
             return deny(identified, fingerprint=digest[:8].hex())
 
@@ -83,7 +100,7 @@ class SessionExchange:
         cookie = self._cookies.begun(session, now, ends)
         if isinstance(cookie, Refusal):
             return deny(cookie, fingerprint=session.fingerprint, token=session)
-        return IssuedSession(cookie)
+        return IssuedSession(cookie, session, None if ends is None else ends - now)
 
     async def _identified(
         self, authenticator: Authenticator, text: str, digest: bytes

@@ -7,7 +7,7 @@ import logging
 import random
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -62,6 +62,8 @@ class DecisionLog:
         """Change what is logged, from the next decision on."""
         self._allows = allows
         self._limit = LineLimit(per_second, time.monotonic)
+        # Of its own: a flood at the edge must not hide who gets sessions inside.
+        self._internal_limit = LineLimit(per_second, time.monotonic)
 
     def decided(self, envelope: Envelope, decision: Decision, duration: float) -> None:
         """Count the decision, and write it down where it is a denial or is sampled."""
@@ -82,6 +84,18 @@ class DecisionLog:
         if self._limit.admits():
             line = _line(envelope, decision, denial, duration) | (held or {})
             _log.log(level, "check", extra=line)
+        else:
+            self._metrics.suppressed()
+
+    def internal(
+        self, event: str, envelope: Envelope, denial: Deny | None, line: Mapping[str, object]
+    ) -> None:
+        """Write down what the gateway's internal listener answered; ``denial`` where it refused."""
+        if denial is not None:
+            self._denials[denial.reason.label] += 1
+            self._remember(envelope, denial)
+        if self._internal_limit.admits():
+            _log.info(event, extra=dict(line))
         else:
             self._metrics.suppressed()
 

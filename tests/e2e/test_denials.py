@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 import pytest
 
-from sidecar.model import GATEWAY_REASONS, Reason
+from sidecar.model import GATEWAY_REASONS, LISTENER_REASONS, Reason
 from tests.e2e import shop
 from tests.e2e.conftest import StartPod, StartSidecar
 from tests.support import envoy
@@ -89,7 +89,7 @@ SCENARIOS = {
 }
 
 # In the order in which the reasons are defined.
-SIDECAR_REASONS = [reason for reason in Reason if reason not in GATEWAY_REASONS]
+SIDECAR_REASONS = [reason for reason in Reason if reason not in GATEWAY_REASONS | LISTENER_REASONS]
 EVERY_REASON = pytest.mark.parametrize("reason", SIDECAR_REASONS, ids=lambda reason: reason.label)
 DENIALS = pytest.mark.parametrize(
     "reason",
