@@ -11,6 +11,7 @@ from examples.configurations import LEEWAY
 from examples.exchange import claims, forged
 from examples.facts import Fact, Stop, answered, named, passed_on, sees, stop
 from examples.rotation import rotation
+from examples.session import session
 from examples.world import World
 from sidecar.config.values import seconds
 from tests.support import tokens
@@ -45,6 +46,7 @@ class Tour:
         yield from self._the_swap()
         yield from self._the_rules()
         yield from self._the_front_door()
+        yield from session(self._world)
         internal = self._internal_token()
         yield from self._inside(internal)
         yield rotation(self._world, self._alice)
@@ -119,8 +121,8 @@ class Tour:
         partner = _bearer(self._partner_token())
         acme = ask("GET", "/orders/42", partner)
         yield stop(
-            "A partner's JWT that says roles: customer, support is swapped too. Its subject cannot "
-            "be taken for one of ours, and of its roles it brings the one that is declared",
+            "A partner's JWT is swapped too: its subject is told apart from ours, and of its roles "
+            "(customer, support) it brings the one that is declared",
             answered(acme, 200, *EVERYWHERE),
             sees(acme, "orders", ACME),
         )

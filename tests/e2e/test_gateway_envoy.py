@@ -1,7 +1,7 @@
 """The Envoy at the edge as it is shipped: what it believes, what it asks, what it lets out."""
 
 import ssl
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -62,8 +62,17 @@ class Edge:
 
 
 @contextmanager
-def started(version: str, directory: Path, upstream: Upstream, service: Address) -> Iterator[Edge]:
-    """An edge in front of ``service``. Whoever trusts ``ca.crt`` in ``directory`` trusts it."""
+def started(
+    version: str,
+    directory: Path,
+    upstream: Upstream,
+    service: Address,
+    change: Callable[[envoy.Json], None] = lambda _: None,
+) -> Iterator[Edge]:
+    """An edge in front of ``service``, with a change to its configuration.
+
+    Whoever trusts ``ca.crt`` in ``directory`` trusts it.
+    """
     authority = CertificateAuthority(directory)
     authority.issue("tls", dns=HOST)
     trusting = authority.client_context()
@@ -72,6 +81,7 @@ def started(version: str, directory: Path, upstream: Upstream, service: Address)
     with socket_directory() as sockets:
         socket = sockets / "authz.sock"
         envoy.move(configuration, authz=socket, application=service, certificates=directory)
+        change(configuration)
         with grpc_server(socket, gateway), Envoy(version, configuration, directory) as running:
             yield Edge(running, gateway, upstream, trusting)
 

@@ -199,7 +199,8 @@ class Session(Section):
     )
     outlives_credential: StrictBool = Field(
         default=False,
-        description="Whether a session goes on when the credential it was issued for has expired.",
+        description="Whether a session goes on when the credential it was issued for has expired. "
+        "Otherwise it ends at that one's `exp`, where it has one.",
     )
     claims: tuple[Text, ...] = Field(
         default=(),

@@ -463,6 +463,27 @@ def test_a_role_or_group_that_nobody_may_bring_is_a_warning(
         assert _doubts(tmp_path, text) == []
 
 
+def test_a_session_that_ends_with_its_credential_unsaid_is_a_warning(tmp_path: Path) -> None:
+    session = """
+  - name: session
+    cookie: __Host-session
+    session: {keys: {directory: /sessions}, issued_for: [sso], absolute: 90m}
+"""
+    text = SMALLEST.replace("\nrequest_tokens", f"{session}request_tokens")
+
+    assert _doubts(tmp_path, text) == [
+        (
+            13,
+            "a session ends with the credential it was issued for, mostly long before absolute "
+            "(1.5h): with the exp of a JWT, or of the issuer's answer; write "
+            "outlives_credential: false if that is meant, or true to let it go on",
+        )
+    ]
+    for said in ("true", "false"):
+        written = text.replace("absolute: 90m", f"absolute: 90m, outlives_credential: {said}")
+        assert _doubts(tmp_path, written) == []
+
+
 def test_every_route_public_needs_no_credential(tmp_path: Path) -> None:
     text = SMALLEST.partition("credentials:")[0] + "credentials: []\n"
     text += "request_tokens: {keys: {directory: /keys}, audiences: {orders: []}}\n"
