@@ -2,8 +2,8 @@
 
 It is reached through the edge, at the host whose cookie it sets: docs/login-page.md.
 
-``SSO=… SSO_CA=… GATEWAY=… CALLBACK=… python -m examples.shop.login PORT``: the URL of the SSO and
-the certificate it is trusted by, the URL of the gateway's internal listener, and where the SSO sends
+``SSO=… SSO_CA=… GATEWAY=… CALLBACK=… python -m examples.shop.login PORT``: the URL of the SSO, the
+certificate it is trusted by, the URL of the gateway's internal listener, and where the SSO sends
 people back to, as it is registered there.
 """
 

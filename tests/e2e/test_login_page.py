@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from examples import configurations
 from sidecar.model import Deny, Reason
 from tests.e2e.test_gateway_envoy import ALLOW, Edge, started
 from tests.support import login_page
@@ -13,6 +14,15 @@ from tests.support.upstream import Upstream, respond
 
 HTML: Field = ("accept", "text/html,application/xhtml+xml,*/*;q=0.8")
 FORGET = "__Host-session=; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=0"
+
+
+def test_the_shop_is_configured_as_the_page_says() -> None:
+    described = login_page.snippet("a gateway's configuration")
+
+    shop = configurations.load("gateway")
+
+    for section, items in described.items():
+        assert [item for item in items if item not in shop[section]] == []
 
 
 @pytest.fixture(scope="module")

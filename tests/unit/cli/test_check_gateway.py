@@ -95,6 +95,25 @@ def test_a_token_buys_a_token_that_is_told_and_not_shown(run: Run, gateway: Path
     assert "eyJ" not in output
 
 
+def test_what_a_credential_may_bring_is_told_beside_what_it_says(run: Run, gateway: Path) -> None:
+    gateway.write_text(
+        gateway.read_text()
+        .replace(
+            "    jwt: {trust", "    attributes: {roles: [clerk], claims: [acr]}\n    jwt: {trust"
+        )
+        .replace('{scopes: ["orders:read"]}', "{any_role: [boss, clerk]}")
+    )
+
+    status, output, _ = run(
+        "check", "-c", gateway, "GET", "/orders/17", stdin=_token(roles=["boss"])
+    )
+
+    assert status == 1
+    assert "missing_role" in output
+    for line in ("the token's roles", "roles it may bring: clerk", "groups it may bring: none"):
+        assert line in output
+
+
 def test_steps_of_a_session_are_not_reached_by_a_token(run: Run, gateway: Path) -> None:
     _, output, _ = run("check", "-c", gateway, "GET", "/orders/17", "--json", stdin=_token())
 

@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -6,6 +7,7 @@ import pytest
 from sidecar.mint.request_tokens import actor, claims
 from sidecar.mint.settings import Grant
 from tests.support.checks import NOW
+from tests.support.login_page import PAGE
 from tests.support.minting import GRANT, ISSUER, SETTINGS, credential
 
 BFF = "spiffe://shop/ns/web/sa/bff"
@@ -112,6 +114,24 @@ def test_the_client_is_named_by_client_id_then_azp_then_the_credential(
     source: dict[str, object], expected: str
 ) -> None:
     assert minted(source)["client_id"] == expected
+
+
+def test_the_page_about_sessions_has_every_claim_there_is() -> None:
+    source = credential(
+        {"auth_time": NOW, "acr": "gold", "amr": ["pwd"]},
+        roles=frozenset({"clerk"}),
+        groups=frozenset({"gold"}),
+    )
+    document, _ = claims(SETTINGS, GRANT, source, BFF, NOW)
+    section = PAGE.read_text().partition("## What the services get")[2].partition("\n## ")[0]
+
+    told = {
+        name
+        for row in re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
+        for name in re.findall(r"`(\w+)`", row)
+    }
+
+    assert told == document.keys()
 
 
 def test_further_claims_are_copied_under_the_names_the_configuration_gives() -> None:
