@@ -5,7 +5,7 @@ credentials: the rules of routes, conditions, sessions and request tokens all se
 """
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from sidecar.check.claims import find
 from sidecar.check.patterns import matches_any
@@ -56,13 +56,13 @@ class Identities:
 
 
 def _declared(patterns: tuple[str, ...], names: frozenset[str]) -> frozenset[str]:
-    if not patterns or EVERY_NAME in patterns:
-        return names if patterns else frozenset()
+    if EVERY_NAME in patterns:
+        return names
     return frozenset([name for name in names if matches_any(patterns, name)])
 
 
-def _claims(source: Mapping[str, object], attributes: Attributes, prefix: str) -> dict[str, object]:
-    claims = {name: source[name] for name in _KEPT if name in source}
+def _claims(source: Mapping[str, object], attributes: Attributes, prefix: str) -> dict[str, Any]:
+    claims: dict[str, Any] = {name: source[name] for name in _KEPT if name in source}
     for name in _PREFIXED:
         if isinstance(value := source.get(name), str) and value:
             claims[name] = prefix + value
@@ -71,6 +71,6 @@ def _claims(source: Mapping[str, object], attributes: Attributes, prefix: str) -
         if value is not None:
             holder = claims
             for parent in parents:
-                holder = holder.setdefault(parent, {})  # type: ignore[assignment]  # an object of ours
+                holder = holder.setdefault(parent, {})
             holder[last] = value
     return claims
