@@ -71,7 +71,7 @@ class GatewayRole:
         self._configuration = configuration
         self._settings = settings = _settings(configuration)
         self._instruments = instruments
-        self.metrics = metrics
+        self._metrics = metrics
         self._handover = before.hand_over() if isinstance(before, GatewayRole) else Handover()
         self._rings: dict[str, AnyRing[Any]] = {}
         self._unstarted: list[tuple[RingSettings, AnyRing[Any]]] = []
@@ -111,7 +111,7 @@ class GatewayRole:
         while self._signs_later():  # noqa: ASYNC110 - its date comes; nobody tells of it
             await asyncio.sleep(_LOOK)
         # From here on it is the role in use.
-        self.metrics.watch({name: partial(_states, ring) for name, ring in self._rings.items()})
+        self._metrics.watch({name: partial(_states, ring) for name, ring in self._rings.items()})
 
     async def _started(self, patience: float) -> None:
         """Return when the rings have begun or ``patience`` is over; a bug in one is raised."""
@@ -178,6 +178,10 @@ class GatewayRole:
             return Exchanged("", Deny(Reason.NO_ROUTE, detail=detail))
         return await self._exchange.begin(request)
 
+    def internal_log(self, decisions: DecisionLog) -> InternalLog:
+        """What tells of the internal listener; its metrics outlive this role."""
+        return InternalLog(self._metrics, decisions)
+
     def _ring(self, settings: RingSettings, open_it: Callable[[RingSettings], R]) -> R:
         name = f"ring {settings.set}"
         ring, new = self._handover.take(name, settings, partial(open_it, settings), _stop)
@@ -194,7 +198,7 @@ class GatewayRole:
                 introspector, _ = self._handover.take(
                     f"sessions {name}",
                     asked,
-                    partial(Introspector, asked, self.metrics),
+                    partial(Introspector, asked, self._metrics),
                     Introspector.close,
                 )
                 return IntrospectionAuthenticator(name, source, introspector)
@@ -215,7 +219,7 @@ class GatewayRole:
     def _sessions(self, credential: SessionCredential) -> SessionAuthenticator:
         ring = self._ring(credential.ring, open_sealing_ring)
         tokens = SessionTokens(credential.tokens, lambda: ring.keys)
-        cookies = SessionCookies(credential.tokens, tokens, self.metrics)
+        cookies = SessionCookies(credential.tokens, tokens, self._metrics)
         return SessionAuthenticator(credential.name, credential.source, tokens, cookies)
 
     def _new_exchange(self, authenticators: Mapping[str, Authenticator]) -> SessionExchange | None:
@@ -252,7 +256,7 @@ class GatewayRole:
             if isinstance(each, SessionCredential)
             for name in each.exchanges
         ]
-        self.metrics.expect(kinds, introspected, exchanged)
+        self._metrics.expect(kinds, introspected, exchanged)
 
 
 def internal_listener(
@@ -275,7 +279,7 @@ def internal_listener(
         return role
 
     settings = _settings(configuration)
-    observer = InternalLog(gateway().metrics, decisions)
+    observer = gateway().internal_log(decisions)
     pages = internal_pages(settings.issuer, configuration.realm, gateway, observer)
     files = settings.internal_tls
     tls = ServerTls(files.certificate, files.private_key) if files else None
