@@ -23,7 +23,7 @@ from tests.support.certificates import CertificateAuthority
 from tests.support.envoy import Envoy
 from tests.support.gateway_process import GatewayProcess
 from tests.support.http1 import Address, Field, Response
-from tests.support.openid_provider import CALLBACK, OpenIdProvider
+from tests.support.openid_provider import CALLBACK, LOGIN_PAGE, OpenIdProvider
 from tests.support.ports import LOOPBACK, free_port, socket_directory
 from tests.support.processes import Child
 from tests.support.sidecar_process import SidecarProcess
@@ -135,6 +135,7 @@ def _login(directory: Path, provider: OpenIdProvider, gateway: GatewayProcess) -
     environment = {
         "SSO": provider.issuer,
         "SSO_CA": str(provider.ca_file),
+        "SSO_SECRET": f"{LOGIN_PAGE}-secret",
         "CALLBACK": CALLBACK,
         "GATEWAY": gateway.internal_url,
     }
