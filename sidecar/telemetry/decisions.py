@@ -91,11 +91,13 @@ class DecisionLog:
         self, event: str, envelope: Envelope, denial: Deny | None, line: Mapping[str, object]
     ) -> None:
         """Write down what the gateway's internal listener answered; ``denial`` where it refused."""
+        held: dict[str, str] = {}
         if denial is not None:
             self._denials[denial.reason.label] += 1
-            self._remember(envelope, denial)
+            held = _held(envelope, denial)
+            self._remember(envelope, denial, held)
         if self._internal_limit.admits():
-            _log.info(event, extra=dict(line))
+            _log.info(event, extra={**line, **held})
         else:
             self._metrics.suppressed()
 

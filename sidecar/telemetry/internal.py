@@ -10,7 +10,6 @@ from sidecar.wire.codec import Envelope
 
 # What the status page shows as the route of a session that was refused.
 _SESSION: Final = "POST /session"
-_LONGEST_PATH: Final = 128
 
 
 class InternalLog:
@@ -44,11 +43,8 @@ class InternalLog:
     def refused(self, envelope: Envelope, denial: Deny, status: int) -> None:
         """Another request was refused."""
         self._metrics.refused_inside(denial)
-        path = envelope.view.path.partition("?")[0]
         line: dict[str, object] = {
             "request_id": envelope.request_id,
-            "method": envelope.view.method[:_LONGEST_PATH],
-            "path": path[:_LONGEST_PATH],
             "decision": "deny",
             **_about(denial, status),
         }
