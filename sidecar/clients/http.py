@@ -7,13 +7,15 @@ the URL and the cause for whoever is on call, and never a secret.
 import asyncio
 import math
 import os
+import re
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
+from multidict import CIMultiDict
 from yarl import URL
 
 from sidecar.clients.files import read
@@ -29,6 +31,8 @@ _LONGEST_NAME: Final = 200
 # There asyncio keeps a TLS connection whose server does not say goodbye; aiohttp then ends it.
 _TLS_STAYS_HALF_CLOSED: Final = sys.version_info < (3, 12, 7)
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})  # RFC 9110 §15.4
+# RFC 9110 §8.8.3, in the characters that a header may safely be sent with, and of bounded length.
+_ENTITY_TAG: Final = re.compile(r'(?:W/)?"[\x21\x23-\x7e]{0,200}"')
 _FIXED_HEADERS: Final = {
     "User-Agent": "authz-sidecar",
     # What is never unpacked cannot be a bomb (RFC 9110 §12.5.3).
@@ -73,11 +77,15 @@ class OversizedAnswer(SourceFault):
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A server's whole answer. Names in ``headers`` are compared without case."""
+    """A server's whole answer. Names in ``headers`` are compared without case.
+
+    ``url`` is where it came from, after any redirects.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    url: str = ""
 
 
 class HttpClient:
@@ -96,16 +104,32 @@ class HttpClient:
         self._closed = False
 
     async def get(
-        self, url: str, headers: Iterable[tuple[str, str]] = (), *, follow: bool = False
+        self,
+        url: str,
+        headers: Iterable[tuple[str, str]] = (),
+        *,
+        follow: bool = False,
+        known: Response | None = None,
     ) -> Response:
-        """GET a URL. ``follow`` goes along up to 3 redirects to the same scheme, host and port.
+        """GET a URL.
+
+        Args:
+            url: where to ask.
+            headers: sent besides those of the settings.
+            follow: go along up to 3 redirects to the same scheme, host and port.
+            known: the answer of an earlier call. Where the server says that it is still the same
+                (RFC 9110 §13.1.2), it is returned with the headers of now, and its body is not
+                transferred again.
 
         Raises:
             SourceFault: no whole answer within the limits, or a redirect that is not followed.
         """
         target = self._checked(url)
         for _ in range(_MAXIMUM_REDIRECTS + 1):
-            response = await self._request("GET", target, headers)
+            conditions = _conditions(known, target)
+            response = await self._request("GET", target, [*headers, *conditions])
+            if known is not None and conditions and response.status == 304:
+                return _confirmed(known, response)
             if response.status not in _REDIRECTS:
                 return response
             target = _redirected(target, response, follow=follow)
@@ -163,7 +187,8 @@ class HttpClient:
             async with await self._answer(
                 method, url, headers=sent, ssl=context, allow_redirects=False, **body
             ) as answer:
-                return Response(answer.status, answer.headers, await self._body(answer))
+                content = await self._body(answer)
+                return Response(answer.status, answer.headers, content, str(url))
         except TimeoutError as fault:
             silent = f"sent nothing for {settings.read_timeout:g} s"
             connected = not isinstance(fault, aiohttp.ConnectionTimeoutError)
@@ -244,6 +269,26 @@ def named(url: str | URL) -> str:
         return f"a {scheme}: address" if scheme.isalpha() else "an address without a host"
     text = str(shown)
     return text if len(text) <= _LONGEST_NAME else f"{text[:_LONGEST_NAME]}..."
+
+
+def _conditions(known: Response | None, url: URL) -> list[tuple[str, str]]:
+    """The header that asks for a document only if it is another than the known one.
+
+    Only an entity tag will do: the dates of If-Modified-Since are whole seconds (RFC 9110
+    §8.8.2.2), and a key that is taken out in the second in which another was added would stay.
+    """
+    if known is None or known.status != 200 or known.url != str(url):
+        return []
+    tag = known.headers.get("ETag", "")
+    return [("If-None-Match", tag)] if _ENTITY_TAG.fullmatch(tag) else []
+
+
+def _confirmed(known: Response, confirmation: Response) -> Response:
+    """The known answer with the headers of a 304 in place of its own (RFC 9111 §4.3.4)."""
+    headers = CIMultiDict(known.headers)
+    headers.popall("Age", None)
+    headers.update(confirmation.headers)
+    return replace(known, headers=headers)
 
 
 def _redirected(url: URL, response: Response, *, follow: bool) -> URL:

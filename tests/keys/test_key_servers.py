@@ -51,8 +51,8 @@ class Observer:
     def refreshed(self, trust: str, keys: int, now: float) -> None:
         pass
 
-    def refresh_failed(self, trust: str, problem: str) -> None:
-        del trust
+    def refresh_failed(self, trust: str, problem: str, *, serving: bool) -> None:
+        del trust, serving
         self.problems.append(problem)
         self.failed.set()
 
@@ -134,7 +134,7 @@ def test_the_last_good_keys_serve_whatever_is_answered(server: KeyServer, name: 
         observer = Observer()
         keeper = KeyKeeper([settings(JwksKeys(server.jwks_url, http(server)))], observer)
         keeper.start()
-        await keeper.tried(5.0)
+        await keeper.first_keys(5.0)
         good = keeper.snapshot
         server.misbehave(misbehaviour)
         keeper.lookup("gateway", "next", 5.0, lambda _: None)
@@ -201,6 +201,45 @@ def test_a_document_that_has_not_changed_is_not_parsed_again(server: KeyServer) 
         await source.close()
         assert first.keys is second.keys
         assert kids(third) == [KEY.kid, NEXT.kid]
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(("kind", "documents"), [("jwks", [JWKS]), ("oidc", [DISCOVERY, JWKS])])
+def test_documents_that_have_not_changed_are_not_sent_again(
+    server: KeyServer, kind: str, documents: list[str]
+) -> None:
+    async def story() -> None:
+        source: JwksSource | OidcSource = (
+            JwksSource(JwksKeys(server.jwks_url, http(server)))
+            if kind == "jwks"
+            else OidcSource(OidcKeys(server.url, http(server)))
+        )
+        first, sent = await source.fetch(), server.sent
+        second = await source.fetch()
+        assert server.confirmed == documents
+        assert server.sent - sent < sent
+        assert second.keys is first.keys
+
+        server.publish(KEY, NEXT)
+        assert kids(await source.fetch()) == [KEY.kid, NEXT.kid]
+        await source.close()
+
+    asyncio.run(story())
+
+
+def test_a_document_that_is_still_the_same_is_a_fetch_that_succeeded(server: KeyServer) -> None:
+    async def story() -> None:
+        keeper = KeyKeeper([settings(JwksKeys(server.jwks_url, http(server)))], Observer())
+        keeper.start()
+        await keeper.first_keys(5.0)
+        (before,) = keeper.statuses()
+        keeper.fetch_now()
+        async with asyncio.timeout(10.0):
+            while keeper.statuses()[0].last_success == before.last_success:  # noqa: ASYNC110 - the observer of other tests tells of failures alone
+                await asyncio.sleep(0.01)
+        assert server.confirmed == [JWKS]
+        await keeper.stop()
 
     asyncio.run(story())
 
@@ -313,7 +352,7 @@ def test_saved_keys_serve_after_a_restart_while_the_server_is_down(
         observer = Observer()
         keeper = KeyKeeper([entry], observer, cache=cache)
         keeper.start()
-        await keeper.tried(5.0)
+        await keeper.first_keys(5.0)
         await keeper.stop()
         return keeper, observer
 
@@ -336,13 +375,13 @@ def test_keys_serve_on_through_a_reload_while_the_server_is_down(server: KeyServ
     async def story() -> None:
         before = KeyKeeper([entry], Observer())
         before.start()
-        await before.tried(5.0)
+        await before.first_keys(5.0)
         server.misbehave(nonsense.OUT_OF_ORDER)
         same = KeyKeeper([entry], Observer(), before=before)
         other = KeyKeeper([moved], Observer(), before=before)
         for keeper in (same, other):
             keeper.start()
-            await keeper.tried(5.0)
+            await keeper.first_keys(5.0)
         assert same.snapshot.sets == before.snapshot.sets
         assert other.snapshot.sets == {}
         for keeper in (before, same, other):

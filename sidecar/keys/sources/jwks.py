@@ -22,14 +22,15 @@ class JwksSource:
         self._url = settings.url
         self._client = HttpClient(settings.http)
         self._reader = KeySetReader()
+        self._answer: Response | None = None
 
     def __str__(self) -> str:
         return f"jwks {named(self._url)}"
 
     async def fetch(self) -> Fetched:
         """The keys at the URL (``KeySource.fetch``)."""
-        answer = await self._client.get(self._url, follow=True)
-        return await self._reader.read(self._url, answer)
+        self._answer = await self._client.get(self._url, follow=True, known=self._answer)
+        return await self._reader.read(self._url, self._answer)
 
     async def close(self) -> None:
         """Let go of connections (``KeySource.close``)."""

@@ -30,6 +30,8 @@ class OidcSource:
         # What proves us to the issuer is a secret between the two.
         self._elsewhere = HttpClient(replace(settings.http, headers=()))
         self._reader = KeySetReader()
+        self._document: Response | None = None
+        self._keys: Response | None = None
 
     def __str__(self) -> str:
         return f"oidc {named(self._issuer)}"
@@ -41,7 +43,8 @@ class OidcSource:
         url = await asyncio.to_thread(_jwks_uri, where, document, self._issuer)
         at_issuer = URL(url).origin() == URL(self._issuer).origin()
         client = self._client if at_issuer else self._elsewhere
-        return await self._reader.read(url, await client.get(url, follow=at_issuer))
+        self._keys = await client.get(url, follow=at_issuer, known=self._keys)
+        return await self._reader.read(url, self._keys)
 
     async def close(self) -> None:
         """Let go of connections (``KeySource.close``)."""
@@ -51,10 +54,11 @@ class OidcSource:
     async def _discovered(self) -> tuple[str, Response]:
         """The discovery document: OpenID Connect's, or where there is none, OAuth's."""
         openid, oauth = locations(self._issuer)
-        answer = await self._client.get(openid, follow=True)
+        answer = await self._client.get(openid, follow=True, known=self._document)
         if answer.status not in _NOT_THERE:
+            self._document = answer
             return openid, answer
-        other = await self._client.get(oauth, follow=True)
+        self._document = other = await self._client.get(oauth, follow=True, known=self._document)
         if other.status in _NOT_THERE:
             raise SourceFault(
                 f"there is no discovery document: {named(openid)} answered with status "
