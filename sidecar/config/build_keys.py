@@ -24,12 +24,13 @@ def key_settings(trust: Trust, beside: Path, maximum_waiters: int) -> settings.K
             max_stale=source.max_stale,
             maximum_waiters=maximum_waiters,
         )
+    refresh = models.refresh_of(trust.kind, source)
     return settings.KeySettings(
         trust=trust.name,
         source=_fetched(source, trust.issuer, beside),
-        refresh=source.refresh,
-        minimum_refresh=source.min_refresh,
-        cooldown=source.cooldown,
+        refresh=refresh,
+        minimum_refresh=min(source.min_refresh, refresh),
+        cooldown=min(source.cooldown, refresh),
         max_stale=source.max_stale,
         timeout=source.timeout,
         maximum_waiters=maximum_waiters,

@@ -16,10 +16,13 @@ from sidecar.config.values import (
     distinct_headers,
     shown,
 )
+from sidecar.model import TokenKind
 
 # An answer of the largest size is parsed in about 0.1 s, beside the checks.
 AnswerBytes = Annotated[StrictInt, Field(ge=1024, le=1024 * 1024)]
 
+_REFRESH: Final = 300.0
+_REFRESH_OF_REQUEST_KEYS: Final = 30.0
 _SERVICE_ACCOUNT: Final = "/var/run/secrets/kubernetes.io/serviceaccount"
 
 
@@ -39,7 +42,8 @@ class FileSource(Section):
     cooldown: Annotated[float, Duration("10ms", "1h")] = Field(
         default="50ms",
         validate_default=True,
-        description="The least time between two looks at the file for tokens with an unknown key.",
+        description="The least time between two looks at the file for tokens with an unknown key, "
+        "or for any while there are no keys.",
     )
     max_stale: Annotated[float, Duration("1m", "720h")] = Field(
         default="24h",
@@ -51,21 +55,23 @@ class FileSource(Section):
 class _Refreshed(Section):
     """Keys that are fetched over a network."""
 
-    refresh: Annotated[float, Duration("1s", "24h")] = Field(
-        default="5m",
-        validate_default=True,
-        description="The time between two regular fetches.",
+    refresh: Annotated[float | None, Duration("1s", "24h")] = Field(
+        default=None,
+        description="The longest time between two regular fetches: for so long a key that was "
+        "taken out may still be accepted. Without it `30s` for kind `request`, `5m` for the "
+        "others.",
     )
     min_refresh: Annotated[float, Duration("1s", "24h")] = Field(
         default="30s",
         validate_default=True,
-        description="How often it is fetched at most where the server's `Cache-Control` asks for "
-        "more than `refresh`.",
+        description="The shortest time between two regular fetches where the server's "
+        "`Cache-Control` asks for more of them; where it is left out, no more than `refresh`.",
     )
     cooldown: Annotated[float, Duration("100ms", "1h")] = Field(
         default="10s",
         validate_default=True,
-        description="The least time between two fetches for tokens with an unknown key.",
+        description="The least time between two fetches for tokens with an unknown key, or for "
+        "any while there are no keys; where it is left out, no more than `refresh`.",
     )
     max_stale: Annotated[float, Duration("1m", "720h")] = Field(
         default="24h",
@@ -242,6 +248,16 @@ class Keys(OneOf):
 
 FetchedSource = JwksSource | OidcSource | VaultSource | KubernetesSource
 Source = FileSource | FetchedSource
+
+
+def refresh_of(kind: TokenKind, source: Source) -> float:
+    """The longest time between two regular fetches, in seconds: as written, or by the kind.
+
+    A token of our own cannot be revoked before its key is: that has to be noticed soon.
+    """
+    if source.refresh is not None:
+        return source.refresh
+    return _REFRESH_OF_REQUEST_KEYS if kind is TokenKind.REQUEST else _REFRESH
 
 
 def discoverable(issuer: str) -> str:

@@ -317,30 +317,63 @@ SOURCES: dict[str, SourceSettings] = {
 }
 
 
-@pytest.mark.parametrize("text", SOURCES)
-def test_each_source_gets_its_settings(text: str) -> None:
-    models = Keys.model_validate(YAML(typ="safe").load(f"{{{text}}}"))
+def _settings(source: str, kind: str = "request") -> KeySettings:
+    """What becomes of a source, written as YAML, in an entry of this kind."""
     trust = Trust.model_validate(
         {
             "name": "gateway",
-            "kind": "request",
+            "kind": kind,
             "issuer": "https://gateway.example",
             "audiences": ["orders"],
             "algorithms": ["ES256"],
-            "keys": models,
+            "keys": Keys.model_validate(YAML(typ="safe").load(f"{{{source}}}")),
         }
     )
-    built = key_settings(trust, Path("/etc/s"), 64)
-    assert built == KeySettings(
+    return key_settings(trust, Path("/etc/s"), 64)
+
+
+@pytest.mark.parametrize("text", SOURCES)
+def test_each_source_gets_its_settings(text: str) -> None:
+    assert _settings(text) == KeySettings(
         "gateway",
         SOURCES[text],
-        refresh=300.0,
+        refresh=30.0,
         minimum_refresh=30.0,
         cooldown=10.0,
         max_stale=86400.0,
         timeout=10.0,
         maximum_waiters=64,
     )
+
+
+@pytest.mark.parametrize("text", [*SOURCES, "kubernetes: {}"])
+@pytest.mark.parametrize(
+    ("kind", "refresh"), [("request", 30.0), ("external", 300.0), ("workload", 300.0)]
+)
+def test_the_keys_of_our_own_tokens_are_fetched_more_often(
+    text: str, kind: str, refresh: float
+) -> None:
+    assert _settings(text, kind).refresh == refresh
+
+
+@pytest.mark.parametrize("kind", ["request", "external"])
+def test_a_file_is_looked_at_every_few_seconds_whoevers_keys_it_holds(kind: str) -> None:
+    assert _settings("file: {path: keys}", kind).refresh == 5.0
+
+
+@pytest.mark.parametrize(
+    ("times", "expected"),
+    [
+        ("refresh: 5s", (5.0, 5.0, 5.0)),
+        ("refresh: 1h", (3600.0, 30.0, 10.0)),
+        ("refresh: 5s, cooldown: 1s, min_refresh: 2s", (5.0, 2.0, 1.0)),
+    ],
+)
+def test_a_short_refresh_is_all_that_has_to_be_written(
+    times: str, expected: tuple[float, float, float]
+) -> None:
+    built = _settings(f"oidc: {{{times}}}")
+    assert (built.refresh, built.minimum_refresh, built.cooldown) == expected
 
 
 def test_a_cluster_is_reached_as_every_pod_can(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from sidecar.clients.http import HttpSettings
 from sidecar.clients.vault import KubernetesLogin, TokenFile, VaultSettings
 from sidecar.config import Configuration, KeyFiles, load
 from sidecar.config.addresses import Endpoint
+from sidecar.config.key_models import JwksSource, refresh_of
 from sidecar.gateway.settings import (
     Attributes,
     GatewaySettings,
@@ -17,6 +18,7 @@ from sidecar.gateway.settings import (
     ServerTlsFiles,
     SessionCredential,
 )
+from sidecar.keys.rings.lifecycle import Timings
 from sidecar.keys.rings.settings import InDirectory, InMemory, InTransit, RingPlace
 from sidecar.keys.settings import KvKeys, TransitKeys
 from sidecar.mint.settings import Grant, RequestTokenSettings
@@ -207,6 +209,15 @@ def test_request_tokens_are_what_the_file_says(gateway: GatewaySettings) -> None
     assert ring.place == InDirectory(EXAMPLES / "request-keys")
     assert (ring.timings.verifier_refresh, ring.timings.token_life) == (60.0, 120.0)
     assert (ring.timings.leeway, ring.timings.propagation) == (5.0, 30.0)
+
+
+def test_keys_are_published_for_as_long_as_sidecars_need_by_default(tmp_path: Path) -> None:
+    gateway = _load(tmp_path, SMALLEST).gateway
+    assert gateway is not None
+    keys = JwksSource.model_validate({"url": "https://gateway.example/.well-known/jwks.json"})
+    verifier_refresh = gateway.request_ring.timings.verifier_refresh
+    assert verifier_refresh == refresh_of(TokenKind.REQUEST, keys)
+    assert verifier_refresh == Timings().verifier_refresh, "and so does `sidecar keys new`"
 
 
 def test_a_route_grants_what_its_audiences_know_or_less(gateway: GatewaySettings) -> None:
