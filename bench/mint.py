@@ -146,7 +146,7 @@ async def _started(configuration: Configuration, metrics: Metrics) -> GatewayRol
     instruments = Instruments(metrics, RefreshLog(metrics))
     role = GatewayRole(instruments, GatewayMetrics(metrics), configuration, None)
     await role.start()
-    await role.tried(configuration.start_timeout)
+    await role.first_keys(configuration.start_timeout)
     return role
 
 

@@ -308,16 +308,16 @@ Decision = Allow | Deny
 
 
 class KeyNeeded(NamedTuple):
-    """The check cannot go on: the token names a key that is not in the snapshot.
+    """The check cannot go on: the token's key is not in the snapshot, or no key is usable.
 
     The shell around the pipeline has the keys of ``trust`` fetched once more, shared between all
     who wait, and runs the check again. ``unknown`` is the verdict when a fetch begun after this
     value was made came back without the key, ``unavailable`` the one when no such fetch came back
-    in time.
+    in time. ``kid`` is the one the token names, None where it names none.
     """
 
     trust: str
-    kid: str
+    kid: str | None
     unknown: Deny
     unavailable: Deny
 

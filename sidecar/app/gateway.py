@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -48,7 +49,7 @@ R = TypeVar("R", bound=AnyRing[Any])
 
 _log = logging.getLogger("sidecar")
 
-# How often it is looked whether a key signs by now, in seconds.
+# How often it is looked whether a ring has a key that signs by now, in seconds.
 _LOOK: Final = 0.2
 # How long metadata may be reused, in seconds: what it says changes with the configuration alone.
 _METADATA_MAX_AGE: Final = 300
@@ -99,13 +100,13 @@ class GatewayRole:
                 name = f"{settings.set} keys"
                 self._starting.append(asyncio.create_task(ring.start(), name=name))
 
-    async def tried(self, patience: float) -> None:
-        """Wait for first keys, to verify with and to sign with (``Role.tried``).
+    async def first_keys(self, patience: float) -> None:
+        """Wait for first keys, to verify with and to sign with (``Role.first_keys``).
 
         A key that is published and signs only later is waited for until then: meanwhile the other
         replicas sign, and this one would refuse.
         """
-        await asyncio.gather(self._keys.tried(patience), self._started(patience))
+        await asyncio.gather(self._keys.first_keys(patience), self._started(patience))
         if self._signs_later():
             _log.info("not ready before its key signs", extra={"ring": str(self._request_ring)})
         while self._signs_later():  # noqa: ASYNC110 - its date comes; nobody tells of it
@@ -114,11 +115,14 @@ class GatewayRole:
         self._metrics.watch({name: partial(_states, ring) for name, ring in self._rings.items()})
 
     async def _started(self, patience: float) -> None:
-        """Return when the rings have begun or ``patience`` is over; a bug in one is raised."""
-        if self._starting:
-            done, _ = await asyncio.wait(self._starting, timeout=patience)
-            for task in done:
-                task.result()
+        """Return when the rings have keys or ``patience`` is over; a bug in one is raised."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                for task in self._starting:
+                    await asyncio.shield(task)
+                # One whose place could not be reached is read again later.
+                while not all(ring.keys.keys for ring in self._rings.values()):  # noqa: ASYNC110 - nobody tells of it
+                    await asyncio.sleep(_LOOK)
 
     def _signs_later(self) -> bool:
         states = self._request_ring.keys.states(time.time())

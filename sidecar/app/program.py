@@ -113,8 +113,8 @@ class _Program:
         return 0
 
     async def _tend(self, checks: Authorization, reload: asyncio.Event) -> None:
-        """Be ready when everything was tried, and reload when asked from then on."""
-        await self._role.tried(self._configuration.start_timeout)
+        """Be ready when there are keys, or time is up, and reload when asked from then on."""
+        await self._role.first_keys(self._configuration.start_timeout)
         self._settle()
         await self._reload_on_change(checks, reload)
 
@@ -208,7 +208,7 @@ class _Program:
         role = self._new_role(configuration, self._role)
         try:
             await role.start()
-            await role.tried(configuration.start_timeout)
+            await role.first_keys(configuration.start_timeout)
         except BaseException:
             await role.stop()
             raise
@@ -219,6 +219,8 @@ class _Program:
             _log.warning("configuration", extra={"doubt": doubt.told(configuration.path)})
 
     def _not_reloaded(self, problem: str) -> None:
+        # Whoever asks for a reload gets the keys of now, whatever is wrong with the configuration.
+        self._role.policy.keys.fetch_now()
         self._reload_error = problem
         self._metrics.reloaded(success=False)
         _log.error("the new configuration is not used", extra={"problem": problem})

@@ -90,7 +90,8 @@ def finished(checks: Checks, request: RequestView, keys: KeySnapshot, now: float
     """The decision, after whatever it waits for."""
     verdict = checks.check(request, keys, now)
     if isinstance(verdict, KeyNeeded):
-        return checks.refuse(request, verdict.unknown)
+        there = keys.usable(verdict.trust, now) is not None
+        return checks.refuse(request, verdict.unknown if there else verdict.unavailable)
     while isinstance(verdict, Unfinished):
         verdict = asyncio.run(_awaited(verdict.finish(lambda: now)))
     return verdict

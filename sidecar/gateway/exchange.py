@@ -48,7 +48,7 @@ class ExchangeSettings:
     """What sessions are begun with.
 
     ``identities`` tells whom a credential stands for. A session does not outlive its credential,
-    unless ``outlives`` is set. ``patience`` is how long, in seconds, an unknown key is waited for.
+    unless ``outlives`` is set. ``patience`` is how long, in seconds, a missing key is waited for.
     """
 
     identities: Identities
@@ -111,9 +111,8 @@ class SessionExchange:
             if outcome is Outcome.FOUND:
                 identified = self._ask(authenticator, text, digest)
             if isinstance(identified, MissingKey):
-                unavailable = outcome is Outcome.UNAVAILABLE
-                reason = Reason.KEYS_UNAVAILABLE if unavailable else Reason.UNKNOWN_KEY
-                return Refusal(reason, identified.detail)
+                late = outcome is Outcome.UNAVAILABLE
+                return identified.unavailable if late else identified.unknown
         return identified if isinstance(identified, VerifiedToken | Refusal) else await identified
 
     def _ask(

@@ -70,11 +70,11 @@ SourceSettings = FileKeys | JwksKeys | OidcKeys | TransitKeys | KvKeys | Kuberne
 class KeySettings:
     """One trust entry's keys; all times in seconds.
 
-    ``refresh`` is the time between two regular fetches; a source that wants to be asked more often
-    is, down to ``minimum_refresh``. ``cooldown`` is the least time between two fetches for unknown
-    kids, ``max_stale`` how long the last good keys serve when no fetch succeeds, ``timeout`` bounds
-    one fetch. At most ``maximum_waiters`` checks wait at once for an unknown kid; the next one is
-    told to come back later.
+    ``refresh`` is the longest time between two regular fetches; a source that wants to be asked
+    more often is, down to ``minimum_refresh``. ``cooldown`` is the least time between two fetches
+    for keys that are not known, ``max_stale`` how long the last good keys serve when no fetch
+    succeeds, ``timeout`` bounds one fetch. At most ``maximum_waiters`` checks wait at once for a
+    key; the next one is told to come back later.
     """
 
     trust: str

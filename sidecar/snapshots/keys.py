@@ -68,9 +68,14 @@ class KeySet:
         indexed = {kid: tuple(same) for kid, same in by_kid.items()}
         return cls(frozenset(keys), usable_until, indexed)
 
-    def knows(self, kid: str) -> bool:
-        """Whether any key carries this kid."""
-        return kid in self.by_kid
+    def knows(self, kid: str | None) -> bool:
+        """Whether any key carries this kid. A token without one (None) may be any key's."""
+        return kid is None or kid in self.by_kid
+
+    @property
+    def has_unnamed(self) -> bool:
+        """Whether a key carries no kid."""
+        return None in self.by_kid
 
     def candidates(self, kid: str | None, algorithm: str) -> tuple[VerificationKey, ...]:
         """The keys to try, at most four: those with this kid, else those that carry none.

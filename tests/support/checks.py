@@ -183,7 +183,10 @@ class Service:
     def reason(self, view: RequestView, *, now: float = NOW) -> Reason:
         """Why the request was let through or refused; a key that is needed is never found."""
         result = self.check(view, now=now)
-        return result.unknown.reason if isinstance(result, KeyNeeded) else result.reason
+        if isinstance(result, KeyNeeded):
+            there = self.keys.usable(result.trust, now) is not None
+            return (result.unknown if there else result.unavailable).reason
+        return result.reason
 
     def allow(self, view: RequestView) -> Allow:
         result = self.check(view)

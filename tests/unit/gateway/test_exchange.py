@@ -31,7 +31,7 @@ class Keeper:
     def snapshot(self) -> KeySnapshot:
         return self._gateway.keys
 
-    def lookup(self, trust: str, kid: str, timeout: float, done: Done) -> None:
+    def lookup(self, trust: str, kid: str | None, timeout: float, done: Done) -> None:
         assert (trust, kid, timeout) == ("partner", "stranger", 0.1)
         if self.brings is not None:
             self._gateway.keys = self.brings
@@ -207,6 +207,21 @@ def test_a_new_key_is_waited_for() -> None:
     login.keeper.outcome = Outcome.FOUND
     login.keeper.brings = KeySnapshot({"partner": key_set(key_for("ES256"), stranger)})
 
+    assert login.session(request(bearer=partner_token(stranger)))
+
+
+@pytest.mark.parametrize(
+    ("outcome", "expected"),
+    [(Outcome.UNAVAILABLE, Reason.KEYS_UNAVAILABLE), (Outcome.ABSENT, Reason.UNKNOWN_KEY)],
+)
+def test_where_there_are_no_keys_they_are_asked_for(outcome: Outcome, expected: Reason) -> None:
+    login, stranger = Login(), new_key("ES256", "stranger")
+    login.gateway.keys = KeySnapshot()
+    login.keeper.outcome = outcome
+    assert login.reason(request(bearer=partner_token(stranger))) is expected
+
+    login.keeper.outcome = Outcome.FOUND
+    login.keeper.brings = KeySnapshot({"partner": key_set(stranger)})
     assert login.session(request(bearer=partner_token(stranger)))
 
 

@@ -185,6 +185,16 @@ def test_an_unknown_key_is_asked_for_as_at_a_sidecar(gateway: Gateway) -> None:
     assert gateway.reason(request(bearer=partner_token(stranger))) is Reason.AUTHORIZED
 
 
+def test_where_there_are_no_keys_they_are_asked_for_as_at_a_sidecar(gateway: Gateway) -> None:
+    gateway.keys = KeySnapshot()
+
+    needed = gateway.check(request(bearer=partner_token()))
+
+    assert isinstance(needed, KeyNeeded)
+    assert (needed.trust, needed.kid) == ("partner", key_for("ES256").kid)
+    assert needed.unavailable.reason is Reason.KEYS_UNAVAILABLE
+
+
 def test_without_a_key_to_sign_with_only_minting_fails(gateway: Gateway) -> None:
     gateway.ring = KeyRing(Timings(), ())
 

@@ -22,7 +22,8 @@ class Observer:
     def refreshed(self, trust: str, keys: int, now: float) -> None:
         pass
 
-    def refresh_failed(self, trust: str, problem: str) -> None:
+    def refresh_failed(self, trust: str, problem: str, *, serving: bool) -> None:
+        del serving
         self.problems.append(f"{trust}: {problem}")
 
     def recalled(self, trust: str, keys: int, fetched_at: float) -> None:
@@ -51,7 +52,7 @@ def test_the_snapshot_has_the_keys_of_every_source_that_could_be_read(tmp_path: 
         entries = [settings(name, tmp_path / name) for name in ("good", "bad")]
         keeper = KeyKeeper(entries, observer)
         keeper.start()
-        await keeper.tried(5.0)
+        await keeper.first_keys(0.1)
         await keeper.stop()
         return keeper
 
@@ -70,7 +71,7 @@ def test_a_key_added_to_the_file_is_found_when_a_token_names_it(tmp_path: Path) 
     async def rotate() -> Outcome:
         keeper = KeyKeeper([settings("gateway", tmp_path / "keys")], Observer())
         keeper.start()
-        await keeper.tried(5.0)
+        await keeper.first_keys(5.0)
         publish(tmp_path / "keys", key_for("ES256"), new_key("ES256", "next"))
         answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         keeper.lookup("gateway", "next", 5.0, answer.set_result)
@@ -86,7 +87,7 @@ def test_a_keeper_without_issuers_starts() -> None:
     async def start() -> None:
         keeper = KeyKeeper([], Observer())
         keeper.start()
-        await keeper.tried(5.0)
+        await keeper.first_keys(5.0)
         await keeper.stop()
 
     asyncio.run(start())

@@ -167,8 +167,19 @@ def test_a_failing_source_is_written_down_once_and_when_it_recovers(
     log = RefreshLog(Metrics())
     with caplog.at_level(logging.INFO, logger="sidecar.keys"):
         for problem in ("away", "away", "not JSON"):
-            log.refresh_failed("gateway", problem)
+            log.refresh_failed("gateway", problem, serving=True)
         log.refreshed("gateway", 2, 0.0)
         log.refreshed("gateway", 2, 0.0)
         log.looked_up("gateway", "found")
     assert [record.levelname for record in caplog.records] == ["ERROR", "ERROR", "INFO"]
+
+
+def test_a_failing_source_is_said_to_cost_tokens_only_where_it_does(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    log = RefreshLog(Metrics())
+    for serving in (False, False, True, False):
+        log.refresh_failed("gateway", "away", serving=serving)
+    none = "keys cannot be fetched, and there are none: tokens of this issuer get a 503"
+    some = "keys cannot be fetched; the last good ones serve until they are too old"
+    assert [record.message for record in caplog.records] == [none, some, none]

@@ -47,6 +47,7 @@ def test_what_can_happen_is_exported_as_zero_before_it_does() -> None:
     assert samples(metrics, "sidecar_verifications_total")[("gateway", "valid")] == 0.0
     assert samples(metrics, "sidecar_key_refreshes_total")[("gateway", "failure")] == 0.0
     assert samples(metrics, "sidecar_unknown_key_lookups_total")[("gateway", "absent")] == 0.0
+    assert samples(metrics, "sidecar_keys_last_success_timestamp_seconds") == {("gateway",): 0}
     assert samples(metrics, "sidecar_config_reloads_total") == {("failure",): 0, ("success",): 0}
 
 
@@ -91,7 +92,7 @@ def test_outcomes_are_named_for_what_became_of_the_request() -> None:
 def test_keys_and_their_age_are_shown_by_issuer() -> None:
     metrics = Metrics()
     metrics.refreshed("gateway", 2, 1700000000.0)
-    metrics.refresh_failed("gateway", "away")
+    metrics.refresh_failed("gateway", "away", serving=True)
     metrics.looked_up("gateway", "found")
     assert samples(metrics, "sidecar_keys") == {("gateway",): 2}
     assert samples(metrics, "sidecar_keys_last_success_timestamp_seconds") == {
