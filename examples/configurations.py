@@ -21,7 +21,7 @@ SESSION_KEYS: Final = "session-keys"
 
 SHOP: Final = Path(__file__).parent / "shop"
 
-# A rotation takes seconds instead of minutes: a key is published 3.4 s before it signs, as twice
+# A rotation takes seconds instead of minutes: a key is published 3.2 s before it signs, as twice
 # the refresh of those who verify, the propagation and the leeway demand.
 LIFETIME: Final = "5s"
 REFRESH: Final = "1s"

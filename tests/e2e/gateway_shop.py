@@ -31,7 +31,7 @@ SSO_TIMEOUT: Final = 1.5
 LEGACY_TIMEOUT: Final = 0.5
 LEGACY_LOOKUPS: Final = 4
 
-# Keys are published 2.2 s before their use: for verifiers that refresh every second.
+# Keys are published 2 s before their use: for verifiers that refresh every second.
 _AT_ONCE: Final = ("--leeway", "0s", "--propagation", "0s")
 REQUEST_RING: Final = ("--verifier-refresh", "1s", *_AT_ONCE)
 SESSION_RING: Final = ("--algorithm", "A256GCM", *_AT_ONCE)

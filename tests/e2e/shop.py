@@ -106,6 +106,8 @@ def configuration(directory: Path, **changes: object) -> Json:
         # Longer than the cooldown, so that each unknown key is looked for before it is refused.
         "limits": {"key_wait": "400ms"},
         "log": {"denials_per_second": 10_000},
+        # The partner's keys do not come.
+        "start_timeout": "1s",
         "routes": ROUTES,
         **changes,
     }

@@ -1,0 +1,108 @@
+"""A key that was stolen is taken out: how soon sidecars let go of it, wherever they find keys.
+
+Nobody has to send anything for it: what a sidecar still accepts is seen on its status page, so that
+no request of the test's makes it fetch.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
+from signal import SIGHUP
+
+import pytest
+
+from tests.e2e.keys_authorities import SOURCES, Authority, one_of_each
+from tests.e2e.keys_pod import WITHIN_ONE_REFRESH, KeysPod, Note, keys_pod
+from tests.support.openbao import OpenBao
+from tests.support.processes import eventually
+from tests.support.tokens import SigningKey
+from tests.support.upstream import Upstream
+
+StartPod = Callable[..., AbstractContextManager[KeysPod]]
+
+
+@pytest.fixture
+def authorities(openbao: OpenBao, tmp_path: Path) -> Iterator[dict[str, Authority]]:
+    """One for each source of keys."""
+    (tmp_path / "authorities").mkdir()
+    with one_of_each(openbao, tmp_path / "authorities") as authorities:
+        yield authorities
+
+
+@pytest.fixture
+def authority(authorities: dict[str, Authority], source: str) -> Authority:
+    return authorities[source]
+
+
+@pytest.fixture
+def start_pod(
+    envoy_version: str, upstream: Upstream, authority: Authority, tmp_path: Path
+) -> StartPod:
+    (tmp_path / "pod").mkdir()
+
+    def start(**changes: object) -> AbstractContextManager[KeysPod]:
+        return keys_pod(envoy_version, upstream, tmp_path / "pod", authority, **changes)
+
+    return start
+
+
+def steal(pod: KeysPod, authority: Authority) -> tuple[SigningKey, list[str]]:
+    """The key of an issuer and what is forged with it, of which a part has been accepted.
+
+    The issuer itself signs with another key from now on, which the sidecar knows.
+    """
+    stolen, roles = authority.signer, {"roles": ["admin"]}
+    forged = [authority.token(lifetime=3600 + number, realm_access=roles) for number in range(2)]
+    assert pod.status(forged[0]) == 200
+    authority.signer = authority.add()
+    eventually(lambda: pod.status(authority.token()) == 200)
+    return stolen, forged
+
+
+def let_go(pod: KeysPod, authority: Authority, key: SigningKey) -> bool:
+    return key.kid not in pod.issuer(authority.name)["kids"]
+
+
+@pytest.mark.parametrize("busy", [False, True], ids=["idle", "busy"])
+@pytest.mark.parametrize("source", SOURCES)
+def test_stolen_key_is_of_no_use_after_one_refresh(
+    start_pod: StartPod, authority: Authority, busy: bool, record_property: Note
+) -> None:
+    with start_pod() as pod, ExitStack() as traffic:
+        stolen, forged = steal(pod, authority)
+        if busy:
+            traffic.enter_context(pod.traffic(authority))
+
+        authority.remove(stolen)
+        began = time.monotonic()
+        eventually(lambda: let_go(pod, authority, stolen), within=WITHIN_ONE_REFRESH)
+        record_property(authority.name, f"let go of after {time.monotonic() - began:.2f} s")
+        assert [pod.status(token) for token in forged] == [401, 401]
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_sighup_has_a_sidecar_fetch_at_once_even_if_its_configuration_is_broken(
+    start_pod: StartPod, authority: Authority
+) -> None:
+    trust = [authority.slow_trust()]
+    with start_pod(trust=trust) as pod:
+        stolen, forged = steal(pod, authority)
+        authority.remove(stolen)
+        assert not let_go(pod, authority, stolen)
+        pod.sidecar.process.signal(SIGHUP)
+        eventually(lambda: let_go(pod, authority, stolen))
+        assert [pod.status(token) for token in forged] == [401, 401]
+
+        pod.sidecar.configure({"trust": trust, "routes": "none"})
+        eventually(lambda: reloads(pod, "failure") == 1)
+        stolen, forged = steal(pod, authority)
+        authority.remove(stolen)
+        assert not let_go(pod, authority, stolen)
+        pod.sidecar.process.signal(SIGHUP)
+        eventually(lambda: let_go(pod, authority, stolen))
+        assert [pod.status(token) for token in forged] == [401, 401]
+
+
+def reloads(pod: KeysPod, result: str) -> float:
+    return pod.sidecar.metric("sidecar_config_reloads_total", result=result)
