@@ -28,7 +28,7 @@ from sidecar.telemetry.metrics import Metrics
 from sidecar.telemetry.refreshes import RefreshLog
 from sidecar.wire import authorization
 from sidecar.wire.authorization import Authorization
-from sidecar.wire.grpc_server import GrpcServer, Limits
+from sidecar.wire.grpc_server import GrpcServer, Limits, outcomes
 from sidecar.wire.health import HEALTH_METHOD, health
 from sidecar.wire.http import HttpListener, admin_pages, metrics_pages
 from sidecar.wire.sockets import parse_address
@@ -93,9 +93,11 @@ class _Program:
             for listener in self._listeners():
                 await listener.start()
                 stack.push_async_callback(listener.stop)
+            methods = {authorization.METHOD: checks.check, HEALTH_METHOD: health(self._is_ready)}
+            self._metrics.expect_calls(outcomes(methods))
             server = GrpcServer(
                 parse_address(self._configuration.listen.authz),
-                {authorization.METHOD: checks.check, HEALTH_METHOD: health(self._is_ready)},
+                methods,
                 handled=self._metrics.handled,
                 limits=Limits(max_pending=self._configuration.pending_checks),
             )

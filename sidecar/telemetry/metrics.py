@@ -154,6 +154,11 @@ class Metrics:
                 decision = "allow" if reason.status == 200 else denied
                 self._checks.labels(route.name, decision, reason.label)
 
+    def expect_calls(self, outcomes: Iterable[tuple[str, str]]) -> None:
+        """Export 0 for gRPC calls of these methods that end with these codes."""
+        for method, code in outcomes:
+            self._call(method, code)
+
     def decided(self, envelope: Envelope, decision: Decision, duration: float) -> None:
         """A check was answered (``DecisionObserver``)."""
         del envelope  # nothing of a request is ever a label

@@ -9,6 +9,7 @@ from sidecar.check.templates import PathTemplate
 from sidecar.model import Allow, Deny, HeaderChanges, Reason, RequestView
 from sidecar.telemetry.metrics import DURATION_BUCKETS, Metrics, outcome_of
 from sidecar.wire.codec import Envelope
+from sidecar.wire.grpc_server import outcomes
 
 ENVELOPE = Envelope(RequestView("GET", "/secret-path", "secret-host", ()), "secret-id", grpc=False)
 
@@ -49,6 +50,16 @@ def test_what_can_happen_is_exported_as_zero_before_it_does() -> None:
     assert samples(metrics, "sidecar_unknown_key_lookups_total")[("gateway", "absent")] == 0.0
     assert samples(metrics, "sidecar_keys_last_success_timestamp_seconds") == {("gateway",): 0}
     assert samples(metrics, "sidecar_config_reloads_total") == {("failure",): 0, ("success",): 0}
+
+
+def test_calls_that_can_be_made_are_exported_as_zero_before_they_are() -> None:
+    metrics = Metrics()
+    metrics.expect_calls(outcomes(["/a/B"]))
+    calls = samples(metrics, "grpc_server_handled_total")
+    assert set(calls.values()) == {0.0}
+    assert {("OK", "/a/B"), ("ResourceExhausted", "/a/B"), ("Unimplemented", "unknown")} <= (
+        calls.keys()
+    )
 
 
 def test_in_shadow_mode_the_denials_to_expect_are_those_not_carried_out() -> None:
