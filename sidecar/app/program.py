@@ -82,7 +82,7 @@ class _Program:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        loop.add_signal_handler(signal.SIGHUP, reload.set)
+        loop.add_signal_handler(signal.SIGHUP, self._hang_up, reload)
 
         async with AsyncExitStack() as stack:
             stack.callback(self._logs.close)
@@ -113,6 +113,11 @@ class _Program:
             _log.info("draining", extra={"connections": server.connections()})
             await asyncio.to_thread(server.stop, self._configuration.drain)
         return 0
+
+    def _hang_up(self, reload: asyncio.Event) -> None:
+        """Reload. The keys in use are fetched at once: a reload may fail, or wait for others."""
+        self._role.policy.keys.fetch_now()
+        reload.set()
 
     async def _tend(self, checks: Authorization, reload: asyncio.Event) -> None:
         """Be ready when there are keys, or time is up, and reload when asked from then on."""
@@ -221,8 +226,6 @@ class _Program:
             _log.warning("configuration", extra={"doubt": doubt.told(configuration.path)})
 
     def _not_reloaded(self, problem: str) -> None:
-        # Whoever asks for a reload gets the keys of now, whatever is wrong with the configuration.
-        self._role.policy.keys.fetch_now()
         self._reload_error = problem
         self._metrics.reloaded(success=False)
         _log.error("the new configuration is not used", extra={"problem": problem})

@@ -12,8 +12,9 @@ from signal import SIGHUP
 
 import pytest
 
-from tests.e2e.keys_authorities import SOURCES, Authority, one_of_each
+from tests.e2e.keys_authorities import SOURCES, Authority, FileAuthority, one_of_each
 from tests.e2e.keys_pod import WITHIN_ONE_REFRESH, KeysPod, Note, keys_pod
+from tests.e2e.shop import ROUTES
 from tests.support.openbao import OpenBao
 from tests.support.processes import eventually
 from tests.support.tokens import SigningKey
@@ -102,6 +103,31 @@ def test_sighup_has_a_sidecar_fetch_at_once_even_if_its_configuration_is_broken(
         pod.sidecar.process.signal(SIGHUP)
         eventually(lambda: let_go(pod, authority, stolen))
         assert [pod.status(token) for token in forged] == [401, 401]
+
+
+def test_sighup_has_the_keys_in_use_fetched_while_a_reload_waits_for_others(
+    envoy_version: str, upstream: Upstream, tmp_path: Path
+) -> None:
+    authority = FileAuthority("file", tmp_path)
+    authority.open()
+    with keys_pod(
+        envoy_version, upstream, tmp_path, authority, trust=[authority.slow_trust()]
+    ) as pod:
+        stolen, forged = steal(pod, authority)
+        # It is not taken before the keys of the other issuer are there, or the test is over.
+        away = {**authority.slow_trust(), "name": "away", "issuer": "https://away.example"}
+        away["keys"] = {"file": {"path": "not-there-yet.json"}}
+        pod.sidecar.configure(
+            {"trust": [authority.slow_trust(), away], "routes": ROUTES, "start_timeout": "5m"}
+        )
+        eventually(lambda: pod.failures("away") > 0)
+
+        authority.remove(stolen)
+        assert not let_go(pod, authority, stolen)
+        pod.sidecar.process.signal(SIGHUP)
+        eventually(lambda: let_go(pod, authority, stolen))
+        assert [pod.status(token) for token in forged] == [401, 401]
+        assert reloads(pod, "success") == 0
 
 
 def reloads(pod: KeysPod, result: str) -> float:
