@@ -106,7 +106,9 @@ class GatewayRole:
         A key that is published and signs only later is waited for until then: meanwhile the other
         replicas sign, and this one would refuse.
         """
-        await asyncio.gather(self._keys.first_keys(patience), self._started(patience))
+        await asyncio.gather(
+            self._keys.first_keys(patience), self._started(patience), self._supplied(patience)
+        )
         if self._signs_later():
             _log.info("not ready before its key signs", extra={"ring": str(self._request_ring)})
         while self._signs_later():  # noqa: ASYNC110 - its date comes; nobody tells of it
@@ -115,12 +117,19 @@ class GatewayRole:
         self._metrics.watch({name: partial(_states, ring) for name, ring in self._rings.items()})
 
     async def _started(self, patience: float) -> None:
-        """Return when the rings have keys or ``patience`` is over; a bug in one is raised."""
+        """Return when the rings have begun or ``patience`` is over; a bug in one is raised."""
+        if self._starting:
+            done, _ = await asyncio.wait(self._starting, timeout=patience)
+            for task in done:
+                task.result()
+
+    async def _supplied(self, patience: float) -> None:
+        """Return when the rings have keys or ``patience`` is over.
+
+        One that could not be read or made when it began is tried again.
+        """
         with suppress(TimeoutError):
             async with asyncio.timeout(patience):
-                for task in self._starting:
-                    await asyncio.shield(task)
-                # One whose place could not be reached is read again later.
                 while not all(ring.keys.keys for ring in self._rings.values()):  # noqa: ASYNC110 - nobody tells of it
                     await asyncio.sleep(_LOOK)
 

@@ -192,7 +192,7 @@ def _end_of(kid: str, ring: KeyRing[StoredKey], now: float) -> Iterator[str]:
     """When a key that was taken out at ``now`` is accepted nowhere any more, and why then."""
     timings = ring.timings
     yield (
-        f"{kid} is accepted nowhere after {dated(now + timings.learnt, now)}, if the ring's "
+        f"{kid} is accepted nowhere after {dated(now + timings.convergence, now)}, if the ring's "
         "timings are true:\n"
         f"    {timings.propagation:g} s until every gateway has this ring (propagation), and twice "
         f"{timings.verifier_refresh:g} s until\n"

@@ -70,7 +70,7 @@ class Refresher:
         self._wake = asyncio.Event()
         self._supplied = asyncio.Event()
         self._awaited = 0
-        self._hurried = False
+        self._now = asyncio.Event()
         self._failures = 0
         self._max_age: float | None = None
         self._latest: SavedKeys | None = None
@@ -108,7 +108,7 @@ class Refresher:
 
     def fetch_now(self) -> None:
         """Have the keys fetched once more, without a cooldown. What is under way does not count."""
-        self._hurried = True
+        self._now.set()
         self._wake.set()
 
     async def run(self) -> None:
@@ -182,16 +182,19 @@ class Refresher:
         )
 
     async def _pause(self) -> None:
-        """Sleep until the next regular fetch, or the end of the cooldown when a check needs one."""
+        """Sleep until the next regular fetch, or one that is asked for.
+
+        A check that needs one gets it at the end of the cooldown.
+        """
         regular = self._interval()
         self._next_refresh = self._clock() + regular
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(regular):
-                if not (self._waiters or self._hurried):
+                if not (self._waiters or self._now.is_set()):
                     self._wake.clear()
                     await self._wake.wait()
                 cooldown = self._fetch_begun + self._settings.cooldown - self._loop.time()
-                await asyncio.sleep(0.0 if self._hurried else max(0.0, cooldown))
+                await asyncio.wait_for(self._now.wait(), max(0.0, cooldown))
 
     def _interval(self) -> float:
         """Seconds until the next regular fetch: never more than ``refresh``."""
@@ -230,7 +233,7 @@ class Refresher:
 
     async def _fetch(self) -> SavedKeys | None:
         """Fetch once. What it brought, or None for a failure."""
-        self._hurried = False
+        self._now.clear()
         with self._lock:
             self._fetching = True
             # By the loop's clock, which nobody sets back: waiting must not depend on the date.

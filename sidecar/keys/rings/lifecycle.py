@@ -54,7 +54,7 @@ class Timings:
             )
 
     @property
-    def learnt(self) -> float:
+    def convergence(self) -> float:
         """How long a change of the ring takes to reach every verifier that can fetch.
 
         Twice the verifiers' refresh: what they fetch may come from a cache as old as their own
@@ -65,7 +65,7 @@ class Timings:
     @property
     def ahead(self) -> float:
         """How long a key is published before it signs."""
-        return self.learnt + self.leeway
+        return self.convergence + self.leeway
 
     @property
     def kept(self) -> float:

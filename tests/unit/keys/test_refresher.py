@@ -487,6 +487,20 @@ def test_keys_asked_for_now_are_fetched_without_a_cooldown() -> None:
     play(story)
 
 
+def test_keys_asked_for_now_do_not_wait_for_the_cooldown_that_checks_wait_for() -> None:
+    async def story(scene: Scene) -> None:
+        await asyncio.sleep(SETTINGS.cooldown - 0.05)
+        waiting = scene.lookup("new")
+        await asyncio.sleep(0.01)
+        scene.source.published = keys(NEW)
+        scene.refresher.fetch_now()
+        asked = clock()
+        assert await waiting is Outcome.FOUND
+        assert clock() == asked
+
+    play(story)
+
+
 def test_a_fetch_under_way_does_not_stand_for_one_that_is_asked_for_now() -> None:
     async def story(scene: Scene) -> None:
         scene.source.takes = 2.0

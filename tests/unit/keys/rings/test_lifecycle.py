@@ -11,8 +11,8 @@ TIMINGS = Timings(verifier_refresh=300, token_life=60, leeway=10, propagation=12
 
 
 def test_a_key_is_published_until_every_verifier_has_it() -> None:
-    assert TIMINGS.learnt == 120 + 2 * 300
-    assert TIMINGS.ahead == TIMINGS.learnt + 10
+    assert TIMINGS.convergence == 120 + 2 * 300
+    assert TIMINGS.ahead == TIMINGS.convergence + 10
 
 
 def test_a_key_is_kept_until_its_last_token_is_refused_everywhere() -> None:
