@@ -195,6 +195,8 @@ class _Program:
             self._not_reloaded(str(fault))
             return
         before, self._role = self._role, role
+        gone = {each.trust for each in self._configuration.keys}
+        gone -= {each.trust for each in configuration.keys}
         checks.policy = role.policy
         self._logs.set_level(configuration.log.level)
         self._decisions.configure(
@@ -208,6 +210,7 @@ class _Program:
             await checks.ended()
         finally:
             await before.stop()
+            self._metrics.forget(gone)
 
     async def _started(self, configuration: Configuration) -> Role:
         """The role of a new configuration, ready to take over."""

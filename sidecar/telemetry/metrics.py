@@ -154,6 +154,15 @@ class Metrics:
                 decision = "allow" if reason.status == 200 else denied
                 self._checks.labels(route.name, decision, reason.label)
 
+    def forget(self, issuers: Iterable[str]) -> None:
+        """Say nothing more of the keys of issuers that are no longer trusted.
+
+        Their age would grow for ever, and an alert on it would not end.
+        """
+        for issuer in issuers:
+            self._keys.remove(issuer)
+            self._last_success.remove(issuer)
+
     def expect_calls(self, outcomes: Iterable[tuple[str, str]]) -> None:
         """Export 0 for gRPC calls of these methods that end with these codes."""
         for method, code in outcomes:

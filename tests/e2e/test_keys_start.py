@@ -1,5 +1,6 @@
 """A start and a reload wait for keys, up to a limit, and a failed attempt is not the end of it."""
 
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -102,10 +103,12 @@ def test_pod_is_ready_as_soon_as_an_issuer_that_was_down_is_there(
 def test_saved_keys_make_a_pod_ready_while_its_issuer_is_down(
     provider: JwksAuthority, tmp_path: Path, socket_directory: Path
 ) -> None:
-    (tmp_path / "cache").mkdir()
+    cache = tmp_path / "cache"
+    cache.mkdir()
     patient = configuration(provider, start_timeout=300)
-    patient["key_cache"] = {"directory": str(tmp_path / "cache")}
+    patient["key_cache"] = {"directory": str(cache)}
     with SidecarProcess(patient, tmp_path, socket_directory) as sidecar:
+        eventually(lambda: list(cache.glob("*.keys")))
         sidecar.process.stop()
         provider.go_down()
         sidecar.start()
@@ -131,3 +134,14 @@ def test_new_configuration_with_an_issuer_that_is_down_is_taken_all_the_same(
         assert pod.ask(provider.token()).json()["reason"] == "keys_unavailable"
         provider.come_back()
         eventually(lambda: pod.status(provider.token()) == 200)
+        assert ages(pod.sidecar) == {"file", "provider"}
+
+        # The age of keys that are no longer wanted would grow for ever.
+        pod.sidecar.configure(configuration(file, start_timeout=START_TIMEOUT))
+        eventually(lambda: ages(pod.sidecar) == {"file"})
+
+
+def ages(sidecar: SidecarProcess) -> set[str]:
+    """The issuers of which the metrics say how old their keys are."""
+    pages = sidecar.get("/metrics").body.decode()
+    return set(re.findall(r'sidecar_keys_last_success_timestamp_seconds{issuer="(\w+)"}', pages))

@@ -4,7 +4,7 @@ They are asked of the API server itself. The discovery document there is not loo
 ``jwks_uri`` names an address for outsiders, which pods often cannot reach.
 """
 
-from sidecar.clients.http import HttpClient, HttpSettings, Response, named
+from sidecar.clients.http import HttpClient, HttpSettings, named
 from sidecar.clients.secrets import read_secret
 from sidecar.errors import SourceFault
 from sidecar.keys.settings import KubernetesKeys
@@ -25,7 +25,6 @@ class KubernetesSource:
             HttpSettings(ca_file=settings.ca_file, answer_bytes=settings.answer_bytes)
         )
         self._reader = KeySetReader()
-        self._answer: Response | None = None
 
     def __str__(self) -> str:
         return f"kubernetes {named(self._url)}"
@@ -33,8 +32,7 @@ class KubernetesSource:
     async def fetch(self) -> Fetched:
         """The keys of the cluster's issuer (``KeySource.fetch``)."""
         token = await read_secret(self._token_file)
-        bearer = [("Authorization", f"Bearer {token}")]
-        self._answer = answer = await self._client.get(self._url, bearer, known=self._answer)
+        answer = await self._client.get(self._url, [("Authorization", f"Bearer {token}")])
         if answer.status == 401:
             raise SourceFault(
                 f"{named(self._url)} does not accept the token in {self._token_file} (401): "

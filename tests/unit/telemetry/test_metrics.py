@@ -115,6 +115,14 @@ def test_keys_and_their_age_are_shown_by_issuer() -> None:
     }
 
 
+def test_nothing_is_shown_of_the_keys_of_an_issuer_that_is_gone() -> None:
+    metrics = Metrics()
+    metrics.expect(["gateway", "partner"], [], shadow=False)
+    metrics.forget(["partner"])
+    assert samples(metrics, "sidecar_keys") == {("gateway",): 0}
+    assert samples(metrics, "sidecar_keys_last_success_timestamp_seconds") == {("gateway",): 0}
+
+
 def test_reloads_calls_and_the_cache_are_counted() -> None:
     metrics = Metrics()
     metrics.reloaded(success=True)
