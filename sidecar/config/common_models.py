@@ -213,5 +213,5 @@ class Configured(Section):
         default="10s",
         validate_default=True,
         description="How long it waits for first keys, of every issuer and to sign with, before "
-        "it says that it is ready, or before a new configuration is used that has other issuers.",
+        "it says that it is ready, and before a new configuration is used.",
     )
