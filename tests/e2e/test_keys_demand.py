@@ -26,8 +26,10 @@ class Outage:
 
     def wait(self) -> None:
         """Return when the sidecar has tried each source so often that it has become patient."""
-        for name in self.authorities:
-            eventually(lambda name=name: self.pod.failures(name) >= ATTEMPTS, within=30)  # type: ignore[misc]  # of a lambda with a default
+        eventually(
+            lambda: all(self.pod.failures(name) >= ATTEMPTS for name in self.authorities),
+            within=30,
+        )
 
 
 @pytest.fixture(scope="module", params=["idle", "busy"])

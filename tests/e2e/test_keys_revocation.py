@@ -5,8 +5,8 @@ no request of the test's makes it fetch.
 """
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from signal import SIGHUP
 
@@ -20,32 +20,26 @@ from tests.support.processes import eventually
 from tests.support.tokens import SigningKey
 from tests.support.upstream import Upstream
 
-StartPod = Callable[..., AbstractContextManager[KeysPod]]
 
-
-@pytest.fixture
-def authorities(openbao: OpenBao, tmp_path: Path) -> Iterator[dict[str, Authority]]:
+@pytest.fixture(scope="module")
+def authorities(
+    openbao: OpenBao, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Authority]]:
     """One for each source of keys."""
-    (tmp_path / "authorities").mkdir()
-    with one_of_each(openbao, tmp_path / "authorities") as authorities:
+    with one_of_each(openbao, tmp_path_factory.mktemp("authorities")) as authorities:
         yield authorities
 
 
-@pytest.fixture
-def authority(authorities: dict[str, Authority], source: str) -> Authority:
-    return authorities[source]
-
-
-@pytest.fixture
-def start_pod(
-    envoy_version: str, upstream: Upstream, authority: Authority, tmp_path: Path
-) -> StartPod:
-    (tmp_path / "pod").mkdir()
-
-    def start(**changes: object) -> AbstractContextManager[KeysPod]:
-        return keys_pod(envoy_version, upstream, tmp_path / "pod", authority, **changes)
-
-    return start
+@pytest.fixture(scope="module")
+def pod(
+    envoy_version: str,
+    upstream: Upstream,
+    authorities: dict[str, Authority],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[KeysPod]:
+    directory = tmp_path_factory.mktemp("pod")
+    with keys_pod(envoy_version, upstream, directory, *authorities.values()) as running:
+        yield running
 
 
 def steal(pod: KeysPod, authority: Authority) -> tuple[SigningKey, list[str]]:
@@ -68,40 +62,48 @@ def let_go(pod: KeysPod, authority: Authority, key: SigningKey) -> bool:
 @pytest.mark.parametrize("busy", [False, True], ids=["idle", "busy"])
 @pytest.mark.parametrize("source", SOURCES)
 def test_stolen_key_is_of_no_use_after_one_refresh(
-    start_pod: StartPod, authority: Authority, busy: bool, record_property: Note
+    pod: KeysPod,
+    authorities: dict[str, Authority],
+    source: str,
+    busy: bool,
+    record_property: Note,
 ) -> None:
-    with start_pod() as pod, ExitStack() as traffic:
-        stolen, forged = steal(pod, authority)
+    authority = authorities[source]
+    stolen, forged = steal(pod, authority)
+    with ExitStack() as traffic:
         if busy:
             traffic.enter_context(pod.traffic(authority))
-
         authority.remove(stolen)
         began = time.monotonic()
         eventually(lambda: let_go(pod, authority, stolen), within=WITHIN_ONE_REFRESH)
-        record_property(authority.name, f"let go of after {time.monotonic() - began:.2f} s")
+        record_property(source, f"let go of after {time.monotonic() - began:.2f} s")
         assert [pod.status(token) for token in forged] == [401, 401]
 
 
-@pytest.mark.parametrize("source", SOURCES)
-def test_sighup_has_a_sidecar_fetch_at_once_even_if_its_configuration_is_broken(
-    start_pod: StartPod, authority: Authority
+def test_sighup_has_every_source_asked_at_once_even_if_the_configuration_is_broken(
+    envoy_version: str, upstream: Upstream, authorities: dict[str, Authority], tmp_path: Path
 ) -> None:
-    trust = [authority.slow_trust()]
-    with start_pod(trust=trust) as pod:
-        stolen, forged = steal(pod, authority)
-        authority.remove(stolen)
-        assert not let_go(pod, authority, stolen)
-        pod.sidecar.process.signal(SIGHUP)
-        eventually(lambda: let_go(pod, authority, stolen))
-        assert [pod.status(token) for token in forged] == [401, 401]
+    every = authorities.values()
+    trust = [authority.slow_trust() for authority in every]
+    with keys_pod(envoy_version, upstream, tmp_path, *every, trust=trust) as pod:
+        revoke_with_sighup(pod, every)
+        assert reloads(pod, "success") == 1
 
         pod.sidecar.configure({"trust": trust, "routes": "none"})
-        eventually(lambda: reloads(pod, "failure") == 1)
-        stolen, forged = steal(pod, authority)
-        authority.remove(stolen)
-        assert not let_go(pod, authority, stolen)
-        pod.sidecar.process.signal(SIGHUP)
-        eventually(lambda: let_go(pod, authority, stolen))
+        eventually(lambda: reloads(pod, "failure") > 0)
+        revoke_with_sighup(pod, every)
+        assert reloads(pod, "success") == 1
+
+
+def revoke_with_sighup(pod: KeysPod, authorities: Collection[Authority]) -> None:
+    """Have a key of each issuer taken out, and see that SIGHUP makes the sidecar notice."""
+    stolen = [(authority, *steal(pod, authority)) for authority in authorities]
+    for authority, key, _ in stolen:
+        authority.remove(key)
+        assert not let_go(pod, authority, key)
+    pod.sidecar.process.signal(SIGHUP)
+    eventually(lambda: all(let_go(pod, authority, key) for authority, key, _ in stolen))
+    for _, _, forged in stolen:
         assert [pod.status(token) for token in forged] == [401, 401]
 
 
