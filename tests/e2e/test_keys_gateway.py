@@ -1,5 +1,6 @@
 """Keys at a gateway: one of its own that is revoked, and those of a partner that is away."""
 
+import asyncio
 import json
 from collections.abc import Iterator
 from datetime import datetime
@@ -9,8 +10,11 @@ from time import time
 import pytest
 from jwt import PyJWK
 
+from sidecar.clients.http import HttpClient, HttpSettings
+from sidecar.clients.http import Response as HttpAnswer
 from tests.e2e.gateway import Edge, bearer, running_edge_alone
 from tests.e2e.gateway_deployment import running_shop
+from tests.e2e.gateway_replicas import running_replica
 from tests.e2e.gateway_rings import Directory
 from tests.e2e.gateway_shop import gateway_configuration, partner_token
 from tests.e2e.keys_authorities import TIMES
@@ -59,6 +63,31 @@ def test_revoked_key_is_let_go_of_everywhere_by_the_time_that_the_command_prints
         record_property("revoked", f"{until - time():.2f} s before the printed time")
         assert shop.statuses(forged) == {401}
         assert shop.ask().status == 200
+
+
+def test_gateway_sends_its_keys_once_to_a_verifier_that_asks_again_and_again(
+    tmp_path: Path,
+) -> None:
+    place = Directory(tmp_path / "ring")
+
+    async def ask_twice(url: str) -> tuple[HttpAnswer, HttpAnswer]:
+        client = HttpClient(HttpSettings(allow_http=True))
+        first = await client.get(url)
+        second = await client.get(url, known=first)
+        await client.close()
+        return first, second
+
+    (tmp_path / "gateway").mkdir()
+    with running_replica(tmp_path / "gateway", place) as gateway:
+        first, second = asyncio.run(ask_twice(gateway.jwks_url))
+        assert second.body is first.body, "it was not transferred"
+        # As long as verifiers keep it anyway: no cache on the way makes it older than that.
+        assert second.headers["Cache-Control"] == "public, max-age=1"
+
+        keys(place.path, "rotate", "--early")
+        eventually(lambda: len(gateway.published_kids()) == 2)
+        _, changed = asyncio.run(ask_twice(gateway.jwks_url))
+        assert changed.body != first.body
 
 
 @pytest.fixture
