@@ -348,11 +348,17 @@ def test_saved_keys_serve_after_a_restart_while_the_server_is_down(
     cache.mkdir()
     entry = settings(JwksKeys(server.jwks_url, http(server)))
 
+    async def saved() -> None:
+        async with asyncio.timeout(10.0):
+            while not list(cache.glob("*.keys")):  # noqa: ASYNC110 - nobody tells of it
+                await asyncio.sleep(0.01)
+
     async def run() -> tuple[KeyKeeper, Observer]:
         observer = Observer()
         keeper = KeyKeeper([entry], observer, cache=cache)
         keeper.start()
         await keeper.first_keys(5.0)
+        await saved()
         await keeper.stop()
         return keeper, observer
 
@@ -381,7 +387,7 @@ def test_keys_serve_on_through_a_reload_while_the_server_is_down(server: KeyServ
         other = KeyKeeper([moved], Observer(), before=before)
         for keeper in (same, other):
             keeper.start()
-            await keeper.first_keys(5.0)
+            await keeper.first_keys(0.2)
         assert same.snapshot.sets == before.snapshot.sets
         assert other.snapshot.sets == {}
         for keeper in (before, same, other):
