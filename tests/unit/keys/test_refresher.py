@@ -604,7 +604,7 @@ def test_first_keys_without_the_tokens_are_waited_with_as_for_any_unknown_kid() 
 
 @pytest.mark.parametrize("known", [True, False])
 def test_a_key_without_a_kid_may_be_the_one_that_is_looked_for(known: bool) -> None:
-    unnamed = parse(json.dumps({"keys": [OLD.jwk(kid=None)]}).encode())
+    unnamed = parse(json.dumps({"keys": [OLD.jwk(kid=None)]}).encode()).keys
 
     async def story(scene: Scene) -> None:
         await until_it_hardly_tries(scene) if not known else await asyncio.sleep(20)
