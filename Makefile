@@ -9,6 +9,7 @@ ENVOY_VERSIONS := 1.36.4 1.37.0 1.38.3 1.39.3 1.40.0
 demo: .venv/.ready .envoy/1.40.0 .openid-provider  ## a login at an SSO, a gateway, two services with their sidecars: a tour of what they do
 	$(BIN)/python -m examples.demo
 
+# Tests with Apache, lighttpd and nginx run where Debian's packages of them are installed: .ci/run.
 test: .venv/.ready .envoy/1.40.0 .openbao .openid-provider  ## the whole suite, real Envoy, OpenBao and OpenID provider included, and what it covers
 	$(BIN)/python -m pytest --cov --cov-report=
 	$(BIN)/coverage report --skip-covered --include 'sidecar/check/*' --fail-under 100
@@ -28,7 +29,7 @@ lint: .venv/.ready  ## style, types, layers, and that what is generated is up to
 bench: .venv/.ready .envoy/1.40.0  ## figures as ratios taken in one run, with the budgets beside them
 	$(BIN)/python -m bench
 
-protos: .venv/.ready  ## compile protos/ into sidecar/wire/_pb
+protos: .venv/.ready  ## compile protos/ into the packages that use it
 	$(BIN)/python -m tools.protos
 
 reference: .venv/.ready  ## write docs/reference from the code

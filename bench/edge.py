@@ -94,10 +94,7 @@ def _minted(directory: Path, keys: Json | None) -> Iterator[Way]:
 def _alone(directory: Path) -> Iterator[Way]:
     """Through the same Envoy without a check."""
     configuration = _edge(directory / "nobody")
-    manager = envoy.http_connection_manager(configuration)
-    manager["http_filters"] = [
-        each for each in manager["http_filters"] if each["name"] != "envoy.filters.http.ext_authz"
-    ]
+    envoy.leave_out(configuration, "ext_authz")
     with Envoy(ENVOY_VERSION, configuration, directory) as front:
         yield _way(front, "." * 700, {"Envoy": front.process.pid})
 

@@ -152,15 +152,22 @@ def _credentials(introspection: str) -> list[dict[str, Any]]:
     }
     session = {"keys": {"directory": "sessions"}, "issued_for": ["partners"], "renew": "20m"}
     return [
-        {"name": "sso", "cookie": SSO_COOKIE, "introspection": asked},
+        {"name": "sso", "cookie": SSO_COOKIE, "introspection": asked, **_brings()},
         {"name": "session", "cookie": SESSION_COOKIE, "session": session},
         {
             "name": "partners",
             "header": "authorization",
             "scheme": "Bearer",
             "jwt": {"trust": ["partner"]},
+            **_brings(),
         },
     ]
+
+
+def _brings() -> dict[str, Any]:
+    """What a credential may bring, anew: an object that stands twice would become an anchor."""
+    claims = ["acr", "amr", "auth_time"]
+    return {"attributes": {"roles": ["*"], "groups": ["*"], "claims": claims}}
 
 
 def _route(number: int) -> dict[str, Any]:

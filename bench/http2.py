@@ -9,19 +9,31 @@ import select
 import socket
 import struct
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-_DATA, _HEADERS, _RST_STREAM, _SETTINGS, _PING, _GOAWAY, _WINDOW_UPDATE = 0, 1, 3, 4, 6, 7, 8
-_END_STREAM, _END_HEADERS, _ACK = 1, 4, 1
-_STATUS_200 = b"\x88"  # RFC 7541 appendix A, index 8
-_LARGEST_WINDOW = 2**31 - 1
-_DEFAULT_WINDOW = 65_535
+from tests.support.http2_frames import (
+    ACK,
+    DATA,
+    DEFAULT_WINDOW,
+    END_HEADERS,
+    END_STREAM,
+    GOAWAY,
+    HEADERS,
+    LARGEST_WINDOW,
+    PING,
+    PREFACE,
+    RST_STREAM,
+    SETTINGS,
+    WINDOW_UPDATE,
+    Fields,
+    block,
+    frame,
+)
 
-Fields = Iterable[tuple[str, str]]
+_STATUS_200 = b"\x88"  # RFC 7541 appendix A, index 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +47,7 @@ class Request:
     def get(cls, host: str, path: str, headers: Fields) -> Self:
         """Ask a web server."""
         pseudo = ((":method", "GET"), (":scheme", "http"), (":authority", host), (":path", path))
-        return cls(_block([*pseudo, *headers]))
+        return cls(block([*pseudo, *headers]))
 
     @classmethod
     def grpc(cls, method: str, message: bytes) -> Self:
@@ -47,7 +59,7 @@ class Request:
         headers = (("te", "trailers"), ("content-type", "application/grpc"))
         timeout = ("grpc-timeout", "500m")
         body = b"\0" + struct.pack(">I", len(message)) + message
-        return cls(_block([*pseudo, *headers, timeout]), body)
+        return cls(block([*pseudo, *headers, timeout]), body)
 
 
 @dataclass(slots=True)
@@ -71,14 +83,12 @@ class Connection:
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._unread = b""
         self._next_stream = 1
-        self._send_window = _DEFAULT_WINDOW
+        self._send_window = DEFAULT_WINDOW
         # By stream: until it is answered, `seconds` is when it was due.
         self._open: dict[int, Answer] = {}
         self._answered: list[Answer] = []
-        more = struct.pack(">I", _LARGEST_WINDOW - _DEFAULT_WINDOW)
-        self._socket.sendall(
-            _PREFACE + _frame(_SETTINGS, 0, 0) + _frame(_WINDOW_UPDATE, 0, 0, more)
-        )
+        more = struct.pack(">I", LARGEST_WINDOW - DEFAULT_WINDOW)
+        self._socket.sendall(PREFACE + frame(SETTINGS, 0, 0) + frame(WINDOW_UPDATE, 0, 0, more))
 
     def __enter__(self) -> Self:
         return self
@@ -113,10 +123,10 @@ class Connection:
             self._receive(10.0)
         self._send_window -= len(request.body)
         self._open[stream] = Answer(since)
-        flags = _END_HEADERS if request.body else _END_HEADERS | _END_STREAM
-        frames = _frame(_HEADERS, flags, stream, request.block)
+        flags = END_HEADERS if request.body else END_HEADERS | END_STREAM
+        frames = frame(HEADERS, flags, stream, request.block)
         if request.body:
-            frames += _frame(_DATA, _END_STREAM, stream, request.body)
+            frames += frame(DATA, END_STREAM, stream, request.body)
         self._socket.sendall(frames)
 
     def _receive(self, patience: float) -> None:
@@ -142,43 +152,22 @@ class Connection:
     def _frame(self, kind: int, flags: int, number: bytes, payload: bytes) -> None:
         stream = int.from_bytes(number)
         answer = self._open.get(stream)
-        if kind == _SETTINGS and not flags & _ACK:
-            self._socket.sendall(_frame(_SETTINGS, _ACK, 0))
-        elif kind == _PING and not flags & _ACK:
-            self._socket.sendall(_frame(_PING, _ACK, 0, payload))
-        elif kind == _WINDOW_UPDATE and stream == 0:
+        if kind == SETTINGS and not flags & ACK:
+            self._socket.sendall(frame(SETTINGS, ACK, 0))
+        elif kind == PING and not flags & ACK:
+            self._socket.sendall(frame(PING, ACK, 0, payload))
+        elif kind == WINDOW_UPDATE and stream == 0:
             self._send_window += int.from_bytes(payload)
-        elif kind == _GOAWAY:
+        elif kind == GOAWAY:
             raise ConnectionResetError("the server sent GOAWAY")
         if answer is None:
             return
-        if kind == _HEADERS and payload.startswith(_STATUS_200):
+        if kind == HEADERS and payload.startswith(_STATUS_200):
             answer.good = True
-        elif kind == _DATA:
+        elif kind == DATA:
             answer.body += payload
-        if kind == _RST_STREAM:
+        if kind == RST_STREAM:
             answer.good = False
-        if kind == _RST_STREAM or (kind in {_DATA, _HEADERS} and flags & _END_STREAM):
+        if kind == RST_STREAM or (kind in {DATA, HEADERS} and flags & END_STREAM):
             answer.seconds = time.perf_counter() - answer.seconds
             self._answered.append(self._open.pop(stream))
-
-
-def _frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
-    return len(payload).to_bytes(3) + bytes([kind, flags]) + struct.pack(">I", stream) + payload
-
-
-def _block(fields: Fields) -> bytes:
-    """Each field as a literal that is not indexed (RFC 7541 §6.2.2)."""
-    return b"".join(b"\0" + _string(name) + _string(value) for name, value in fields)
-
-
-def _string(text: str) -> bytes:
-    """A string without Huffman coding, after its length in a prefix of 7 bits (RFC 7541 §5)."""
-    data = text.encode()
-    if len(data) < 127:
-        return bytes([len(data)]) + data
-    prefix, rest = b"\x7f", len(data) - 127
-    while rest >= 128:
-        prefix += bytes([rest % 128 + 128])
-        rest //= 128
-    return prefix + bytes([rest]) + data

@@ -84,6 +84,6 @@ def decision_log(configuration: Configuration, metrics: Metrics) -> DecisionLog:
 async def _fetched(configuration: Configuration, metrics: Metrics) -> KeyKeeper:
     keys = KeyKeeper(configuration.keys, RefreshLog(metrics))
     keys.start()
-    await keys.tried(configuration.start_timeout)
+    await keys.first_keys(configuration.start_timeout)
     await keys.stop()
     return keys

@@ -105,7 +105,7 @@ class Minting(Checks):
         """A session token in exchange for a credential."""
         lines = tuple((name, value.encode()) for name, value in headers)
         request = RequestView("POST", "/session", HOST, lines)
-        issued = self._runner.run(self._role.begin_session(request))
+        issued = self._runner.run(self._role.begin_session(request)).outcome
         assert isinstance(issued, IssuedSession), issued
         return issued.cookie.partition(";")[0].partition("=")[2]
 
@@ -151,7 +151,7 @@ async def _started(configuration: Configuration, metrics: Metrics) -> GatewayRol
     instruments = Instruments(metrics, RefreshLog(metrics))
     role = GatewayRole(instruments, GatewayMetrics(metrics), configuration, None)
     await role.start()
-    await role.tried(configuration.start_timeout)
+    await role.first_keys(configuration.start_timeout)
     return role
 
 

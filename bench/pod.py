@@ -73,11 +73,15 @@ class Pod:
 
 
 def answering(template: Path, authz: Path) -> Json:
-    """A configuration as shipped, but for what answers: Envoy itself, and nothing is logged."""
+    """A configuration as shipped, but for what answers: Envoy itself, and nothing is logged.
+
+    Nor is anything limited: everything that is measured goes through one connection.
+    """
     configuration = envoy.load(template)
     envoy.move(configuration, authz=authz, application=("127.0.0.1", 9))
     manager = envoy.http_connection_manager(configuration)
     del manager["access_log"]
+    envoy.leave_out(configuration, "local_ratelimit")
     (host,) = manager["route_config"]["virtual_hosts"]
     host["routes"] = [{"match": {"prefix": "/"}, "direct_response": {"status": 200}}]
     return configuration

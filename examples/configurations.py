@@ -15,12 +15,13 @@ from tests.support.tokens import SigningKey, jwks
 
 Json = dict[str, Any]
 
-# Where the gateway has its ring of keys.
+# Where the gateway has its rings of keys.
 REQUEST_KEYS: Final = "request-keys"
+SESSION_KEYS: Final = "session-keys"
 
 SHOP: Final = Path(__file__).parent / "shop"
 
-# A rotation takes seconds instead of minutes: a key is published 3.4 s before it signs, as twice
+# A rotation takes seconds instead of minutes: a key is published 3.2 s before it signs, as twice
 # the refresh of those who verify, the propagation and the leeway demand.
 LIFETIME: Final = "5s"
 REFRESH: Final = "1s"
@@ -35,7 +36,7 @@ def gateway(directory: Path, provider: OpenIdProvider, partner: SigningKey) -> J
     at once, and not when the last answer about it is no longer believed.
     """
     document = load("gateway")
-    sso, _ = document["credentials"]
+    sso, _, _ = document["credentials"]
     sso["introspection"] |= {
         "url": provider.introspection_url,
         "client": {"id": BASIC, "secret_file": "sso-secret"},
@@ -56,6 +57,7 @@ def gateway(directory: Path, provider: OpenIdProvider, partner: SigningKey) -> J
         *("--token-life", LIFETIME, "--verifier-refresh", REFRESH),
         *("--leeway", LEEWAY, "--propagation", PROPAGATION),
     )
+    new_ring(directory / SESSION_KEYS, "--algorithm", "A256GCM")
     return document
 
 

@@ -19,11 +19,13 @@ from tests.support.leaks import LEAKS
 
 INTRODUCTION: Final = """
 client ─▶ Envoy + gateway ─▶ Envoy + sidecar ─▶ orders ─▶ Envoy + sidecar ─▶ payments
-                  ╰─▶ SSO
+            │     ╰─▶ SSO
+            ╰─▶ login page ─▶ SSO, gateway
 
   the edge   envoy/gateway.yaml  examples/shop/gateway.yaml   https://{host} at {address}
   orders     envoy/sidecar.yaml  examples/shop/orders.yaml    examples/shop/orders.py
   payments   envoy/sidecar.yaml  examples/shop/payments.yaml  examples/shop/payments.py
+  login      docs/login-page.md                               examples/shop/login.py
 
 Envoy {version}. Other addresses, files and times are in examples/configurations.py."""
 

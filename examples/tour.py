@@ -11,6 +11,7 @@ from examples.configurations import LEEWAY
 from examples.exchange import claims, forged
 from examples.facts import Fact, Stop, answered, named, passed_on, sees, stop
 from examples.rotation import rotation
+from examples.session import session
 from examples.world import World
 from sidecar.config.values import seconds
 from tests.support import tokens
@@ -23,6 +24,11 @@ ALICE: Final = {
     "x-user-scopes": "orders:read orders:write payments:pay payments:read",
 }
 ALICE_AT_PAYMENTS: Final = {name: ALICE[name] for name in ("x-user-id", "x-user-scopes")}
+ACME: Final = {
+    "x-user-id": "partner:acme",
+    "x-user-roles": "customer",
+    "x-user-scopes": "orders:read payments:read",
+}
 FORGED: Final = (("x-user-id", "root"), ("x-user-roles", "admin"))
 EVERYWHERE: Final = ("authorized", "authorized", "authorized")
 
@@ -40,6 +46,7 @@ class Tour:
         yield from self._the_swap()
         yield from self._the_rules()
         yield from self._the_front_door()
+        yield from session(self._world)
         internal = self._internal_token()
         yield from self._inside(internal)
         yield rotation(self._world, self._alice)
@@ -114,9 +121,10 @@ class Tour:
         partner = _bearer(self._partner_token())
         acme = ask("GET", "/orders/42", partner)
         yield stop(
-            "A partner's JWT is swapped too, and its subject cannot be taken for one of ours",
+            "A partner's JWT is swapped too: its subject is told apart from ours, and of its roles "
+            "(customer, support) it brings the one that is declared",
             answered(acme, 200, *EVERYWHERE),
-            named(acme, "partner:acme"),
+            sees(acme, "orders", ACME),
         )
         yield stop(
             "Two credentials in one request",
@@ -163,7 +171,7 @@ class Tour:
             audience="shop",
             subject="acme",
             scope="orders:read payments:read",
-            roles=["customer"],
+            roles=["customer", "support"],
         )
         return tokens.sign(document, self._world.partner, typ="JWT")
 

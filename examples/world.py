@@ -1,7 +1,8 @@
 """The shop as it runs: an SSO, the edge, and two services that each have an Envoy and a sidecar.
 
     client ─▶ Envoy + gateway ─▶ Envoy + sidecar ─▶ orders ─▶ Envoy + sidecar ─▶ payments
-                      ╰─▶ SSO
+                │     ╰─▶ SSO
+                ╰─▶ login page ─▶ SSO, gateway
 
 Everything listens on loopback, and ends with the ``with`` block.
 """
@@ -17,12 +18,12 @@ from typing import Final
 
 from examples import configurations
 from examples.exchange import Arrived, Exchange
-from tests.support import envoy
+from tests.support import envoy, login_page
 from tests.support.certificates import CertificateAuthority
 from tests.support.envoy import Envoy
 from tests.support.gateway_process import GatewayProcess
-from tests.support.http1 import Field, Response
-from tests.support.openid_provider import OpenIdProvider
+from tests.support.http1 import Address, Field, Response
+from tests.support.openid_provider import CALLBACK, LOGIN_PAGE, OpenIdProvider
 from tests.support.ports import LOOPBACK, free_port, socket_directory
 from tests.support.processes import Child
 from tests.support.sidecar_process import SidecarProcess
@@ -104,7 +105,7 @@ class World:
 @contextmanager
 def running(directory: Path) -> Iterator[World]:
     """Start everything; ``directory`` gets what it writes."""
-    for name in ("sso", "gateway", "edge", "orders", "payments"):
+    for name in ("sso", "gateway", "edge", "login", "orders", "payments"):
         for folder in (name, f"{name}/envoy", f"{name}/service"):
             (directory / folder).mkdir()
     partner = new_key("ES256", "partner")
@@ -121,13 +122,29 @@ def running(directory: Path) -> Iterator[World]:
         payments = stack.enter_context(_pod("payments", directory / "payments", keys))
         beside = {"PAYMENTS_URL": payments.envoy.url}
         orders = stack.enter_context(_pod("orders", directory / "orders", keys, beside))
-        edge = stack.enter_context(_edge(directory / "edge", gateway, orders))
+        login = stack.enter_context(_login(directory / "login" / "service", provider, gateway))
+        edge = stack.enter_context(_edge(directory / "edge", gateway, orders, login))
         request_keys = directory / "gateway" / configurations.REQUEST_KEYS
         yield World(provider, partner, gateway, request_keys, edge, orders, payments)
 
 
 @contextmanager
-def _edge(directory: Path, gateway: GatewayProcess, orders: Pod) -> Iterator[Edge]:
+def _login(directory: Path, provider: OpenIdProvider, gateway: GatewayProcess) -> Iterator[Address]:
+    """The login page, which is known at the SSO by where it wants people sent back to."""
+    port = free_port()
+    environment = {
+        "SSO": provider.issuer,
+        "SSO_CA": str(provider.ca_file),
+        "SSO_SECRET": f"{LOGIN_PAGE}-secret",
+        "CALLBACK": CALLBACK,
+        "GATEWAY": gateway.internal_url,
+    }
+    with Child([sys.executable, "-m", "examples.shop.login", str(port)], directory, environment):
+        yield LOOPBACK, port
+
+
+@contextmanager
+def _edge(directory: Path, gateway: GatewayProcess, orders: Pod, login: Address) -> Iterator[Edge]:
     """The Envoy of the edge, with a throw-away certificate."""
     authority = CertificateAuthority(directory)
     authority.issue("tls", dns=HOST)
@@ -140,6 +157,7 @@ def _edge(directory: Path, gateway: GatewayProcess, orders: Pod) -> Iterator[Edg
         application=orders.envoy.address,
         certificates=directory,
     )
+    login_page.add_to_edge(configuration, login)
     with Envoy(ENVOY_VERSION, configuration, directory / "envoy") as front:
         yield Edge(front, tls, authority.certificate_file)
 

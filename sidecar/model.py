@@ -67,6 +67,9 @@ class Reason(Enum):
     UNSAFE_PATH = _Meaning(
         Step.PATH, 400, INVALID_REQUEST, "The path can be read in more than one way."
     )
+    INVALID_METHOD = _Meaning(
+        Step.ROUTE, 400, INVALID_REQUEST, "The method is not made of capital letters and hyphens."
+    )
     NO_ROUTE = _Meaning(Step.ROUTE, 403, None, "No route of this service matches the request.")
     NO_CREDENTIAL = _Meaning(
         Step.CREDENTIAL, 401, None, "The route needs a token and the request has none."
@@ -171,6 +174,14 @@ class Reason(Enum):
         Step.MINT, 503, None, "No token for the services can be signed at the moment."
     )
 
+    # What the gateway's internal listener does not read.
+    MALFORMED_REQUEST = _Meaning(
+        Step.RECEIVE, 400, INVALID_REQUEST, "The request is not HTTP as it is read here."
+    )
+    UNEXPECTED_BODY = _Meaning(
+        Step.RECEIVE, 413, None, "The request has a body, and none is read here."
+    )
+
     # The service.
     OVERLOADED = _Meaning(
         Step.RECEIVE, 503, None, "Too many checks at once: this one could not be made in time."
@@ -191,6 +202,9 @@ class Reason(Enum):
 GATEWAY_REASONS: Final = frozenset(
     {Reason.CROSS_SITE_REQUEST, *(reason for reason in Reason if reason.step in GATEWAY_STEPS)}
 )
+
+# The reasons that only the gateway's internal listener has.
+LISTENER_REASONS: Final = frozenset({Reason.MALFORMED_REQUEST, Reason.UNEXPECTED_BODY})
 
 
 class RequestView(NamedTuple):
@@ -265,7 +279,9 @@ class Deny(NamedTuple):
     nothing a client sent is ever part of it. ``scopes`` are those the route needs, for the
     challenge of an ``insufficient_scope``. ``fingerprint`` names the token that was looked at,
     empty where there was none; ``token`` is there only once it was verified. ``cookie`` is a
-    ``Set-Cookie`` for the client, empty for none.
+    ``Set-Cookie`` for the client, empty for none. ``held`` is what was found in place of what is
+    accepted, as names and values: from the request, or from a token whose signature held. It is for
+    the log and the status page alone, which cut and redact it; no answer has any of it.
     """
 
     reason: Reason
@@ -275,6 +291,7 @@ class Deny(NamedTuple):
     token: VerifiedToken | None = None
     scopes: tuple[str, ...] = ()
     cookie: str = ""
+    held: tuple[tuple[str, str], ...] = ()
 
 
 class Allow(NamedTuple):
@@ -294,16 +311,16 @@ Decision = Allow | Deny
 
 
 class KeyNeeded(NamedTuple):
-    """The check cannot go on: the token names a key that is not in the snapshot.
+    """The check cannot go on: the token's key is not in the snapshot, or no key is usable.
 
     The shell around the pipeline has the keys of ``trust`` fetched once more, shared between all
     who wait, and runs the check again. ``unknown`` is the verdict when a fetch begun after this
     value was made came back without the key, ``unavailable`` the one when no such fetch came back
-    in time.
+    in time. ``kid`` is the one the token names, None where it names none.
     """
 
     trust: str
-    kid: str
+    kid: str | None
     unknown: Deny
     unavailable: Deny
 

@@ -7,6 +7,7 @@ from typing import NoReturn
 
 import pytest
 
+from tests.support import web_servers
 from tests.support.envoy import binary
 from tests.support.leaks import LEAKS
 from tests.support.openbao import BINARY as OPENBAO
@@ -98,6 +99,13 @@ def socket_directory() -> Iterator[Path]:
     """A directory whose name is short enough for Unix sockets."""
     with new_socket_directory() as directory:
         yield directory
+
+
+@pytest.fixture(scope="session")
+def web_servers_installed() -> None:
+    """Apache, lighttpd and nginx are there."""
+    if absent := web_servers.missing():
+        _missing(f"{', '.join(absent)}: missing; run `apt-get install {web_servers.PACKAGES}`")
 
 
 def _require_openbao() -> None:

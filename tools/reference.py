@@ -50,7 +50,9 @@ def configuration() -> str:
             "# Policy tests",
             "",
             "The file that `sidecar test` reads. Each test is decided as the configuration says,",
-            "with throw-away keys in place of the issuers'.",
+            "with throw-away keys in place of the issuers'; in shadow mode as if enforced, and a",
+            "denial is marked `would_deny`. Nobody is asked: there are keys of those issuers alone",
+            "that `token` names, and a session that no `session` describes is inactive.",
             "",
             *_sections(PolicyTests, {}),
         ]

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -17,7 +18,8 @@ from sidecar.gateway.authenticators import (
     JwtAuthenticator,
     SessionAuthenticator,
 )
-from sidecar.gateway.exchange import ExchangeSettings, IssuedSession, SessionExchange
+from sidecar.gateway.exchange import Exchanged, ExchangeSettings, SessionExchange
+from sidecar.gateway.identities import Identities
 from sidecar.gateway.pipeline import GatewayPipeline
 from sidecar.gateway.publishing import Document, jwks_document, metadata_document
 from sidecar.gateway.session_cookies import SESSION, SessionCookies
@@ -36,7 +38,9 @@ from sidecar.mint.minter import REQUEST, Minter
 from sidecar.model import Deny, Reason, RequestView
 from sidecar.session.introspection import Introspector
 from sidecar.session.tokens import SessionTokens
+from sidecar.telemetry.decisions import DecisionLog
 from sidecar.telemetry.gateway_metrics import REASONS, GatewayMetrics
+from sidecar.telemetry.internal import InternalLog
 from sidecar.wire.http import HttpListener
 from sidecar.wire.internal import LARGEST_HEADER, internal_pages
 from sidecar.wire.tls import ServerTls
@@ -45,7 +49,7 @@ R = TypeVar("R", bound=AnyRing[Any])
 
 _log = logging.getLogger("sidecar")
 
-# How often it is looked whether a key signs by now, in seconds.
+# How often it is looked whether a ring has a key that signs by now, in seconds.
 _LOOK: Final = 0.2
 # How long metadata may be reused, in seconds: what it says changes with the configuration alone.
 _METADATA_MAX_AGE: Final = 300
@@ -96,13 +100,15 @@ class GatewayRole:
                 name = f"{settings.set} keys"
                 self._starting.append(asyncio.create_task(ring.start(), name=name))
 
-    async def tried(self, patience: float) -> None:
-        """Wait for first keys, to verify with and to sign with (``Role.tried``).
+    async def first_keys(self, patience: float) -> None:
+        """Wait for first keys, to verify with and to sign with (``Role.first_keys``).
 
         A key that is published and signs only later is waited for until then: meanwhile the other
         replicas sign, and this one would refuse.
         """
-        await asyncio.gather(self._keys.tried(patience), self._started(patience))
+        await asyncio.gather(
+            self._keys.first_keys(patience), self._started(patience), self._supplied(patience)
+        )
         if self._signs_later():
             _log.info("not ready before its key signs", extra={"ring": str(self._request_ring)})
         while self._signs_later():  # noqa: ASYNC110 - its date comes; nobody tells of it
@@ -116,6 +122,16 @@ class GatewayRole:
             done, _ = await asyncio.wait(self._starting, timeout=patience)
             for task in done:
                 task.result()
+
+    async def _supplied(self, patience: float) -> None:
+        """Return when the rings have keys or ``patience`` is over.
+
+        One that could not be read or made when it began is tried again.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                while not all(ring.keys.keys for ring in self._rings.values()):  # noqa: ASYNC110 - nobody tells of it
+                    await asyncio.sleep(_LOOK)
 
     def _signs_later(self) -> bool:
         states = self._request_ring.keys.states(time.time())
@@ -168,11 +184,16 @@ class GatewayRole:
         """The gateway as an authorization server (RFC 8414)."""
         return metadata_document(self._settings.issuer, _METADATA_MAX_AGE)
 
-    async def begin_session(self, request: RequestView) -> IssuedSession | Deny:
+    async def begin_session(self, request: RequestView) -> Exchanged:
         """A session in exchange for the request's credential, where there are sessions."""
         if self._exchange is None:
-            return Deny(Reason.NO_ROUTE, detail="no credential is a session of this gateway's")
+            detail = "no credential is a session of this gateway's"
+            return Exchanged("", Deny(Reason.NO_ROUTE, detail=detail))
         return await self._exchange.begin(request)
+
+    def internal_log(self, decisions: DecisionLog) -> InternalLog:
+        """What tells of the internal listener; its metrics outlive this role."""
+        return InternalLog(self._metrics, decisions)
 
     def _ring(self, settings: RingSettings, open_it: Callable[[RingSettings], R]) -> R:
         name = f"ring {settings.set}"
@@ -223,7 +244,7 @@ class GatewayRole:
                 authenticator, SessionAuthenticator
             ):
                 settings = ExchangeSettings(
-                    self._settings.prefixes,
+                    Identities(self._settings.prefixes, self._settings.attributes),
                     credential.outlives,
                     self._configuration.key_wait,
                     self._configuration.check.maximum_cookies,
@@ -244,15 +265,24 @@ class GatewayRole:
             if isinstance(each, IntrospectedCredential)
         ]
         kinds = [REQUEST, SESSION] if self._exchange else [REQUEST]
-        self._metrics.expect(kinds, introspected)
+        exchanged = [
+            name
+            for each in self._settings.credentials
+            if isinstance(each, SessionCredential)
+            for name in each.exchanges
+        ]
+        self._metrics.expect(kinds, introspected, exchanged)
 
 
-def internal_listener(configuration: Configuration, current: Callable[[], Role]) -> HttpListener:
+def internal_listener(
+    configuration: Configuration, current: Callable[[], Role], decisions: DecisionLog
+) -> HttpListener:
     """Where those inside find keys and metadata, and get sessions.
 
     Args:
         configuration: a gateway's.
         current: gives the role in use by the time a page is asked for.
+        decisions: told of sessions and of what is refused.
 
     Raises:
         ListenFault: the certificate cannot be used.
@@ -264,13 +294,8 @@ def internal_listener(configuration: Configuration, current: Callable[[], Role])
         return role
 
     settings = _settings(configuration)
-    pages = internal_pages(
-        settings.issuer,
-        configuration.realm,
-        jwks=lambda: gateway().jwks(),
-        metadata=lambda: gateway().metadata(),
-        begin_session=lambda request: gateway().begin_session(request),
-    )
+    observer = gateway().internal_log(decisions)
+    pages = internal_pages(settings.issuer, configuration.realm, gateway, observer)
     files = settings.internal_tls
     tls = ServerTls(files.certificate, files.private_key) if files else None
     assert configuration.listen.internal is not None  # noqa: S101 - its model has a default

@@ -28,7 +28,7 @@ from sidecar.telemetry.metrics import Metrics
 from sidecar.telemetry.refreshes import RefreshLog
 from sidecar.wire import authorization
 from sidecar.wire.authorization import Authorization
-from sidecar.wire.grpc_server import GrpcServer, Limits
+from sidecar.wire.grpc_server import GrpcServer, Limits, outcomes
 from sidecar.wire.health import HEALTH_METHOD, health
 from sidecar.wire.http import HttpListener, admin_pages, metrics_pages
 from sidecar.wire.sockets import parse_address
@@ -82,7 +82,7 @@ class _Program:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        loop.add_signal_handler(signal.SIGHUP, reload.set)
+        loop.add_signal_handler(signal.SIGHUP, self._hang_up, reload)
 
         async with AsyncExitStack() as stack:
             stack.callback(self._logs.close)
@@ -93,9 +93,11 @@ class _Program:
             for listener in self._listeners():
                 await listener.start()
                 stack.push_async_callback(listener.stop)
+            methods = {authorization.METHOD: checks.check, HEALTH_METHOD: health(self._is_ready)}
+            self._metrics.expect_calls(outcomes(methods))
             server = GrpcServer(
                 parse_address(self._configuration.listen.authz),
-                {authorization.METHOD: checks.check, HEALTH_METHOD: health(self._is_ready)},
+                methods,
                 handled=self._metrics.handled,
                 limits=Limits(max_pending=self._configuration.pending_checks),
             )
@@ -112,9 +114,14 @@ class _Program:
             await asyncio.to_thread(server.stop, self._configuration.drain)
         return 0
 
+    def _hang_up(self, reload: asyncio.Event) -> None:
+        """Reload. The keys in use are fetched at once: a reload may fail, or wait for others."""
+        self._role.policy.keys.fetch_now()
+        reload.set()
+
     async def _tend(self, checks: Authorization, reload: asyncio.Event) -> None:
-        """Be ready when everything was tried, and reload when asked from then on."""
-        await self._role.tried(self._configuration.start_timeout)
+        """Be ready when there are keys, or time is up, and reload when asked from then on."""
+        await self._role.first_keys(self._configuration.start_timeout)
         self._settle()
         await self._reload_on_change(checks, reload)
 
@@ -127,7 +134,9 @@ class _Program:
         if self._configuration.gateway is not None:
             from sidecar.app.gateway import internal_listener  # noqa: PLC0415 - as in _maker
 
-            listeners.append(internal_listener(self._configuration, lambda: self._role))
+            listeners.append(
+                internal_listener(self._configuration, lambda: self._role, self._decisions)
+            )
         return listeners
 
     async def _stop_role(self) -> None:
@@ -186,6 +195,8 @@ class _Program:
             self._not_reloaded(str(fault))
             return
         before, self._role = self._role, role
+        gone = {each.trust for each in self._configuration.keys}
+        gone -= {each.trust for each in configuration.keys}
         checks.policy = role.policy
         self._logs.set_level(configuration.log.level)
         self._decisions.configure(
@@ -199,6 +210,7 @@ class _Program:
             await checks.ended()
         finally:
             await before.stop()
+            self._metrics.forget(gone)
 
     async def _started(self, configuration: Configuration) -> Role:
         """The role of a new configuration, ready to take over."""
@@ -206,7 +218,7 @@ class _Program:
         role = self._new_role(configuration, self._role)
         try:
             await role.start()
-            await role.tried(configuration.start_timeout)
+            await role.first_keys(configuration.start_timeout)
         except BaseException:
             await role.stop()
             raise

@@ -34,8 +34,8 @@ class Role(Protocol):
         """
         ...
 
-    async def tried(self, patience: float) -> None:
-        """Return when everything was tried once or ``patience`` seconds are over."""
+    async def first_keys(self, patience: float) -> None:
+        """Return when there are keys for everything, or ``patience`` seconds are over."""
         ...
 
     async def stop(self) -> None:
@@ -71,9 +71,9 @@ class SidecarRole:
         """Begin to fetch keys (``Role.start``)."""
         self.policy.keys.start()
 
-    async def tried(self, patience: float) -> None:
-        """Wait for first keys (``Role.tried``)."""
-        await self.policy.keys.tried(patience)
+    async def first_keys(self, patience: float) -> None:
+        """Wait for first keys (``Role.first_keys``)."""
+        await self.policy.keys.first_keys(patience)
 
     async def stop(self) -> None:
         """Stop fetching (``Role.stop``)."""

@@ -4,12 +4,16 @@ import time
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from sidecar.app.roles import Role
 from sidecar.config import Configuration
 from sidecar.keys.reports import RefresherStatus
 from sidecar.telemetry.decisions import DecisionLog
+
+_MOST_KIDS: Final = 50
+_LONGEST_KID: Final = 100
+_LONGEST_ERROR: Final = 1000
 
 
 class Life(NamedTuple):
@@ -38,7 +42,7 @@ def status_page(
             "loaded": _date(life.loaded_at),
             "last_error": life.reload_error,
         },
-        "issuers": {each.trust: _issuer(each) for each in role.policy.keys.statuses()},
+        "issuers": {each.trust: issuer_status(each) for each in role.policy.keys.statuses()},
         "routes": len(configuration.check.routes),
         **role.status(),
         "denials": decisions.denials(),
@@ -48,16 +52,24 @@ def status_page(
     }
 
 
-def _issuer(status: RefresherStatus) -> dict[str, object]:
+def issuer_status(status: RefresherStatus) -> dict[str, object]:
+    """How the keys of an issuer are doing, as the page says it."""
     return {
         "source": f"saved copy of {status.source}" if status.recalled else status.source,
         "keys": len(status.kids),
-        "kids": list(status.kids),
+        "kids": _kids(status.kids),
         "last_success": _date(status.last_success),
         "age": _age(status.last_success),
-        "last_error": status.last_error,
+        "last_error": status.last_error and status.last_error[:_LONGEST_ERROR],
         "next_refresh": _date(status.next_refresh),
     }
+
+
+def _kids(kids: tuple[str, ...]) -> list[str]:
+    """The first of them: how many there are, and how long, is for a key server to choose."""
+    shown = [kid[:_LONGEST_KID] for kid in kids[:_MOST_KIDS]]
+    more = len(kids) - len(shown)
+    return [*shown, f"and {more} more"] if more else shown
 
 
 def _date(seconds: float | None) -> str | None:

@@ -80,10 +80,11 @@ def check_dates(claims: Mapping[str, object], now: float, leeway: float) -> Refu
                 return invalid(name, "is not a finite number")
             dates[name] = value
     if "exp" in dates and now >= dates["exp"] + leeway:
-        return Refusal(Reason.EXPIRED)
+        return Refusal(Reason.EXPIRED, held=distance("exp", dates["exp"], now))
     for name in ("nbf", "iat"):
         if name in dates and dates[name] > now + leeway:
-            return Refusal(Reason.NOT_YET_VALID, f"its {name} lies in the future")
+            detail = f"its {name} lies in the future"
+            return Refusal(Reason.NOT_YET_VALID, detail, held=distance(name, dates[name], now))
     return None
 
 
@@ -109,7 +110,11 @@ def check_audience(
     if not isinstance(names, list) or [name for name in names if not isinstance(name, str)]:
         return invalid(".".join(path), "is not a string or a list of strings")
     if accepted.isdisjoint(names):
-        return Refusal(Reason.WRONG_AUDIENCE, f"{name} accepts: {_listed(accepted)}")
+        return Refusal(
+            Reason.WRONG_AUDIENCE,
+            f"{name} accepts: {_listed(accepted)}",
+            held=(("aud", ", ".join(names)),),
+        )
     return None
 
 
@@ -129,6 +134,25 @@ def names_in(value: object) -> frozenset[str]:
 
 def _listed(names: frozenset[str]) -> str:
     return ", ".join(sorted(names))
+
+
+def about(claims: Mapping[str, object], name: str, refusal: Refusal) -> Refusal:
+    """The refusal of authentic claims, with whose they are.
+
+    Args:
+        claims: the claims; the signature over them holds, or their issuer was asked for them.
+        name: the trust entry or the credential that the issuer is known by.
+        refusal: what there is against them.
+    """
+    subject = claims.get("sub")
+    known = (("sub", subject),) if isinstance(subject, str) else ()
+    return refusal._replace(held=(*refusal.held, ("issuer", name), *known))
+
+
+def distance(name: str, date: float, now: float) -> tuple[tuple[str, str], ...]:
+    """How far a date (Unix seconds, like ``now``) is away, as ``Refusal.held`` has it."""
+    seconds = f"{abs(date - now):.0f} s"
+    return ((name, f"in {seconds}" if date > now else f"{seconds} ago"),)
 
 
 def invalid(name: str, problem: str) -> Refusal:

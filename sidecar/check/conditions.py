@@ -10,6 +10,9 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, Final
 
+# What an expression sees of a request.
+REQUEST_FIELDS: Final = ("method", "host", "path", "params", "caller")
+
 _PROBLEM: Final = re.compile(r"ERROR: <input>:(\d+):(\d+): (.*)")
 
 
@@ -34,6 +37,12 @@ class Condition:
             raise ConditionError(
                 "it must be true or false; compare the value, as in `claims.admin == true`"
             )
+
+    @property
+    def checked(self) -> bytes:
+        """The compiled expression: a ``google.protobuf.Any`` with a ``cel.expr.CheckedExpr``."""
+        serialized: bytes = self._compiled.serialize()
+        return serialized
 
     def holds(self, claims: Mapping[str, object], request: Mapping[str, object]) -> bool | None:
         """Whether the condition holds; None when it could not be evaluated."""

@@ -50,12 +50,8 @@ class CookieFinder:
     """Finds the cookies of these names in requests of at most ``maximum`` cookies."""
 
     def __init__(self, names: Iterable[str], maximum: int) -> None:
-        alternatives = b"|".join(re.escape(name.encode()) for name in names)
-        # Servers trim the name: "token =…" is the cookie "token" to them. Possessive, because a
-        # client may send as many spaces as fit.
-        self._cookie = (
-            re.compile(rb";[ \t]*+(" + alternatives + rb")\s*+=([^;]*)") if alternatives else None
-        )
+        names = tuple(names)
+        self._cookie = _expression(names) if names else None
         self._maximum = maximum
 
     def find(self, request: RequestView) -> TokenCookies | Refusal:
@@ -76,3 +72,10 @@ class CookieFinder:
         return TokenCookies(
             tuple(zip(found[::3], found[1::3], strict=True)), rest + b"".join(found[2::3])
         )
+
+
+def _expression(names: tuple[str, ...]) -> re.Pattern[bytes]:
+    alternatives = b"|".join(re.escape(name.encode()) for name in names)
+    # Servers trim the name: "token =…" is the cookie "token" to them. Possessive, because a client
+    # may send as many spaces as fit.
+    return re.compile(rb";[ \t]*+(" + alternatives + rb")\s*+=([^;]*)")

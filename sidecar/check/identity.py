@@ -2,13 +2,16 @@
 
 Strip first, then set: every header owned here is overwritten or removed on every outcome that
 reaches the service, and so is every received spelling that a service might read as one of them
-(CGI and its descendants write both ``-`` and ``_`` as ``_``).
+(``folded``). A server behind may remove the headers that ``Connection`` names (RFC 9110 §7.6.1):
+nothing a client names there goes on.
 """
 
 import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum
+from string import ascii_lowercase, digits
 from typing import Final
 
 from sidecar.check.claims import find
@@ -25,18 +28,54 @@ _ENCODED: Final = [
 ]
 _JSON: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 
+# Where a service looks for a credential (RFC 9110 §11.6.2, §11.7.2). Nobody verifies what a client
+# sends there, unless it is a place that tokens are taken from.
+_CREDENTIAL_HEADERS: Final = ("authorization", "proxy-authorization")
+# Envoy removes it from every request (RFC 9110 §7.6.1) but an upgrade, which needs it.
+_CONNECTION: Final = "connection"
+
+# Of each byte, what becomes of it: letters and digits stay, everything else is a hyphen.
+_FOLDING: Final = bytes(
+    byte if chr(byte) in ascii_lowercase + digits else ord("-") for byte in range(256)
+)
+
+
+def folded(name: str) -> str:
+    """The form that all spellings of a header's name share.
+
+    CGI writes ``-`` as ``_`` (RFC 3875 §4.1.18), and servers do the same with every character that
+    is not a letter or digit: ``x.user~id`` and ``x-user-id`` are one variable to an application.
+
+    Args:
+        name: in lower case.
+    """
+    return name.encode("ascii", "replace").translate(_FOLDING).decode("ascii")
+
+
+class Normalised(Enum):
+    """What rules see of a token, whichever claims its issuer keeps it in."""
+
+    SCOPES = "scopes"
+    ROLES = "roles"
+    GROUPS = "groups"
+
+
+IdentitySource = ClaimPath | Normalised
+
 
 @dataclass(frozen=True, slots=True)
 class IdentitySettings:
     """How identity is handed to the service.
 
-    ``headers`` maps a header's name (lower case) to the claim it carries; ``strip`` names further
-    headers that are ours and never come from a client. ``maximum_bytes`` bounds names and values
-    together; Envoy refuses requests whose headers outgrow its own limit.
+    ``headers`` maps a header's name (lower case) to what it carries; ``strip`` names further
+    headers that are ours and never come from a client. ``passed`` names headers with credentials
+    that the service checks itself. ``maximum_bytes`` bounds names and values together; Envoy
+    refuses requests whose headers outgrow its own limit.
     """
 
-    headers: tuple[tuple[str, ClaimPath], ...] = ()
+    headers: tuple[tuple[str, IdentitySource], ...] = ()
     strip: tuple[str, ...] = ()
+    passed: tuple[str, ...] = ()
     forward_token: bool = True
     maximum_bytes: int = 8192
 
@@ -50,15 +89,17 @@ class IdentityHeaders:
 
     def __init__(self, settings: IdentitySettings, sources: tuple[TokenSource, ...] = ()) -> None:
         self._settings = settings
-        owned = [name for name, _ in settings.headers] + list(settings.strip)
-        self._nobody = dict.fromkeys(owned, "")
         self._token_headers = frozenset(
             each.name for each in sources if isinstance(each, HeaderSource)
         )
-        # In the form that all spellings of a name share.
-        self._guarded = frozenset(
-            name.replace("_", "-") for name in self._token_headers.union(owned)
-        )
+        verified = self._token_headers.union(settings.passed)
+        owned = [name for name, _ in settings.headers] + list(settings.strip)
+        owned += [name for name in _CREDENTIAL_HEADERS if name not in verified]
+        self._nobody = dict.fromkeys(owned, "")
+        self._guarded = frozenset(map(folded, self._token_headers.union(owned, (_CONNECTION,))))
+        # A spelling has the length of its name. Few received names have one of these lengths, and
+        # only those are folded.
+        self._lengths = frozenset(map(len, self._guarded))
 
     def for_token(
         self, request: RequestView, cookies: TokenCookies, token: VerifiedToken
@@ -67,7 +108,7 @@ class IdentityHeaders:
 
         ``cookies`` are those of the request that were found for the sources of tokens.
         """
-        values = {name: encode(find(token.claims, path)) for name, path in self._settings.headers}
+        values = {name: encode(_said(token, source)) for name, source in self._settings.headers}
         size = sum([len(name) + len(value) for name, value in values.items() if value])
         if size > self._settings.maximum_bytes:
             limit = self._settings.maximum_bytes
@@ -84,8 +125,14 @@ class IdentityHeaders:
         """The owned headers with these values; one whose value is empty is taken away."""
         values = identity | self._without_tokens(cookies)
         for name, _ in request.headers:
-            if name.replace("_", "-") in self._guarded and name not in self._token_headers:
+            if (
+                len(name) in self._lengths
+                and name not in self._token_headers
+                and folded(name) in self._guarded
+            ):
                 values.setdefault(name, "")
+        if _CONNECTION in values and request.values("upgrade"):
+            values[_CONNECTION] = "upgrade"
         return HeaderChanges(
             tuple([item for item in values.items() if item[1]]),
             tuple(sorted([name for name, value in values.items() if not value])),
@@ -99,6 +146,13 @@ class IdentityHeaders:
         if cookies.found:
             values["cookie"] = cookies.others()
         return values
+
+
+def _said(token: VerifiedToken, source: IdentitySource) -> object:
+    if isinstance(source, Normalised):
+        names: frozenset[str] = getattr(token, source.value)
+        return sorted(names)
+    return find(token.claims, source)
 
 
 def encode(value: object) -> str:

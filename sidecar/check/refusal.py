@@ -9,12 +9,13 @@ class Refusal(NamedTuple):
     """A step's verdict against the request; ``deny`` makes a ``Deny`` of it.
 
     ``detail`` is in our own words or the configuration's, never in the client's. ``scopes`` are
-    the scopes the route needs.
+    the scopes the route needs, ``held`` is as in ``Deny``.
     """
 
     reason: Reason
     detail: str = ""
     scopes: tuple[str, ...] = ()
+    held: tuple[tuple[str, str], ...] = ()
 
 
 def deny(
@@ -24,4 +25,12 @@ def deny(
     token: VerifiedToken | None = None,
 ) -> Deny:
     """The denial, with what is known by then: route, token's fingerprint, verified token."""
-    return Deny(refusal.reason, route, refusal.detail, fingerprint, token, refusal.scopes)
+    return Deny(
+        refusal.reason,
+        route,
+        refusal.detail,
+        fingerprint,
+        token,
+        refusal.scopes,
+        held=refusal.held,
+    )

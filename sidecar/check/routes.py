@@ -19,6 +19,21 @@ from sidecar.check.templates import PathTemplate, Segment, Wild, split
 # RFC 3986 §3.2.2 without what no service is called: a name or an IP literal, and a port.
 _AUTHORITY: Final = re.compile(r"([a-z0-9._-]*|\[[0-9a-f:.]+\]\.?)(?::[0-9]*)?")
 
+# A method has case (RFC 9110 §9.1), and not every service knows that. All that are registered are
+# written like this (https://www.iana.org/assignments/http-methods), but for `*`, which is no method
+# of a request.
+METHOD: Final = re.compile(r"[A-Z-]+")
+
+
+def canonical_host(authority: str) -> str | None:
+    """The host of an authority as routes match it: in lower case, no port, no dot at the end.
+
+    None for an authority that is not a host and a port. Empty where there is none.
+    """
+    # ASCII alone: lower-casing turns some other characters into ASCII letters (U+212A into k).
+    found = _AUTHORITY.fullmatch(authority.lower()) if authority.isascii() else None
+    return found and found[1].removesuffix(".")
+
 
 @dataclass(frozen=True, slots=True)
 class Match:
@@ -137,14 +152,13 @@ class RouteTable:
             path: the canonical path.
             method: the request's method, as it stands.
         """
-        # ASCII alone: lower-casing turns some other characters into ASCII letters (U+212A into k).
-        authority = _AUTHORITY.fullmatch(host.lower()) if host.isascii() else None
-        if authority is None:
+        canonical = canonical_host(host)
+        if canonical is None:
             # Two Host lines reach us joined: `evil,x.shop.internal` ends like one of ours.
             return None
         # No template goes deeper: of the rest it matters that it is there, and not what it is.
         segments = split(path, self._depth)
-        for root in self._roots(authority[1].removesuffix(".")):
+        for root in self._roots(canonical):
             found = root.find(segments, 0, method)
             if found is not None:
                 return found

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from sidecar.check import policy
 from sidecar.check.path import canonical
 from sidecar.check.refusal import Refusal
-from sidecar.check.routes import Route, RouteTable
+from sidecar.check.routes import METHOD, Route, RouteTable, canonical_host
 from sidecar.model import Reason, RequestView, VerifiedToken
 
 
@@ -23,14 +23,19 @@ class Routed(NamedTuple):
         return policy.evaluate(requirement, token, self.request.principal, self.facts)
 
     def facts(self) -> Mapping[str, object]:
-        """The request as conditions see it."""
-        return {
+        """The request as conditions see it: as routes match it, wherever they do.
+
+        Where Envoy names the route, the authority may be no host and a port. There is no ``host``
+        then, and a condition that asks for it fails.
+        """
+        facts: dict[str, object] = {
             "method": self.request.method,
-            "host": self.request.host,
             "path": self.path,
             "params": self.route.parameters(self.path),
             "caller": self.request.principal,
         }
+        host = canonical_host(self.request.host)
+        return facts if host is None else facts | {"host": host}
 
 
 class Router:
@@ -43,11 +48,13 @@ class Router:
     def find(self, request: RequestView) -> Routed | Refusal:
         """The route, named by Envoy's configuration or found by host, path and method.
 
-        The path must have one form on every route: rules and service must see the same one.
+        Path and method must have one form on every route: rules and service must see the same.
         """
         path = canonical(request.path, literal_semicolons=self._literal_semicolons)
         if isinstance(path, Refusal):
             return path
+        if not METHOD.fullmatch(request.method):
+            return Refusal(Reason.INVALID_METHOD)
         if request.route is not None:
             route = self._routes.named(request.route)
             if route is None:

@@ -9,11 +9,11 @@ from typing import NamedTuple, Protocol
 from sidecar.check import claims, jws, signature
 from sidecar.check.claims import SignedToken
 from sidecar.check.recent import Recent
-from sidecar.check.refusal import Refusal
+from sidecar.check.refusal import Refusal, deny
 from sidecar.check.remembered import Remembered
 from sidecar.check.strict_json import load_again
 from sidecar.check.trust import TrustEntry, TrustTable
-from sidecar.model import Deny, KeyNeeded, Reason, VerifiedToken
+from sidecar.model import KeyNeeded, Reason, VerifiedToken
 from sidecar.snapshots.keys import KeySnapshot, VerificationKey
 
 
@@ -28,19 +28,24 @@ class VerificationObserver(Protocol):
 
 
 class MissingKey(NamedTuple):
-    """A token of the trust entry ``trust`` names a key that is not in the snapshot."""
+    """The key of a token is not in the snapshot, or no key of its trust entry can be used.
+
+    ``kid`` is the one the token names, None where it names none. ``unknown`` is the verdict when
+    the entry's keys are fetched and it is not among them, ``unavailable`` when they cannot be had.
+    """
 
     trust: str
-    kid: str
-    detail: str
+    kid: str | None
+    unknown: Refusal
+    unavailable: Refusal
 
     def needed(self, route: str, fingerprint: str) -> KeyNeeded:
         """What the shell has to do about it, for a check of this route."""
         return KeyNeeded(
             self.trust,
             self.kid,
-            unknown=Deny(Reason.UNKNOWN_KEY, route, self.detail, fingerprint),
-            unavailable=Deny(Reason.KEYS_UNAVAILABLE, route, self.detail, fingerprint),
+            unknown=deny(self.unknown, route, fingerprint),
+            unavailable=deny(self.unavailable, route, fingerprint),
         )
 
 
@@ -82,8 +87,10 @@ class Verifier:
         if not isinstance(signed, SignedToken):
             return signed
         token = claims.verify(signed, now)
-        result = token.reason.label if isinstance(token, Refusal) else "valid"
-        self._observer.verified(signed.trust.name, result)
+        if isinstance(token, Refusal):
+            self._observer.verified(signed.trust.name, token.reason.label)
+            return claims.about(signed.claims, signed.trust.name, token)
+        self._observer.verified(signed.trust.name, "valid")
         return token
 
     def _signed(
@@ -124,17 +131,27 @@ def _verifying_key(
         )
     key_set = keys.usable(trust.name, now)
     if key_set is None:
-        return Refusal(
-            Reason.KEYS_UNAVAILABLE, f"the keys of {trust.name} were never read or are too old"
+        return _missing(
+            trust.name, header.kid, f"the keys of {trust.name} were never read or are too old"
         )
     for key in key_set.candidates(header.kid, header.algorithm):
         if signature.holds(header.algorithm, key.public_key, token.signing_input, token.signature):
             return key
     if header.kid is not None and not key_set.knows(header.kid):
-        return MissingKey(trust.name, header.kid, f"{trust.name} has no key of this id")
+        return _missing(trust.name, header.kid, f"{trust.name} has no key of this id")
     if not key_set.candidates(header.kid, header.algorithm):
         return Refusal(Reason.ALGORITHM_NOT_ALLOWED, f"no key of {trust.name} is for it")
     return Refusal(Reason.BAD_SIGNATURE)
+
+
+def _missing(trust: str, kid: str | None, present: str) -> MissingKey:
+    """``present`` says what there is at the moment."""
+    return MissingKey(
+        trust,
+        kid,
+        unknown=Refusal(Reason.UNKNOWN_KEY, f"{trust} has no key of this id"),
+        unavailable=Refusal(Reason.KEYS_UNAVAILABLE, present),
+    )
 
 
 def _listed(names: frozenset[str]) -> str:

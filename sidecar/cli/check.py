@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from sidecar.check.extract import TokenSource
-from sidecar.cli.check_gateway import simulated
+from sidecar.cli.check_gateway import named_credential, simulated
 from sidecar.cli.explain import Findings
 from sidecar.cli.key_sets import add_keys, known_keys
 from sidecar.cli.options import add_configuration
@@ -16,7 +16,7 @@ from sidecar.cli.simulation import SidecarSimulation, Simulation, with_token
 from sidecar.cli.texts import moment, printable, read_token
 from sidecar.config import Configuration, load
 from sidecar.errors import ConfigurationFault
-from sidecar.model import Allow, Decision, Deny, RequestView, Step
+from sidecar.model import Allow, Decision, Deny, Reason, RequestView, Step
 
 _MARKS = {"passed": "✓", "failed": "✗", "not reached": "-"}
 
@@ -84,30 +84,41 @@ def run(options: Namespace) -> int:
         sys.stderr.write("no token on standard input; --no-token checks without one\n")
         return 2
     now = time.time() if options.at is None else options.at
-    simulation, source = _simulated(configuration, options, token, now)
     if token:
-        request = with_token(request, source, token)
-    keys = known_keys(configuration, options)
-    decision = simulation.decide(request, keys)
-    findings = simulation.explain(request, keys, decision)
+        request = with_token(request, _source(configuration, options), token)
+    simulation = _simulated(configuration, options, request, now)
+    known = known_keys(configuration, options)
+    decision = simulation.decide(request, known.snapshot)
+    findings = simulation.explain(request, known, decision)
+    if isinstance(decision, Deny) and decision.reason is Reason.KEYS_UNAVAILABLE:
+        # The pipeline speaks for a server, which would have fetched them.
+        decision = decision._replace(detail=findings[Step.KEY][-1])
     write = _as_json if options.json else _as_text
-    sys.stdout.write(write(decision, findings, simulation.steps))
+    mode = "shadow" if configuration.check.shadow else "enforce"
+    sys.stdout.write(write(decision, findings, simulation.steps, mode))
     return 0 if isinstance(decision, Allow) else 1
 
 
+def _source(configuration: Configuration, options: Namespace) -> TokenSource:
+    """Where a request carries the token on standard input."""
+    if configuration.gateway is not None:
+        return named_credential(configuration.gateway, options.credential).source
+    return configuration.check.sources[0]
+
+
 def _simulated(
-    configuration: Configuration, options: Namespace, token: str, now: float
-) -> tuple[Simulation, TokenSource]:
-    """The checks of the configuration's role, and where the token stands.
+    configuration: Configuration, options: Namespace, request: RequestView, now: float
+) -> Simulation:
+    """The checks of the configuration's role.
 
     Raises:
         ConfigurationFault: an option does not go with the configuration.
     """
     if configuration.gateway is not None:
-        return simulated(configuration, options.credential, options.answer, token, now)
+        return simulated(configuration, options.credential, options.answer, request, now)
     if options.credential is not None or options.answer is not None:
         raise ConfigurationFault("--credential and --answer are for the configuration of a gateway")
-    return SidecarSimulation(configuration.check, now), configuration.check.sources[0]
+    return SidecarSimulation(configuration.check, now)
 
 
 def _header(line: str) -> tuple[str, bytes]:
@@ -124,13 +135,8 @@ def _moment(text: str) -> float:
         raise ArgumentTypeError(str(error)) from error
 
 
-def _denial(decision: Decision) -> Deny | None:
-    return decision if isinstance(decision, Deny) else decision.would_deny
-
-
 def _outcomes(decision: Decision, findings: Findings, steps: Sequence[Step]) -> dict[Step, str]:
     """Every step in order: passed, failed or not reached."""
-    denial = _denial(decision)
     # A gateway hands on no identity but a token: what is said of the one, is said of the other.
     last = decision.reason.step if decision.reason.step in steps else steps[-1]
     end = steps.index(last)
@@ -138,7 +144,7 @@ def _outcomes(decision: Decision, findings: Findings, steps: Sequence[Step]) -> 
         step: "passed" if index <= end and step in findings else "not reached"
         for index, step in enumerate(steps)
     }
-    if denial is not None:
+    if isinstance(decision, Deny):
         outcomes[last] = "failed"
     return outcomes
 
@@ -151,38 +157,39 @@ def _set_headers(decision: Allow) -> Iterator[tuple[str, str]]:
         yield "set-cookie", "the session, renewed"
 
 
-def _as_text(decision: Decision, findings: Findings, steps: Sequence[Step]) -> str:
+def _as_text(decision: Decision, findings: Findings, steps: Sequence[Step], mode: str) -> str:
     lines = []
     for step, outcome in _outcomes(decision, findings, steps).items():
         lines.append(f"{_MARKS[outcome]} {step.value}")
         if outcome != "not reached":
             lines += [f"    {line}" for line in findings.get(step, ())]
-    denial = _denial(decision)
     reason = decision.reason
-    allowed = isinstance(decision, Allow)
-    verdict = "allow" if allowed else "deny"
-    if allowed and denial is not None:
-        verdict = "allow, because mode is shadow; enforced it would be deny"
+    verdict = "allow" if isinstance(decision, Allow) else "deny"
     lines += ["", f"decision: {verdict}", f"reason: {reason.label}", f"status: {reason.status}"]
+    if mode == "shadow":
+        lines.append("mode: shadow, and decided here as if enforced")
     lines.append(reason.sentence)
-    if denial is not None and denial.detail:
-        lines.append(f"detail: {printable(denial.detail)}")
-    if isinstance(decision, Allow):
+    if isinstance(decision, Deny):
+        lines += [f"detail: {printable(decision.detail)}"] if decision.detail else []
+        if mode == "shadow":
+            lines.append("would_deny: the sidecar records this and lets the request through")
+    else:
         lines += [f"set {name}: {printable(value)}" for name, value in _set_headers(decision)]
         lines += [f"remove {name}" for name in decision.headers.remove]
     return "\n".join(lines) + "\n"
 
 
-def _as_json(decision: Decision, findings: Findings, steps: Sequence[Step]) -> str:
-    denial = _denial(decision)
+def _as_json(decision: Decision, findings: Findings, steps: Sequence[Step], mode: str) -> str:
+    denied = isinstance(decision, Deny)
     outcomes = _outcomes(decision, findings, steps)
     answer: dict[str, object] = {
-        "decision": "allow" if isinstance(decision, Allow) else "deny",
-        "would_deny": isinstance(decision, Allow) and denial is not None,
+        "decision": "deny" if denied else "allow",
+        "mode": mode,
+        "would_deny": denied and mode == "shadow",
         "reason": decision.reason.label,
         "status": decision.reason.status,
         "sentence": decision.reason.sentence,
-        "detail": denial.detail if denial else "",
+        "detail": decision.detail if isinstance(decision, Deny) else "",
         "route": decision.route,
         "steps": [
             {

@@ -3,7 +3,9 @@
 from pathlib import Path
 from typing import Final
 
-from sidecar.check.extract import TokenSource
+from sidecar.check.extract import Credential, cookie_finder, extract
+from sidecar.check.refusal import Refusal
+from sidecar.cli.explain import about_request
 from sidecar.cli.gateway_simulation import GatewaySimulation
 from sidecar.clients.files import read
 from sidecar.config import Configuration
@@ -19,20 +21,25 @@ from sidecar.keys.rings.ring import KeyRing
 from sidecar.keys.rings.sealing import SealingKey
 from sidecar.keys.rings.settings import InDirectory
 from sidecar.keys.rings.stored import of_kind
+from sidecar.model import RequestView
 
 _LARGEST_ANSWER: Final = 1024 * 1024
 
 
 def simulated(
-    configuration: Configuration, name: str | None, answer: Path | None, token: str, now: float
-) -> tuple[GatewaySimulation, TokenSource]:
-    """A gateway's checks, and where the credential stands.
+    configuration: Configuration,
+    name: str | None,
+    answer: Path | None,
+    request: RequestView,
+    now: float,
+) -> GatewaySimulation:
+    """A gateway's checks, with what they need to know of the credential in ``request``.
 
     Args:
         configuration: a gateway's.
-        name: the credential's; None for the first that requests may have.
+        name: the credential that is meant where the request carries none; as ``named_credential``.
         answer: the file with what the issuer of a session says about it.
-        token: the credential's text; empty for a request without one.
+        request: the request, with its credential.
         now: Unix seconds.
 
     Raises:
@@ -40,29 +47,57 @@ def simulated(
         SourceFault: the answer, or the keys a session is opened with, cannot be read.
     """
     assert configuration.gateway is not None  # noqa: S101 - the caller has looked
-    credential = _credential(configuration.gateway, name)
+    credential = named_credential(configuration.gateway, name)
+    carried = _carried(configuration, request)
+    if carried is not None:
+        credential = next(
+            each for each in _usable(configuration.gateway) if each.source == carried.source
+        )
     asked = isinstance(credential, IntrospectedCredential)
-    if asked and token and answer is None:
+    if asked and carried is not None and answer is None:
         raise ConfigurationFault(
             f"only its issuer knows whose a session of {credential.name} is; write what it would "
             "answer to a file, and name that with --answer"
         )
     if answer is not None and not asked:
         raise ConfigurationFault(f"nobody is asked about {credential.name}; leave --answer out")
-    sealing = _sealing(credential) if isinstance(credential, SessionCredential) and token else None
+    sealing = None
+    if isinstance(credential, SessionCredential) and carried is not None:
+        sealing = _sealing(credential)
     simulation = GatewaySimulation(configuration, now, sealing)
-    if answer is not None:
-        simulation.answer(token, read(answer, _LARGEST_ANSWER))
-    return simulation, credential.source
+    if answer is not None and carried is not None:
+        simulation.answer(carried.text, read(answer, _LARGEST_ANSWER))
+    return simulation
 
 
-def _credential(gateway: GatewaySettings, name: str | None) -> CredentialSettings:
-    usable = [each for each in gateway.credentials if each.name not in gateway.only_exchanged]
-    for each in usable:
+def named_credential(gateway: GatewaySettings, name: str | None) -> CredentialSettings:
+    """The credential of this name, or without one the first that requests may have.
+
+    Raises:
+        ConfigurationFault: there is none.
+    """
+    for each in _usable(gateway):
         if name in {None, each.name}:
             return each
-    names = ", ".join(each.name for each in usable)
+    names = ", ".join(each.name for each in _usable(gateway))
     raise ConfigurationFault(f"--credential {name}: requests may have {names or 'none'}")
+
+
+def _usable(gateway: GatewaySettings) -> list[CredentialSettings]:
+    """The credentials that a request may have."""
+    return [each for each in gateway.credentials if each.name not in gateway.only_exchanged]
+
+
+def _carried(configuration: Configuration, request: RequestView) -> Credential | None:
+    """The credential that the gateway would look at, wherever it stands."""
+    assert configuration.gateway is not None  # noqa: S101 - the caller has looked
+    _, route = about_request(configuration.check, request)
+    if route is None or route.requirement.public:
+        return None
+    sources = tuple(each.source for each in _usable(configuration.gateway))
+    cookies = cookie_finder(sources, configuration.check.maximum_cookies).find(request)
+    found = None if isinstance(cookies, Refusal) else extract(request, sources, cookies)
+    return found if isinstance(found, Credential) else None
 
 
 def _sealing(credential: SessionCredential) -> KeyRing[SealingKey]:

@@ -10,13 +10,15 @@ from hashlib import sha256
 from sidecar.check import jws, signature
 from sidecar.check.claims import find
 from sidecar.check.extract import CookieSource, Credential, TokenSource, cookie_finder, extract
+from sidecar.check.identity import IdentitySource, Normalised
 from sidecar.check.jws import UnverifiedToken
 from sidecar.check.path import canonical
 from sidecar.check.pipeline import CheckSettings
 from sidecar.check.policy import Requirement
 from sidecar.check.refusal import Refusal
-from sidecar.check.routes import Route, RouteTable
+from sidecar.check.routes import METHOD, Route, RouteTable
 from sidecar.check.trust import TrustEntry, TrustTable
+from sidecar.cli.key_sets import KnownKeys
 from sidecar.cli.texts import dated, printable
 from sidecar.model import RequestView, Step
 from sidecar.snapshots.keys import KeySnapshot
@@ -25,14 +27,14 @@ Findings = Mapping[Step, tuple[str, ...]]
 
 
 def explain(
-    settings: CheckSettings, request: RequestView, keys: KeySnapshot, now: float
+    settings: CheckSettings, request: RequestView, known: KnownKeys, now: float
 ) -> Findings:
     """What there is to see at each step that could be taken, one line each.
 
     Args:
         settings: what the configuration says about checks.
         request: the request.
-        keys: the public keys.
+        known: the public keys.
         now: Unix seconds.
     """
     found, route = about_request(settings, request)
@@ -45,11 +47,11 @@ def explain(
     found[Step.CREDENTIAL] = about_credential(credential)
     if not isinstance(credential, Credential):
         return found | {Step.POLICY: about_rules(route.requirement)}
-    seen = about_jwt(settings, settings.trust, credential.text, keys, now)
+    seen = about_jwt(settings, settings.trust, credential.text, known, now)
     if Step.POLICY in seen:
         seen[Step.POLICY] = (*about_rules(route.requirement), *seen[Step.POLICY])
         seen[Step.IDENTITY] = tuple(
-            f"{name} from {'.'.join(claim)}" for name, claim in settings.identity.headers
+            f"{name} from {_source(source)}" for name, source in settings.identity.headers
         )
     return found | seen
 
@@ -63,6 +65,8 @@ def about_request(
     if isinstance(path, Refusal):
         return found | {Step.PATH: (printable(request.path),)}, None
     found[Step.PATH] = (path,)
+    if not METHOD.fullmatch(request.method):
+        return found | {Step.ROUTE: (printable(request.method),)}, None
     table = RouteTable(settings.routes)
     route = (
         table.find(request.host, path, request.method)
@@ -84,7 +88,7 @@ def about_jwt(
     settings: CheckSettings,
     entries: Sequence[TrustEntry],
     text: str,
-    keys: KeySnapshot,
+    known: KnownKeys,
     now: float,
 ) -> dict[Step, tuple[str, ...]]:
     """The steps from the text of a token to what it grants, held against these trust entries."""
@@ -97,8 +101,8 @@ def about_jwt(
     found[Step.TRUST] = _about_trust(token, trust)
     if isinstance(trust, Refusal):
         return found
-    found[Step.KEY] = _about_keys(trust, keys, now)
-    found[Step.SIGNATURE] = _about_signature(token, trust, keys, now)
+    found[Step.KEY] = _about_keys(trust, known, now)
+    found[Step.SIGNATURE] = _about_signature(token, trust, known.snapshot, now)
     found[Step.CLAIMS] = _about_claims(token, trust, now)
     found[Step.POLICY] = _about_grants(token, trust)
     return found
@@ -110,6 +114,10 @@ def source_name(source: TokenSource) -> str:
         return f"the cookie {source.name}"
     scheme = f", behind {source.scheme}" if source.scheme else ""
     return f"the header {source.name}{scheme}"
+
+
+def _source(source: IdentitySource) -> str:
+    return f"the {source.value}" if isinstance(source, Normalised) else ".".join(source)
 
 
 def _about_route(route: Route | None, request: RequestView) -> tuple[str, ...]:
@@ -145,11 +153,11 @@ def _about_trust(token: UnverifiedToken, trust: TrustEntry | Refusal) -> tuple[s
     return (issuer, f"{trust.name}, for {trust.kind.value} tokens")
 
 
-def _about_keys(trust: TrustEntry, keys: KeySnapshot, now: float) -> tuple[str, ...]:
+def _about_keys(trust: TrustEntry, known: KnownKeys, now: float) -> tuple[str, ...]:
     allowed = f"{trust.name} allows {', '.join(sorted(trust.algorithms))}"
-    key_set = keys.usable(trust.name, now)
+    key_set = known.snapshot.usable(trust.name, now)
     if key_set is None:
-        return (allowed, "it has no keys")
+        return (allowed, printable(known.missing[trust.name]))
     kids = sorted("without kid" if key.kid is None else key.kid for key in key_set.keys)
     return (allowed, f"its keys: {printable(', '.join(kids))}")
 

@@ -11,17 +11,17 @@ from sidecar.cli.explain import (
     about_request,
     about_rules,
 )
+from sidecar.cli.key_sets import KnownKeys
 from sidecar.cli.texts import printable
 from sidecar.config import Configuration
-from sidecar.gateway.settings import JwtCredential
+from sidecar.gateway.settings import Attributes, JwtCredential
 from sidecar.model import Decision, RequestView, Step, VerifiedToken
-from sidecar.snapshots.keys import KeySnapshot
 
 
 def explain(
     configuration: Configuration,
     request: RequestView,
-    keys: KeySnapshot,
+    known: KnownKeys,
     now: float,
     decision: Decision,
 ) -> dict[Step, tuple[str, ...]]:
@@ -48,12 +48,24 @@ def explain(
     which = credentials[credential.source]
     if isinstance(which, JwtCredential):
         entries = [entry for entry in check.trust if entry.name in which.trusts]
-        seen = about_jwt(check, entries, credential.text, keys, now)
+        seen = about_jwt(check, entries, credential.text, known, now)
     else:
         seen = _about_session(which.name, credential.text, decision.token, now)
     if Step.POLICY in seen:
-        seen[Step.POLICY] = (*rules, *seen[Step.POLICY])
+        brought = _about_attributes(gateway.attributes[which.name])
+        seen[Step.POLICY] = (*rules, *seen[Step.POLICY], *brought)
     return found | seen
+
+
+def _about_attributes(attributes: Attributes | None) -> tuple[str, ...]:
+    """What a credential may bring; nothing to say about a session, which was narrowed before."""
+    if attributes is None:
+        return ()
+    claims = tuple(".".join(path) for path in attributes.claims)
+    listed = (("roles", attributes.roles), ("groups", attributes.groups), ("claims", claims))
+    return tuple(
+        f"{name} it may bring: {printable(', '.join(names)) or 'none'}" for name, names in listed
+    )
 
 
 def _about_session(

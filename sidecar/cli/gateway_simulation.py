@@ -14,6 +14,7 @@ from sidecar.check.extract import TokenSource
 from sidecar.check.verifier import Verifier
 from sidecar.cli.explain import Findings
 from sidecar.cli.explain_gateway import explain
+from sidecar.cli.key_sets import KnownKeys
 from sidecar.cli.simulation import Nobody, finished
 from sidecar.clients.http import Response
 from sidecar.config import Configuration
@@ -76,9 +77,9 @@ class GatewaySimulation:
         """A gateway's decision (``Simulation.decide``)."""
         return finished(self._pipeline, request, keys, self._now)
 
-    def explain(self, request: RequestView, keys: KeySnapshot, decision: Decision) -> Findings:
+    def explain(self, request: RequestView, known: KnownKeys, decision: Decision) -> Findings:
         """What was found (``Simulation.explain``)."""
-        found = explain(self._configuration, request, keys, self._now, decision)
+        found = explain(self._configuration, request, known, self._now, decision)
         return found | {Step.MINT: _about_minted(decision)} if Step.POLICY in found else found
 
     def source_of(self, trust: str) -> TokenSource:

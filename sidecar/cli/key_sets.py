@@ -2,18 +2,26 @@
 
 import asyncio
 import math
-import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from sidecar.clients.files import read
 from sidecar.config import Configuration
 from sidecar.errors import ConfigurationFault, SourceFault
 from sidecar.keys.documents import parse
-from sidecar.keys.settings import KeySettings
+from sidecar.keys.settings import FileKeys, KeySettings
 from sidecar.keys.sources.file import MAXIMUM_BYTES
 from sidecar.keys.sources.opened import open_source
 from sidecar.snapshots.keys import KeySet, KeySnapshot, VerificationKey
+
+
+class KnownKeys(NamedTuple):
+    """The keys of the trust entries that have some, and by name why the others have none."""
+
+    snapshot: KeySnapshot
+    missing: Mapping[str, str]
 
 
 def add_keys(parser: ArgumentParser) -> None:
@@ -29,12 +37,13 @@ def add_keys(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--fetch",
         action="store_true",
-        help="fetch the keys of issuers that are not in files, as serve would",
+        help="fetch the keys of issuers that are not in files, as serve would; without it, nobody "
+        "is asked",
     )
 
 
-def known_keys(configuration: Configuration, options: Namespace) -> KeySnapshot:
-    """The keys of every trust entry that has some.
+def known_keys(configuration: Configuration, options: Namespace) -> KnownKeys:
+    """The keys from configured files, from those that are given, and fetched if asked for.
 
     Raises:
         ConfigurationFault: a file that was given cannot be used, or is of no trust entry.
@@ -45,25 +54,41 @@ def known_keys(configuration: Configuration, options: Namespace) -> KeySnapshot:
         if name not in entries:
             raise ConfigurationFault(f"--keys {name}: the trust entries are {', '.join(entries)}")
         try:
-            keys[name] = parse(read(path, MAXIMUM_BYTES))
+            keys[name] = parse(read(path, MAXIMUM_BYTES)).keys
         except SourceFault as fault:
             raise ConfigurationFault(f"--keys {name}: {path}: {fault}") from fault
+    missing: dict[str, str] = {}
     for name, entry in entries.items():
-        if options.fetch and name not in keys:
-            found = asyncio.run(_fetched(entry))
-            keys |= {name: found} if found else {}
-    return KeySnapshot({name: KeySet.of(found, math.inf) for name, found in keys.items()})
+        if name in keys:
+            continue
+        found = asyncio.run(_fetched(entry)) if options.fetch else _not_fetched(entry)
+        if isinstance(found, str):
+            missing[name] = found
+        else:
+            keys[name] = found
+    snapshot = KeySnapshot({name: KeySet.of(found, math.inf) for name, found in keys.items()})
+    return KnownKeys(snapshot, missing)
 
 
-async def _fetched(entry: KeySettings) -> tuple[VerificationKey, ...]:
+def _not_fetched(entry: KeySettings) -> str:
+    """Why there are no keys of an entry that nobody was asked about."""
+    if isinstance(entry.source, FileKeys):
+        return f"no keys of {entry.trust}: {entry.source.path} is not there"
+    return (
+        f"the keys of {entry.trust} were not looked for: nothing is fetched without --fetch; add "
+        f"it, or give the keys with --keys {entry.trust}=FILE"
+    )
+
+
+async def _fetched(entry: KeySettings) -> tuple[VerificationKey, ...] | str:
+    """The keys of an entry, or why there are none."""
     source = open_source(entry.source)
     try:
         async with asyncio.timeout(entry.timeout):
             return (await source.fetch()).keys
     except (SourceFault, TimeoutError) as fault:
         cause = str(fault) or f"{source} gave no answer within {entry.timeout:g} s"
-        sys.stderr.write(f"no keys of {entry.trust}: {cause}\n")
-        return ()
+        return f"no keys of {entry.trust}: {cause}"
     finally:
         await source.close()
 

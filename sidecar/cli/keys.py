@@ -23,7 +23,7 @@ from sidecar.keys.rings.stored import ALGORITHMS, StoredKey, default_timings, ne
 
 _TIMINGS: Final = {
     "verifier_refresh": (
-        "the longest time between two fetches of any verifier; 5m if not given, 1s for A256GCM"
+        "the longest time between two fetches of any verifier; 30s if not given, 1s for A256GCM"
     ),
     "token_life": (
         "the longest life of a token the keys sign, or of a session; 60s if not given, 12h for "
@@ -144,6 +144,8 @@ def _rotate(options: Namespace) -> int:
         if after != ring:
             store(directory, after)
     sys.stdout.writelines(_changes(ring, after))
+    if options.revoke is not None:
+        sys.stdout.writelines(_end_of(options.revoke, after, now))
     sys.stdout.writelines(_told(after, now))
     return 0
 
@@ -184,6 +186,23 @@ def _changes(before: KeyRing[StoredKey], after: KeyRing[StoredKey]) -> Iterator[
     )
     if before == after:
         yield "nothing to do yet\n"
+
+
+def _end_of(kid: str, ring: KeyRing[StoredKey], now: float) -> Iterator[str]:
+    """When a key that was taken out at ``now`` is accepted nowhere any more, and why then."""
+    timings = ring.timings
+    yield (
+        f"{kid} is accepted nowhere after {dated(now + timings.convergence, now)}, if the ring's "
+        "timings are true:\n"
+        f"    {timings.propagation:g} s until every gateway has this ring (propagation), and twice "
+        f"{timings.verifier_refresh:g} s until\n"
+        "    everybody who verifies has read its keys (verifier_refresh)\n"
+    )
+    if not seals(ring.keys[-1].key.algorithm):
+        yield (
+            "    a sidecar fetches at once on SIGHUP; one that cannot fetch keeps the key until "
+            "max_stale\n"
+        )
 
 
 def _told(ring: KeyRing[StoredKey], now: float) -> Iterator[str]:

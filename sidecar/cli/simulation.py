@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable
+from dataclasses import replace
 from typing import Final, Protocol, TypeVar
 
 from sidecar.check.extract import CookieSource, TokenSource
 from sidecar.check.pipeline import CheckSettings, Pipeline
 from sidecar.cli.explain import Findings, explain
+from sidecar.cli.key_sets import KnownKeys
 from sidecar.model import (
     GATEWAY_STEPS,
     Decision,
@@ -33,28 +35,31 @@ class Simulation(Protocol):
         """The decision when no more keys can be had than are in the snapshot."""
         ...
 
-    def explain(self, request: RequestView, keys: KeySnapshot, decision: Decision) -> Findings:
+    def explain(self, request: RequestView, known: KnownKeys, decision: Decision) -> Findings:
         """What was found at each step on the way to ``decision``."""
         ...
 
 
 class SidecarSimulation:
-    """A sidecar's checks (``Simulation``) at ``now``, in Unix seconds."""
+    """A sidecar's checks (``Simulation``) at ``now``, in Unix seconds.
+
+    They are made as if enforced: what shadow mode lets through is what somebody wants to know.
+    """
 
     steps: Final = tuple(step for step in Step if step not in GATEWAY_STEPS)
 
     def __init__(self, settings: CheckSettings, now: float) -> None:
-        self._settings, self._now = settings, now
-        self._pipeline = Pipeline(settings, Nobody())
+        self._settings, self._now = replace(settings, shadow=False), now
+        self._pipeline = Pipeline(self._settings, Nobody())
 
     def decide(self, request: RequestView, keys: KeySnapshot) -> Decision:
         """A sidecar's decision (``Simulation.decide``)."""
         return finished(self._pipeline, request, keys, self._now)
 
-    def explain(self, request: RequestView, keys: KeySnapshot, decision: Decision) -> Findings:
+    def explain(self, request: RequestView, known: KnownKeys, decision: Decision) -> Findings:
         """What was found (``Simulation.explain``)."""
         del decision  # everything can be looked at again
-        return explain(self._settings, request, keys, self._now)
+        return explain(self._settings, request, known, self._now)
 
 
 class Nobody:
@@ -85,7 +90,8 @@ def finished(checks: Checks, request: RequestView, keys: KeySnapshot, now: float
     """The decision, after whatever it waits for."""
     verdict = checks.check(request, keys, now)
     if isinstance(verdict, KeyNeeded):
-        return checks.refuse(request, verdict.unknown)
+        there = keys.usable(verdict.trust, now) is not None
+        return checks.refuse(request, verdict.unknown if there else verdict.unavailable)
     while isinstance(verdict, Unfinished):
         verdict = asyncio.run(_awaited(verdict.finish(lambda: now)))
     return verdict

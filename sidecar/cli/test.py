@@ -6,6 +6,7 @@ import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Final
 
 from sidecar.check.extract import TokenSource
 from sidecar.cli import junit
@@ -20,7 +21,11 @@ from sidecar.cli.texts import printable
 from sidecar.config import Configuration, KeyFiles, load, schema
 from sidecar.config import document as documents
 from sidecar.config.problems import Problem, fault
-from sidecar.model import Allow, Decision, RequestView
+from sidecar.model import Allow, Decision, Deny, RequestView
+
+_SHADOW: Final = (
+    "mode is shadow: decided as if enforced; the sidecar lets through what is marked would_deny\n"
+)
 
 # Where a case's token or session stands, and its text; None where it has neither.
 Bring = Callable[[Case], tuple[TokenSource, str] | None]
@@ -43,6 +48,9 @@ def run(options: Namespace) -> int:
     keys = snapshot(stand_ins)
     now = time.time() if tests.now is None else tests.now
     simulation, bring = _simulated(configuration, stand_ins, now)
+    shadow = configuration.check.shadow
+    if shadow:
+        sys.stdout.write(_SHADOW)
     results = []
     for case in tests.tests:
         request = _request(case)
@@ -53,7 +61,8 @@ def run(options: Namespace) -> int:
         if case.expect.token:
             differences += _token_differences(case.expect, decision)
         results.append((case.name, differences))
-        sys.stdout.write(f"{'FAIL' if differences else 'ok':4} {printable(case.name)}\n")
+        mark = " (would_deny)" if shadow and isinstance(decision, Deny) else ""
+        sys.stdout.write(f"{'FAIL' if differences else 'ok':4} {printable(case.name)}{mark}\n")
         for line in differences:
             sys.stdout.write(f"       {printable(line)}\n")
     failed = sum(bool(differences) for _, differences in results)

@@ -7,25 +7,32 @@ the URL and the cause for whoever is on call, and never a secret.
 import asyncio
 import math
 import os
+import re
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
+from multidict import CIMultiDict
 from yarl import URL
 
 from sidecar.clients.files import read
 from sidecar.clients.tls import ClientTls, TlsFiles
 from sidecar.errors import SourceFault
 
+ANSWER_BYTES: Final = 256 * 1024
+# Of an address that a server names: a host name of many labels takes long to be read.
+LONGEST_URL: Final = 2048
 _MAXIMUM_REDIRECTS: Final = 3
 _MAXIMUM_HEADER_BYTES: Final = 16 * 1024
 _LONGEST_NAME: Final = 200
 # There asyncio keeps a TLS connection whose server does not say goodbye; aiohttp then ends it.
 _TLS_STAYS_HALF_CLOSED: Final = sys.version_info < (3, 12, 7)
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})  # RFC 9110 §15.4
+# RFC 9110 §8.8.3, in the characters that a header may safely be sent with, and of bounded length.
+_ENTITY_TAG: Final = re.compile(r'(?:W/)?"[\x21\x23-\x7e]{0,200}"')
 _FIXED_HEADERS: Final = {
     "User-Agent": "authz-sidecar",
     # What is never unpacked cannot be a bomb (RFC 9110 §12.5.3).
@@ -40,7 +47,8 @@ class HttpSettings:
     ``ca_file`` replaces the system's trusted authorities; ``certificate`` and ``private_key`` are
     the client's own, PEM. ``headers`` are sent with every request, their values read from files
     each time. Without ``allow_http`` only https is spoken. ``read_timeout`` bounds each wait for
-    the next bytes, in seconds; the caller bounds the whole. ``maximum_bytes`` bounds a body.
+    the next bytes, in seconds; the caller bounds the whole. ``answer_bytes`` bounds a body: what is
+    read is parsed beside the checks, in the same process.
 
     At most ``connections`` are open at once. With ``idle`` they are kept for further requests, and
     closed when none came for so many seconds. The server may close one just as a request goes out
@@ -53,7 +61,7 @@ class HttpSettings:
     headers: tuple[tuple[str, Path], ...] = ()
     allow_http: bool = False
     read_timeout: float = 5.0
-    maximum_bytes: int = 1024 * 1024
+    answer_bytes: int = ANSWER_BYTES
     idle: float = 0.0
     connections: int = 4
 
@@ -64,16 +72,20 @@ class HttpSettings:
 
 
 class OversizedAnswer(SourceFault):
-    """A server sent a body of more than ``maximum_bytes``."""
+    """A server sent a body of more than ``answer_bytes``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A server's whole answer. Names in ``headers`` are compared without case."""
+    """A server's whole answer. Names in ``headers`` are compared without case.
+
+    ``url`` is where it came from, after any redirects.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    url: str = ""
 
 
 class HttpClient:
@@ -92,16 +104,32 @@ class HttpClient:
         self._closed = False
 
     async def get(
-        self, url: str, headers: Iterable[tuple[str, str]] = (), *, follow: bool = False
+        self,
+        url: str,
+        headers: Iterable[tuple[str, str]] = (),
+        *,
+        follow: bool = False,
+        known: Response | None = None,
     ) -> Response:
-        """GET a URL. ``follow`` goes along up to 3 redirects to the same scheme, host and port.
+        """GET a URL.
+
+        Args:
+            url: where to ask.
+            headers: sent besides those of the settings.
+            follow: go along up to 3 redirects to the same scheme, host and port.
+            known: the answer of an earlier call. Where the server says that it is still the same
+                (RFC 9110 §13.1.2), it is returned with the headers of now, and its body is not
+                transferred again.
 
         Raises:
             SourceFault: no whole answer within the limits, or a redirect that is not followed.
         """
         target = self._checked(url)
         for _ in range(_MAXIMUM_REDIRECTS + 1):
-            response = await self._request("GET", target, headers)
+            conditions = _conditions(known, target)
+            response = await self._request("GET", target, [*headers, *conditions])
+            if known is not None and conditions and response.status == 304:
+                return _confirmed(known, response)
             if response.status not in _REDIRECTS:
                 return response
             target = _redirected(target, response, follow=follow)
@@ -159,7 +187,8 @@ class HttpClient:
             async with await self._answer(
                 method, url, headers=sent, ssl=context, allow_redirects=False, **body
             ) as answer:
-                return Response(answer.status, answer.headers, await self._body(answer))
+                content = await self._body(answer)
+                return Response(answer.status, answer.headers, content, str(url))
         except TimeoutError as fault:
             silent = f"sent nothing for {settings.read_timeout:g} s"
             connected = not isinstance(fault, aiohttp.ConnectionTimeoutError)
@@ -190,11 +219,14 @@ class HttpClient:
         coding = answer.headers.get("Content-Encoding", "identity").strip().lower()
         if coding != "identity":
             raise SourceFault(f"{named(answer.url)} sent its answer packed, unasked")
-        limit, body = self._settings.maximum_bytes, bytearray()
+        limit, body = self._settings.answer_bytes, bytearray()
         async for part in answer.content.iter_any():
             body += part
             if len(body) > limit:
-                raise OversizedAnswer(f"{named(answer.url)} sent more than {limit} bytes")
+                raise OversizedAnswer(
+                    f"{named(answer.url)} sent more than {limit} bytes; "
+                    "if its answer has to be that long, raise answer_bytes"
+                )
         return bytes(body)
 
     def _session(self, *, kept: bool) -> aiohttp.ClientSession:
@@ -239,10 +271,35 @@ def named(url: str | URL) -> str:
     return text if len(text) <= _LONGEST_NAME else f"{text[:_LONGEST_NAME]}..."
 
 
+def _conditions(known: Response | None, url: URL) -> list[tuple[str, str]]:
+    """The header that asks for a document only if it is another than the known one.
+
+    Only an entity tag will do: the dates of If-Modified-Since are whole seconds (RFC 9110
+    §8.8.2.2), and a key that is taken out in the second in which another was added would stay.
+    """
+    if known is None or known.status != 200 or known.url != str(url):
+        return []
+    tag = known.headers.get("ETag", "")
+    return [("If-None-Match", tag)] if _ENTITY_TAG.fullmatch(tag) else []
+
+
+def _confirmed(known: Response, confirmation: Response) -> Response:
+    """The known answer with the headers of a 304 in place of its own (RFC 9111 §4.3.4)."""
+    headers = CIMultiDict(known.headers)
+    headers.popall("Age", None)
+    headers.update(confirmation.headers)
+    return replace(known, headers=headers)
+
+
 def _redirected(url: URL, response: Response, *, follow: bool) -> URL:
     """Where a redirect leads, if it may be followed: a server cannot send us to its neighbours."""
+    location = response.headers.get("Location", "")
+    if len(location) > LONGEST_URL:
+        raise SourceFault(
+            f"{named(url)} redirects to an address of more than {LONGEST_URL} characters"
+        )
     try:
-        target = url.join(URL(response.headers.get("Location", "")))
+        target = url.join(URL(location))
     except ValueError as fault:
         raise SourceFault(f"{named(url)} redirects to something that is not a URL") from fault
     if not follow:

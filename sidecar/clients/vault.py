@@ -164,7 +164,8 @@ class VaultClient:
         # With an explanation it is the mount that does not exist.
         if response.status == 404 and not explanation(response.body):
             return None
-        match self._http.document(path, response, token).get("data", {}):
+        document = await self._http.document(path, response, token)
+        match document.get("data", {}):
             case dict(data):
                 return data
         raise self._http.nonsense(path)
@@ -184,15 +185,16 @@ class VaultClient:
     async def _granted(self, mount: str, body: Mapping[str, object], secret: str) -> Grant:
         path = f"auth/{mount}/login"
         response = await self._http.send("POST", path, body=body)
-        return self._grant(path, response, secret)
+        return await self._grant(path, response, secret)
 
     async def _renew(self, token: str) -> Grant:
         path = "auth/token/renew-self"
         response = await self._http.send("POST", path, token=token, body={})
-        return self._grant(path, response, token)
+        return await self._grant(path, response, token)
 
-    def _grant(self, path: str, response: Response, secret: str) -> Grant:
-        match self._http.document(path, response, secret).get("auth"):
+    async def _grant(self, path: str, response: Response, secret: str) -> Grant:
+        document = await self._http.document(path, response, secret)
+        match document.get("auth"):
             case {
                 "client_token": str(token),
                 "lease_duration": int(lifetime),

@@ -4,6 +4,7 @@ A refusal ends as a ``SourceFault`` with the path, the status and the server's o
 what whoever is on call needs; words that repeat a secret are left out.
 """
 
+import asyncio
 from collections.abc import Mapping
 from typing import Final
 from urllib.parse import quote
@@ -13,6 +14,8 @@ from sidecar.clients.http import HttpClient, HttpSettings, Response, named
 from sidecar.errors import SourceFault
 
 _LONGEST_EXPLANATION: Final = 200
+# Bytes. More would hold up whatever else waits for the event loop.
+_LONGEST_READ_AT_ONCE: Final = 16 * 1024
 _UNAVAILABLE: Final = "is not in service: the server is sealed or in maintenance"
 
 
@@ -46,7 +49,7 @@ class VaultHttp:
             headers.append(("X-Vault-Token", token))
         return await self._http.send(method, self._url(path) + query, headers=headers, json=body)
 
-    def document(self, path: str, response: Response, secret: str) -> dict[str, object]:
+    async def document(self, path: str, response: Response, secret: str) -> dict[str, object]:
         """The document of an answer that says yes; empty where there is nothing to say.
 
         Raises:
@@ -56,7 +59,9 @@ class VaultHttp:
             return {}
         if response.status == 200:
             try:
-                return load_object(response.body)
+                if len(response.body) <= _LONGEST_READ_AT_ONCE:
+                    return load_object(response.body)
+                return await asyncio.to_thread(load_object, response.body)
             except StrictJsonError as fault:
                 raise self.nonsense(path) from fault
         words = explanation(response.body)
@@ -82,11 +87,13 @@ class VaultHttp:
 
 def explanation(body: bytes) -> str:
     """The server's own words about a refusal, on one line and cut to length."""
+    if len(body) > _LONGEST_READ_AT_ONCE:
+        return ""
     try:
         errors = load_object(body).get("errors")
     except StrictJsonError:
         return ""
     if not isinstance(errors, list):
         return ""
-    words = " ".join(" ".join(map(str, errors)).split())
-    return "".join(filter(str.isprintable, words))[:_LONGEST_EXPLANATION]
+    words = " ".join(" ".join(map(str, errors)).split())[:_LONGEST_EXPLANATION]
+    return "".join(filter(str.isprintable, words))

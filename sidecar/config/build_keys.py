@@ -24,12 +24,13 @@ def key_settings(trust: Trust, beside: Path, maximum_waiters: int) -> settings.K
             max_stale=source.max_stale,
             maximum_waiters=maximum_waiters,
         )
+    refresh = models.refresh_of(trust.kind, source)
     return settings.KeySettings(
         trust=trust.name,
         source=_fetched(source, trust.issuer, beside),
-        refresh=source.refresh,
-        minimum_refresh=source.min_refresh,
-        cooldown=source.cooldown,
+        refresh=refresh,
+        minimum_refresh=min(source.min_refresh, refresh),
+        cooldown=min(source.cooldown, refresh),
         max_stale=source.max_stale,
         timeout=source.timeout,
         maximum_waiters=maximum_waiters,
@@ -46,6 +47,7 @@ def http_settings(source: models.Reached, beside: Path) -> HttpSettings:
         headers=tuple((name, beside / file) for name, file in headed.items()),
         allow_http=source.allow_http,
         read_timeout=_READ_TIMEOUT,
+        answer_bytes=source.answer_bytes,
     )
 
 
@@ -74,6 +76,7 @@ def _fetched(source: models.FetchedSource, issuer: str, beside: Path) -> setting
                 server=source.server,
                 ca_file=beside / source.ca_file,
                 token_file=beside / source.token_file,
+                answer_bytes=source.answer_bytes,
             )
 
 

@@ -168,12 +168,13 @@ class Limits(Section):
     key_wait: Annotated[float, Duration("0s", "5s")] = Field(
         default="100ms",
         validate_default=True,
-        description="How long a check waits for an unknown key; less than Envoy's time-out.",
+        description="How long a check waits for an unknown key, or for first keys; less than "
+        "Envoy's time-out.",
     )
     key_waiters: Annotated[StrictInt, Field(ge=0, le=65536)] = Field(
         default=64,
-        description="How many checks of one issuer wait for unknown keys at once; the next is "
-        "answered with a 503.",
+        description="How many checks of one issuer wait for keys at once; the next is answered "
+        "with a 503.",
     )
 
 
@@ -229,5 +230,6 @@ class Configured(Section):
     start_timeout: Annotated[float, Duration("0s", "5m")] = Field(
         default="10s",
         validate_default=True,
-        description="How long it waits for first keys before it says that it is ready.",
+        description="How long it waits for first keys, of every issuer and to sign with, before "
+        "it says that it is ready, and before a new configuration is used.",
     )

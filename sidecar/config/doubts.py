@@ -1,46 +1,84 @@
 """What is allowed in a configuration and seldom meant: warnings for whoever wrote it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
-from sidecar.check.routes import Match, RouteTable
-from sidecar.check.templates import Wild
+from sidecar.check.routes import Match, Route, RouteTable
+from sidecar.check.templates import Segment, Wild
 from sidecar.config.build import route
 from sidecar.config.common_models import Configured
-from sidecar.config.semantics import Finding
+from sidecar.config.problems import Location
+from sidecar.config.semantics import Finding, listed
 
-# RFC 9110 §9.3 and RFC 5789, without HEAD (it follows GET) and CONNECT (it has no path).
-_METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
+# RFC 9110 §9.3 and RFC 5789, without CONNECT (it has no path).
+_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 
 
 def doubts(root: Configured) -> Iterator[Finding]:
     """Everything in a good configuration that deserves a second look."""
-    yield from _methods_left_to_a_public_route(root)
-
-
-def _methods_left_to_a_public_route(root: Configured) -> Iterator[Finding]:
-    """A protected path of which some methods fall through to a wider, public route."""
     routes = [route(item) for item in root.routes]
     table = RouteTable(routes)
-    for index, candidate in enumerate(routes):
-        match = candidate.match
-        if match is None or not match.methods or candidate.requirement.public:
-            continue
-        left: dict[str, list[str]] = {}
-        for method in _METHODS:
-            found = table.find(*_example(match), method)
-            if method not in match.methods and found and found.requirement.public:
-                left.setdefault(found.name, []).append(method)
-        for name, methods in left.items():
-            text = (
-                f"{', '.join(methods)} on {match.template.text} can reach the public route "
-                f'"{name}"; leave methods out to cover them all, or give them a route of their own'
-            )
-            yield Finding(("routes", index, "match", "methods"), text)
+    for index, protected in enumerate(routes):
+        if protected.match is not None and not protected.requirement.public:
+            here = ("routes", index, "match")
+            yield from _methods_left_to_a_public_route(table, protected.match, here)
+            yield from _paths_left_to_a_public_route(table, protected.match, here)
 
 
-def _example(match: Match) -> tuple[str, str]:
-    """A host and a path that the match covers."""
-    host = min(match.hosts, default="").replace("*", "any")
-    segments = ("any" if isinstance(part, Wild) else part for part in match.template.segments)
-    return host, "/" + "/".join(segments)
+def _methods_left_to_a_public_route(
+    table: RouteTable, match: Match, here: Location
+) -> Iterator[Finding]:
+    """The methods of a protected path that fall through to a wider, public route."""
+    others = [method for method in _METHODS if match.methods and method not in match.methods]
+    for taken, methods in _public_routes(table, match, match.template.segments, others):
+        text = (
+            f"{listed(methods)} on {match.template.text} can reach the public route "
+            f'"{taken.name}"; leave methods out to cover them all, or give them a route of their '
+            "own"
+        )
+        yield Finding((*here, "methods"), text)
+
+
+def _paths_left_to_a_public_route(
+    table: RouteTable, match: Match, here: Location
+) -> Iterator[Finding]:
+    """The path that many services take for a protected one, and that falls to a public route."""
+    *before, last = match.template.segments
+    text = match.template.text
+    if last is Wild.REST or not last:
+        # /admin/** begins below /admin, and /admin/ is not /admin.
+        neighbour, segments = text.rpartition("/")[0], before
+    else:
+        neighbour, segments = f"{text}/", [*before, last, ""]
+    if not segments:
+        return
+    methods = [method for method in _METHODS if not match.methods or method in match.methods]
+    for taken, _ in _public_routes(table, match, segments, methods):
+        if taken.match is not None and taken.match.template.segments == tuple(segments):
+            continue  # somebody has written this path, and meant it
+        told = (
+            f'{text} does not cover {neighbour}, which the public route "{taken.name}" takes; if '
+            "it is not meant to be public, write a route with the same rules and the path "
+            f"{neighbour}"
+        )
+        yield Finding((*here, "path"), told)
+
+
+def _public_routes(
+    table: RouteTable, match: Match, segments: Iterable[Segment], methods: Iterable[str]
+) -> Iterable[tuple[Route, list[str]]]:
+    """The public routes that take a path of these segments on the hosts of ``match``.
+
+    Each is there with those of ``methods`` for which it does; HEAD only where GET is another's.
+    """
+    path = "/" + "/".join("any" if isinstance(part, Wild) else part for part in segments)
+    found: dict[str, tuple[Route, list[str]]] = {}
+    for method in methods:
+        for host in sorted(match.hosts) or [""]:
+            taken = table.find(host.replace("*", "any"), path, method)
+            if taken is None or not taken.requirement.public:
+                continue
+            _, taken_for = found.setdefault(taken.name, (taken, []))
+            if method not in taken_for and not (method == "HEAD" and "GET" in taken_for):
+                taken_for.append(method)
+    return found.values()

@@ -13,7 +13,7 @@ from sidecar.config.key_rules import sources
 from sidecar.config.problems import Location
 from sidecar.config.semantics import Draft, Finding
 from sidecar.errors import SourceFault
-from sidecar.keys.documents import parse
+from sidecar.keys.documents import KeyDocument, in_short, parse
 from sidecar.keys.sources.file import MAXIMUM_BYTES
 from sidecar.snapshots.keys import VerificationKey
 
@@ -57,11 +57,13 @@ def examine(draft: Draft[Configured], expectation: KeyFiles) -> Found:
             continue
         path_here = (*here, "path")
         try:
-            found = _read(beside / source.path)
+            found, left_out = _read(beside / source.path)
         except SourceFault as fault:
             wrong.append(Finding(path_here, str(fault)))
             continue
         keys[trust.name] = found
+        if left_out:
+            doubtful.append(Finding(path_here, f"keys are left out: {in_short(left_out)}"))
         wrong += _foreign(path_here, trust, found, owners)
         unusable = _unusable(here[:-2], trust, found)
         (wrong if len(unusable) == len(trust.algorithms) else doubtful).extend(unusable)
@@ -86,7 +88,7 @@ def unusable_for_tls(here: Location, files: Mapping[str, Path]) -> Iterator[Find
             yield Finding((*here, name), str(fault))
 
 
-def _read(path: Path) -> tuple[VerificationKey, ...]:
+def _read(path: Path) -> KeyDocument:
     data = read(path, MAXIMUM_BYTES)
     try:
         return parse(data)

@@ -2,8 +2,9 @@
 
 from typing import Annotated, Final, Self
 
-from pydantic import BeforeValidator, Field, StrictBool, model_validator
+from pydantic import BeforeValidator, Field, StrictBool, StrictInt, model_validator
 
+from sidecar.clients.http import ANSWER_BYTES
 from sidecar.config.addresses import HttpUrl, http_url
 from sidecar.config.section import OneOf, Section
 from sidecar.config.values import (
@@ -15,7 +16,13 @@ from sidecar.config.values import (
     distinct_headers,
     shown,
 )
+from sidecar.model import TokenKind
 
+# An answer of the largest size is parsed in about 0.1 s, beside the checks.
+AnswerBytes = Annotated[StrictInt, Field(ge=1024, le=1024 * 1024)]
+
+_REFRESH: Final = 300.0
+_REFRESH_OF_REQUEST_KEYS: Final = 30.0
 _SERVICE_ACCOUNT: Final = "/var/run/secrets/kubernetes.io/serviceaccount"
 
 
@@ -35,7 +42,8 @@ class FileSource(Section):
     cooldown: Annotated[float, Duration("10ms", "1h")] = Field(
         default="50ms",
         validate_default=True,
-        description="The least time between two looks at the file for tokens with an unknown key.",
+        description="The least time between two looks at the file for tokens with an unknown key, "
+        "or for any while there are no keys.",
     )
     max_stale: Annotated[float, Duration("1m", "720h")] = Field(
         default="24h",
@@ -47,21 +55,23 @@ class FileSource(Section):
 class _Refreshed(Section):
     """Keys that are fetched over a network."""
 
-    refresh: Annotated[float, Duration("1s", "24h")] = Field(
-        default="5m",
-        validate_default=True,
-        description="The time between two regular fetches.",
+    refresh: Annotated[float | None, Duration("1s", "24h")] = Field(
+        default=None,
+        description="The longest time between two regular fetches: for so long a key that was "
+        "taken out may still be accepted. Without it `30s` for kind `request`, `5m` for the "
+        "others.",
     )
     min_refresh: Annotated[float, Duration("1s", "24h")] = Field(
         default="30s",
         validate_default=True,
-        description="How often it is fetched at most where the server's `Cache-Control` asks for "
-        "more than `refresh`.",
+        description="The shortest time between two regular fetches where the server's "
+        "`Cache-Control` asks for more of them; where it is left out, no more than `refresh`.",
     )
     cooldown: Annotated[float, Duration("100ms", "1h")] = Field(
         default="10s",
         validate_default=True,
-        description="The least time between two fetches for tokens with an unknown key.",
+        description="The least time between two fetches for tokens with an unknown key, or for "
+        "any while there are no keys; where it is left out, no more than `refresh`.",
     )
     max_stale: Annotated[float, Duration("1m", "720h")] = Field(
         default="24h",
@@ -92,6 +102,10 @@ class Reached(Section):
     allow_http: StrictBool = Field(
         default=False,
         description="Speak http, too: whoever is on the way can then read and change what is said.",
+    )
+    answer_bytes: AnswerBytes = Field(
+        default=ANSWER_BYTES,
+        description="The most bytes that an answer may have; a longer one is a failure.",
     )
 
 
@@ -206,6 +220,10 @@ class _InCluster(Section):
     token_file: Text = Field(
         default=f"{_SERVICE_ACCOUNT}/token", description="The service account token to show."
     )
+    answer_bytes: AnswerBytes = Field(
+        default=ANSWER_BYTES,
+        description="The most bytes that an answer may have; a longer one is a failure.",
+    )
 
 
 class KubernetesSource(_Refreshed, _InCluster):
@@ -230,6 +248,16 @@ class Keys(OneOf):
 
 FetchedSource = JwksSource | OidcSource | VaultSource | KubernetesSource
 Source = FileSource | FetchedSource
+
+
+def refresh_of(kind: TokenKind, source: Source) -> float:
+    """The longest time between two regular fetches, in seconds: as written, or by the kind.
+
+    A token of our own cannot be revoked before its key is: that has to be noticed soon.
+    """
+    if source.refresh is not None:
+        return source.refresh
+    return _REFRESH_OF_REQUEST_KEYS if kind is TokenKind.REQUEST else _REFRESH
 
 
 def discoverable(issuer: str) -> str:

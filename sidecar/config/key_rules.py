@@ -18,17 +18,20 @@ def sources(draft: Draft[Configured]) -> Iterator[tuple[Location, Trust, models.
 
 
 def _times_fit(draft: Draft[Configured]) -> Iterator[Finding]:
-    for here, _, source in sources(draft):
-        if source.max_stale <= source.refresh:
+    for here, trust, source in sources(draft):
+        refresh, written = models.refresh_of(trust.kind, source), source.model_fields_set
+        if source.max_stale <= refresh:
             text = "max_stale is not longer than refresh; the keys would be too old in between"
             yield Finding((*here, "max_stale"), text)
-        if source.cooldown > source.refresh:
+        if "cooldown" in written and source.cooldown > refresh:
             text = (
                 "cooldown is longer than refresh; the regular fetches would come first: write "
                 "refresh or less"
             )
             yield Finding((*here, "cooldown"), text)
-        if not isinstance(source, models.FileSource) and source.min_refresh > source.refresh:
+        if isinstance(source, models.FileSource) or "min_refresh" not in written:
+            continue
+        if source.min_refresh > refresh:
             text = "min_refresh is longer than refresh, of which it is the lower limit"
             yield Finding((*here, "min_refresh"), text)
 

@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, Field, StrictBool, StrictInt
 from sidecar.config.common_models import Configured, TokenSource
 from sidecar.config.route_models import Allow, Route
 from sidecar.config.section import Section
-from sidecar.config.values import Claim, IdentityHeader, distinct_headers, shown
+from sidecar.config.values import IdentityHeader, PassedHeader, Source, distinct_headers, shown
 from sidecar.model import TokenKind
 
 
@@ -21,13 +21,24 @@ def _role(value: object) -> object:
 class Identity(Section):
     """How a verified identity is handed to the service."""
 
-    headers: Annotated[dict[IdentityHeader, Claim], BeforeValidator(distinct_headers)] = Field(
+    headers: Annotated[dict[IdentityHeader, Source], BeforeValidator(distinct_headers)] = Field(
         default={},
-        description="The headers to set, each with the claim it carries. What a client sends under "
-        "these names never reaches the service.",
+        description="The headers to set, each with the claim it carries, or with "
+        "`{normalised: NAME}`, where NAME is `scopes`, `roles` or `groups`: a sorted list of what "
+        "rules see, read from each issuer's `scope_claim`, `roles_claim` or `groups_claim`. It is "
+        "a mapping because a claim may be called `roles`, too. What a client sends under these "
+        "names never reaches the service, in any spelling: all characters but letters and digits "
+        "count as the same.",
     )
     strip: tuple[IdentityHeader, ...] = Field(
-        default=(), description="Further headers that a client may not send."
+        default=(), description="Further headers that a client may not send, in any spelling."
+    )
+    passed: tuple[PassedHeader, ...] = Field(
+        default=(),
+        alias="pass",
+        min_length=1,
+        description="`[authorization]` where the service checks `Authorization` itself. Otherwise "
+        "it is removed wherever it is no token source: nobody would have verified it.",
     )
     forward_token: StrictBool = Field(
         default=True, description="Whether the service gets the token too."
@@ -76,5 +87,8 @@ class Sidecar(Configured):
     mode: Literal["enforce", "shadow"] = Field(
         default="enforce",
         description="In `shadow` mode denials are decided, logged and counted, and not carried "
-        "out; no identity is handed on for them. A request above `limits` is refused even so.",
+        "out; no identity is handed on for them. A request above `limits` is refused even so. What "
+        "Envoy refuses or answers itself, as the shipped configurations have it, never reaches the "
+        "sidecar and stays as it is: a path with `%2F` or `%5C`, a header with an underscore in "
+        "its name, a preflight. `sidecar test` and `sidecar check` decide as if enforced.",
     )

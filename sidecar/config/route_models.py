@@ -64,7 +64,8 @@ class Allow(Section):
     when: When = Field(
         default=None,
         description="A condition in CEL over `claims` and `request` (`method`, `host`, `path`, "
-        "`params`, `caller`).",
+        "`params`, `caller`). The request is as routes match it: the host in lower case without "
+        "port, the path without query. A HEAD is `HEAD`, on a route for GET as well.",
     )
 
 

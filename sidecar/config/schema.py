@@ -73,7 +73,7 @@ def _is_known_already(document: Document, detail: ErrorDetails) -> bool:
 def has_key(model: type[BaseModel], location: Location) -> bool:
     """Whether the model has the key that a location leads to, and every key on the way."""
     return all(
-        name in _model_at(model, location[:index]).model_fields
+        name in _keys(_model_at(model, location[:index]))
         for index, name in enumerate(location)
         if isinstance(name, str)
     )
@@ -90,7 +90,7 @@ def _problem(
         if (other := owner(location)) is not None:
             text = f'the key "{location[-1]}" is for {other}; leave it out'
             return Problem(document.at_key(location), text)
-        keys = list(_model_at(model, location[:-1]).model_fields)
+        keys = _keys(_model_at(model, location[:-1]))
         text = f'the key "{location[-1]}" is unknown here; {_suggestion(str(location[-1]), keys)}'
         return Problem(document.at_key(location), text)
     if detail["type"] == "missing":
@@ -113,9 +113,9 @@ def _text(detail: ErrorDetails) -> str:
         case "too_short":
             return "the list is empty; write at least one item"
         case "greater_than_equal":
-            return f"{found} is too small; write at least {context['ge']:g}"
+            return f"{found} is too small; write at least {context['ge']:.10g}"
         case "less_than_equal":
-            return f"{found} is too large; write at most {context['le']:g}"
+            return f"{found} is too large; write at most {context['le']:.10g}"
         case kind if kind in _EXPECTED:
             return f"expected {_EXPECTED[kind]}, and found {found}"
         case _:
@@ -127,6 +127,11 @@ def _suggestion(found: str, accepted: Iterable[str]) -> str:
     close = difflib.get_close_matches(found, names, n=1)
     question = f'did you mean "{close[0]}"? ' if close else ""
     return f"{question}accepted: {', '.join(names)}"
+
+
+def _keys(model: type[BaseModel]) -> list[str]:
+    """The keys of the mapping that a model reads."""
+    return [field.alias or name for name, field in model.model_fields.items()]
 
 
 def _model_at(model: type[BaseModel], location: Location) -> type[BaseModel]:

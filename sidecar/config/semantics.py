@@ -9,9 +9,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 
+from sidecar.check.conditions import REQUEST_FIELDS
+from sidecar.check.identity import folded
 from sidecar.check.routes import ties
 from sidecar.config.build import accepted_types, route
 from sidecar.config.common_models import Configured, TokenSource, Trust
+from sidecar.config.condition_fields import unknown_names
 from sidecar.config.document import Document
 from sidecar.config.problems import Location, Problem
 from sidecar.config.route_models import Allow, Route
@@ -186,25 +189,66 @@ def _routes_do_not_tie(draft: Draft[Configured]) -> Iterator[Finding]:
         yield Finding((*places[id(other)], "match"), text)
 
 
+def _conditions_read_what_is_there(draft: Draft[Configured]) -> Iterator[Finding]:
+    for location, item in draft.routes:
+        if item.allow.when is None:
+            continue
+        template = item.match.path if item.match is not None else None
+        parameters = [name for name, _ in template.parameters] if template is not None else []
+        there = {"request": REQUEST_FIELDS, "request.params": parameters}
+        for name, of, line, column in unknown_names(item.allow.when, parameters):
+            text = (
+                f'the expression cannot be used: at {line}:{column}: {of} never has "{name}"; '
+                f"it has: {listed(there[of]) or 'nothing, as the path has no parameters'}"
+            )
+            yield Finding((*location, "allow", "when"), text)
+
+
 def sources_are_one_thing(
     draft: Draft[Configured], sources: Iterable[tuple[Location, TokenSource]]
 ) -> Iterator[Finding]:
     """Each place where a token may be is a header or a cookie, and named once."""
-    first: dict[tuple[str, str | None], Location] = {}
+    first: dict[tuple[str, str | None], tuple[Location, TokenSource]] = {}
     for here, source in sources:
         if (source.header is None) == (source.cookie is None):
             yield Finding(here, "a token is in a header or in a cookie; write one of the two")
-        elif source.cookie is not None and source.scheme is not None:
+            continue
+        if source.cookie is not None and source.scheme is not None:
             yield Finding((*here, "scheme"), "a cookie has no scheme; leave it out")
-        elif (other := first.setdefault((source.header or "", source.cookie), here)) is not here:
-            text = f"this is the place on line {draft.line(other)} again; name each once"
-            yield Finding(here, text)
+            continue
+        place = (folded(source.header or ""), source.cookie)
+        there, other = first.setdefault(place, (here, source))
+        if there is here:
+            continue
+        text = f"this is the place on line {draft.line(there)} again; name each once"
+        if source.header is not None and source.header != other.header:
+            text = _one_to_servers(draft, source.header, other.header or "", there)
+        yield Finding(here, text)
+
+
+def headers_are_distinct(
+    draft: Draft[Configured], headers: Iterable[tuple[Location, str]]
+) -> Iterator[Finding]:
+    """Each header is named once, and none is another spelling of an earlier one."""
+    first: dict[str, tuple[Location, str]] = {}
+    for here, name in headers:
+        there, other = first.setdefault(folded(name), (here, name))
+        if there is here:
+            continue
+        text = f"{name} is listed already; a header is named once"
+        yield Finding(here, text if name == other else _one_to_servers(draft, name, other, there))
+
+
+def _one_to_servers(draft: Draft[Configured], name: str, other: str, there: Location) -> str:
+    return (
+        f"some servers read {name} and {other} (line {draft.line(there)}) as one "
+        "header; leave one out"
+    )
 
 
 def carriers(sources: Iterable[TokenSource]) -> frozenset[str]:
     """The headers that carry a token, in the form that all spellings of a name share."""
-    names = {source.header or "cookie" for source in sources}
-    return frozenset(name.replace("_", "-") for name in names)
+    return frozenset(folded(source.header or "cookie") for source in sources)
 
 
 def _named(allow: Allow) -> list[str]:
@@ -228,4 +272,5 @@ RULES: Final[tuple[Rule[Configured], ...]] = (
     _public_stands_alone,
     _optional_asks_for_no_token,
     _routes_do_not_tie,
+    _conditions_read_what_is_there,
 )

@@ -26,6 +26,7 @@ def _build(sidecar: Sidecar, loaded: Loaded) -> Configuration:
         identity=IdentitySettings(
             headers=tuple(sidecar.identity.headers.items()),
             strip=sidecar.identity.strip,
+            passed=sidecar.identity.passed,
             forward_token=sidecar.identity.forward_token,
             maximum_bytes=sidecar.identity.max_bytes,
         ),

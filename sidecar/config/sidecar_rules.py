@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
+from sidecar.check.identity import folded
 from sidecar.check.policy import REQUEST_TOKENS
 from sidecar.config import semantics
 from sidecar.config.key_rules import RULES as KEY_RULES
@@ -57,17 +58,22 @@ def _identity_has_its_own_headers(draft: Draft[Sidecar]) -> Iterator[Finding]:
     owned: list[tuple[Location, str]] = [
         (("identity", "headers", name), name) for name in identity.headers
     ]
-    for index, name in enumerate(identity.strip):
-        here = ("identity", "strip", index)
-        if name in identity.headers or name in identity.strip[:index]:
-            yield Finding(here, f"{name} is listed already; a header is named once")
-        owned.append((here, name))
+    owned += [(("identity", "strip", index), name) for index, name in enumerate(identity.strip)]
+    passed = [(("identity", "pass", index), name) for index, name in enumerate(identity.passed)]
+    yield from semantics.headers_are_distinct(draft, [*owned, *passed])
     if "token_sources" in draft.bad:
         return
     carriers = semantics.carriers(draft.root.token_sources)
     for location, name in owned:
-        if name in carriers:
+        if folded(name) in carriers:
             yield Finding(location, f"{name} carries the token; choose another header")
+    for location, name in passed:
+        if name in carriers:
+            text = (
+                f"{name} is a token source: what goes on is verified here, and forward_token says "
+                "whether it does; leave it out"
+            )
+            yield Finding(location, text)
 
 
 RULES: Final[tuple[Rule[Sidecar], ...]] = (

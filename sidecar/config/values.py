@@ -13,7 +13,9 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, PlainValidator,
 from pydantic_core import CoreSchema, core_schema
 
 from sidecar.check.conditions import Condition, ConditionError
+from sidecar.check.identity import IdentitySource, Normalised
 from sidecar.check.jws import media_type
+from sidecar.check.routes import METHOD
 from sidecar.check.templates import PathTemplate
 from sidecar.check.trust import ClaimPath
 from sidecar.snapshots.keys import SUPPORTED_ALGORITHMS
@@ -22,7 +24,6 @@ _DURATION: Final = re.compile(r"(-?[0-9]{1,9}(?:\.[0-9]{1,3})?)(ms|s|m|h)")
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 §5.6.2
-_METHOD: Final = re.compile(r"[A-Z][A-Z0-9_-]*")
 _MEDIA_TYPE: Final = re.compile(r"[a-z0-9!#$&^_.+-]+(?:/[a-z0-9!#$&^_.+-]+)?")  # RFC 6838 §4.2
 _HOST: Final = re.compile(r"(?:\*\.)?[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\]")
 _SCOPE: Final = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+")  # RFC 6749 §3.3
@@ -119,7 +120,7 @@ _name = _matching(
 )
 _scope = _matching(_SCOPE, "a scope has no spaces, quotes or backslashes; write one item per scope")
 _token = _matching(_TOKEN, "it has letters, digits and !#$%&'*+-.^_`|~")
-_method = _matching(_METHOD, "a method is in capitals, as in GET")
+_method = _matching(METHOD, "a method has capital letters and -, as in GET")
 _vault_path = _matching(
     _PATH, "write the names with / between them, and none at the beginning and the end"
 )
@@ -145,6 +146,20 @@ def header(value: object) -> str:
     if name in _NOT_OURS or name.startswith("x-envoy-"):
         raise ValueError(f"{name} belongs to the connection or to Envoy; choose another header")
     return name
+
+
+def identity_source(value: object) -> IdentitySource:
+    """What an identity header carries: a claim, or what rules see of a token."""
+    if not isinstance(value, dict):
+        return claim(value)
+    accepted = [each.value for each in Normalised]
+    named = value.get("normalised")
+    if len(value) != 1 or named not in accepted:
+        raise ValueError(
+            "a mapping here names what rules see of a token; write {normalised: NAME}, with NAME "
+            f"one of: {', '.join(accepted)}"
+        )
+    return Normalised(named)
 
 
 _NOT_A_HEADER: Final = "names have letters, digits and !#$%&'*+-.^_`|~, and no colon"
@@ -174,6 +189,16 @@ def request_header(value: object) -> str:
     name = header(value)
     if name in {"accept-encoding", "content-type", "x-vault-token"}:
         raise ValueError(f"{name} is set where it is needed; leave it out")
+    return name
+
+
+def passed_header(value: object) -> str:
+    """The name of a header with a credential that the service checks itself."""
+    name = header(value)
+    if name != "authorization":
+        raise ValueError(
+            f"{name} cannot stand here; only authorization is passed on for the service to check"
+        )
     return name
 
 
@@ -254,16 +279,33 @@ _CLAIM_SCHEMA: Final = {
     "x-kind": "claim",
 }
 
+_IDENTITY_SOURCE_SCHEMA: Final = {
+    "anyOf": [
+        *_CLAIM_SCHEMA["anyOf"],
+        {
+            "type": "object",
+            "properties": {"normalised": {"enum": [each.value for each in Normalised]}},
+            "required": ["normalised"],
+            "additionalProperties": False,
+        },
+    ],
+    "x-kind": "claim or mapping",
+}
+
 Text = Annotated[str, PlainValidator(text), schema("text")]
 Name = Annotated[str, PlainValidator(_name), schema("name", pattern=f"^{_NAME.pattern}$")]
 Scope = Annotated[str, PlainValidator(_scope), schema("scope", pattern=f"^{_SCOPE.pattern}$")]
 Token = Annotated[
     str | None, PlainValidator(_token), schema("token", pattern=f"^{_TOKEN.pattern}$")
 ]
-Method = Annotated[str, PlainValidator(_method), schema("method", pattern=f"^{_METHOD.pattern}$")]
+Method = Annotated[str, PlainValidator(_method), schema("method", pattern=f"^{METHOD.pattern}$")]
 Realm = Annotated[str, PlainValidator(_realm), schema("text", pattern=f"^{_QUOTABLE.pattern}$")]
 Claim = Annotated[ClaimPath, PlainValidator(claim), WithJsonSchema(_CLAIM_SCHEMA)]
+Source = Annotated[
+    IdentitySource, PlainValidator(identity_source), WithJsonSchema(_IDENTITY_SOURCE_SCHEMA)
+]
 IdentityHeader = Annotated[str, PlainValidator(identity_header), schema("header")]
+PassedHeader = Annotated[str, PlainValidator(passed_header), schema("header")]
 RequestHeader = Annotated[str, PlainValidator(request_header), schema("header")]
 VaultPath = Annotated[
     str, PlainValidator(_vault_path), schema("path", pattern=f"^{_PATH.pattern}$")

@@ -13,6 +13,8 @@ from sidecar.check.refusal import Refusal
 from sidecar.model import Reason, RequestView
 
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})  # RFC 9110 §9.2.1
+_FETCH_SITE: Final = "sec-fetch-site"
+_DEFAULT_PORTS: Final = {"https": ":443", "http": ":80"}  # RFC 9110 §4.2
 _OWN: Final = frozenset({b"same-origin", b"none"})  # "none": the user, not a page
 # What a browser sends again by itself, once its user has logged in (RFC 7617 §2.2, RFC 4559 §6).
 _REMEMBERED: Final = frozenset({"basic", "digest", "negotiate", "ntlm"})
@@ -38,20 +40,35 @@ def refuse_cross_site(
     stated = request.values("origin")
     if len(stated) == 1:
         origin = stated[0].decode("latin-1")
-        if origin in origins or origin == f"https://{request.host}":
+        if origin in origins or _is_own(origin, request):
             return None
-        return _refused("origins does not list the page's origin")
-    fetch_site = request.values("sec-fetch-site")
+        return _refused("origins does not list the page's origin", "origin", origin)
+    fetch_site = request.values(_FETCH_SITE)
     if stated or len(fetch_site) > 1:
-        return _refused("it says more than once where it comes from")
+        name = "origin" if stated else _FETCH_SITE
+        lines = b", ".join(stated or fetch_site).decode("latin-1")
+        return _refused("it says more than once where it comes from", name, lines)
     if fetch_site and fetch_site[0] not in _OWN:
-        return _refused("the browser says that another site's page makes it")
+        site = fetch_site[0].decode("latin-1")
+        return _refused("the browser says that another site's page makes it", _FETCH_SITE, site)
     return None
+
+
+def _is_own(origin: str, request: RequestView) -> bool:
+    """Whether scheme, host and port are those of the request (RFC 6454 §5).
+
+    The edge writes into ``x-forwarded-proto`` how the request came, in place of what a client says
+    there; ``:scheme`` is the client's own over HTTP/2. Without it, the request came over TLS.
+    """
+    scheme = "http" if request.values("x-forwarded-proto") == [b"http"] else "https"
+    port = _DEFAULT_PORTS[scheme]
+    host = request.host.lower().removesuffix(port)
+    return bool(host) and origin.removesuffix(port) == f"{scheme}://{host}"
 
 
 def _is_sent_by_itself(source: TokenSource) -> bool:
     return isinstance(source, CookieSource) or (source.scheme or "").lower() in _REMEMBERED
 
 
-def _refused(detail: str) -> Refusal:
-    return Refusal(Reason.CROSS_SITE_REQUEST, detail)
+def _refused(detail: str, name: str, value: str) -> Refusal:
+    return Refusal(Reason.CROSS_SITE_REQUEST, detail, held=((name, value),))

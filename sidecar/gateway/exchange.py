@@ -6,16 +6,18 @@ where a request would carry it. It hands the cookie it gets to the browser.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
+from typing import NamedTuple
 
+from sidecar.check.claims import distance
 from sidecar.check.extract import cookie_finder, extract
 from sidecar.check.refusal import Refusal, deny
 from sidecar.check.verifier import MissingKey
 from sidecar.gateway.authenticators import Authenticator, Identified
+from sidecar.gateway.identities import Identities
 from sidecar.gateway.session_cookies import SessionCookies
-from sidecar.gateway.subjects import prefixed
 from sidecar.keys.keeper import KeyKeeper
 from sidecar.keys.lookups import Outcome
 from sidecar.model import Deny, Reason, RequestView, VerifiedToken
@@ -23,21 +25,34 @@ from sidecar.model import Deny, Reason, RequestView, VerifiedToken
 
 @dataclass(frozen=True, slots=True)
 class IssuedSession:
-    """A session token, as the ``Set-Cookie`` that hands it to the client."""
+    """A session token, as the ``Set-Cookie`` that hands it to the client.
+
+    ``token`` is the credential that it was issued for. ``ends_within`` is how long that is good
+    for, in seconds, where the session ends with it; None where it does not.
+    """
 
     cookie: str = field(repr=False)
+    token: VerifiedToken
+    ends_within: float | None = None
+
+
+class Exchanged(NamedTuple):
+    """What came of a request for a session. ``credential`` is empty where there was not one."""
+
+    credential: str
+    outcome: IssuedSession | Deny
 
 
 @dataclass(frozen=True, slots=True)
 class ExchangeSettings:
     """What sessions are begun with.
 
-    ``prefixes`` stand in front of the subjects of a credential, by its name. A session does not
-    outlive its credential, unless ``outlives`` is set. ``patience`` is how long, in seconds, an
-    unknown key is waited for, and ``maximum_cookies`` how many a request may have.
+    ``identities`` tells whom a credential stands for. A session does not outlive its credential,
+    unless ``outlives`` is set. ``patience`` is how long, in seconds, a missing key is waited for,
+    and ``maximum_cookies`` how many a request may have.
     """
 
-    prefixes: Mapping[str, str]
+    identities: Identities
     outlives: bool
     patience: float
     maximum_cookies: int = 1024
@@ -62,32 +77,36 @@ class SessionExchange:
         self._keys = keys
         self._clock = clock
 
-    async def begin(self, request: RequestView) -> IssuedSession | Deny:
+    async def begin(self, request: RequestView) -> Exchanged:
         """A session for the one credential of a request, or why there is none."""
         cookies = self._finder.find(request)
         if isinstance(cookies, Refusal):
-            return deny(cookies)
+            return Exchanged("", deny(cookies))
         credential = extract(request, tuple(self._authenticators), cookies)
         if credential is None:
-            return Deny(Reason.NO_CREDENTIAL)
+            return Exchanged("", Deny(Reason.NO_CREDENTIAL))
         if isinstance(credential, Refusal):
-            return deny(credential)
-        digest = sha256(credential.text.encode("latin-1")).digest()
+            return Exchanged("", deny(credential))
         authenticator = self._authenticators[credential.source]
-        identified = await self._identified(authenticator, credential.text, digest)
+        return Exchanged(authenticator.name, await self._begun(authenticator, credential.text))
+
+    async def _begun(self, authenticator: Authenticator, text: str) -> IssuedSession | Deny:
+        digest = sha256(text.encode("latin-1")).digest()
+        identified = await self._identified(authenticator, text, digest)
         if not isinstance(identified, VerifiedToken):
             return deny(identified, fingerprint=digest[:8].hex())
 
-        session = prefixed(identified, self._settings.prefixes.get(authenticator.name, ""))
+        session = self._settings.identities.of(authenticator.name, identified)
         ends, now = None if self._settings.outlives else _end(session), self._clock()
         if ends is not None and ends < now + 1:
             # Within the leeway its issuer is given; a browser would drop the cookie at once.
             detail = "the credential ends before a session of it could be used"
-            return Deny(Reason.EXPIRED, None, detail, session.fingerprint, session)
+            held = distance("exp", ends, now)
+            return Deny(Reason.EXPIRED, None, detail, session.fingerprint, session, held=held)
         cookie = self._cookies.begun(session, now, ends)
         if isinstance(cookie, Refusal):
             return deny(cookie, fingerprint=session.fingerprint, token=session)
-        return IssuedSession(cookie)
+        return IssuedSession(cookie, session, None if ends is None else ends - now)
 
     async def _identified(
         self, authenticator: Authenticator, text: str, digest: bytes
@@ -98,9 +117,8 @@ class SessionExchange:
             if outcome is Outcome.FOUND:
                 identified = self._ask(authenticator, text, digest)
             if isinstance(identified, MissingKey):
-                unavailable = outcome is Outcome.UNAVAILABLE
-                reason = Reason.KEYS_UNAVAILABLE if unavailable else Reason.UNKNOWN_KEY
-                return Refusal(reason, identified.detail)
+                late = outcome is Outcome.UNAVAILABLE
+                return identified.unavailable if late else identified.unknown
         return identified if isinstance(identified, VerifiedToken | Refusal) else await identified
 
     def _ask(

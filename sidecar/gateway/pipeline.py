@@ -19,8 +19,8 @@ from sidecar.check.routing import Routed, Router
 from sidecar.check.verifier import MissingKey
 from sidecar.gateway.authenticators import Authenticator, Identified
 from sidecar.gateway.cross_site import refuse_cross_site
+from sidecar.gateway.identities import Identities
 from sidecar.gateway.settings import GatewaySettings
-from sidecar.gateway.subjects import prefixed
 from sidecar.mint.minter import Minted, Minter
 from sidecar.model import (
     Allow,
@@ -67,7 +67,7 @@ class GatewayPipeline:
         self._sources = tuple(self._authenticators)
         self._minter = minter
         self._grants = gateway.grants
-        self._prefixes = gateway.prefixes
+        self._identities = Identities(gateway.prefixes, gateway.attributes)
         self._origins = gateway.origins
         # Those of credentials that only buy sessions as well: none of them goes on to a service.
         sources = tuple(each.source for each in authenticators)
@@ -150,7 +150,7 @@ class GatewayPipeline:
         if isinstance(identified, Refusal):
             cookie = attempt.authenticator.cookie(identified, now)
             return deny(identified, route.name, attempt.fingerprint)._replace(cookie=cookie)
-        token = prefixed(identified, self._prefixes.get(attempt.authenticator.name, ""))
+        token = self._identities.of(attempt.authenticator.name, identified)
 
         # 9. The route's rules.
         refusal = attempt.routed.refusal(token)

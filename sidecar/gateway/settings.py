@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from sidecar.check.extract import CookieSource, TokenSource
+from sidecar.check.trust import ClaimPath
 from sidecar.keys.rings.settings import RingSettings
 from sidecar.mint.settings import Grant, RequestTokenSettings
 from sidecar.session.settings import IntrospectionSettings, SessionTokenSettings
@@ -46,6 +48,22 @@ class SessionCredential:
 
 CredentialSettings = JwtCredential | IntrospectedCredential | SessionCredential
 
+# The pattern of attributes that stands for every name, whatever characters it has.
+EVERY_NAME: Final = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class Attributes:
+    """What a credential may bring besides its subject and scopes; nothing, unless it is listed.
+
+    ``roles`` and ``groups`` are patterns (``check.patterns``); ``EVERY_NAME`` alone takes them all.
+    ``claims`` has no path after one that leads to the object it is in.
+    """
+
+    roles: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    claims: tuple[ClaimPath, ...] = ()
+
 
 @dataclass(frozen=True, slots=True)
 class ServerTlsFiles:
@@ -61,10 +79,11 @@ class GatewaySettings:
 
     ``credentials`` are in the order in which they are looked for; those named in
     ``only_exchanged`` buy sessions and are no use on a request. ``prefixes`` stand in front of the
-    subjects of a credential, by its name. ``grants`` has what the tokens of a route are good for,
-    by the route's name. ``origins`` are those besides the request's own whose pages may use a
-    cookie. ``strip`` are further headers that no client may send. ``prefixes`` and
-    ``only_exchanged`` hold names of ``credentials``.
+    subjects and clients of a credential, by its name; ``attributes`` has what it may bring, and
+    None for a session of the gateway's own, which has what was brought when it began. ``grants``
+    has what the tokens of a route are good for, by the route's name. ``origins`` are those besides
+    the request's own whose pages may use a cookie. ``strip`` are further headers that no client
+    may send. ``prefixes``, ``attributes`` and ``only_exchanged`` hold names of ``credentials``.
     """
 
     issuer: str
@@ -73,6 +92,7 @@ class GatewaySettings:
     request_ring: RingSettings
     grants: Mapping[str, Grant]
     prefixes: Mapping[str, str]
+    attributes: Mapping[str, Attributes | None]
     only_exchanged: frozenset[str] = frozenset()
     origins: frozenset[str] = frozenset()
     strip: tuple[str, ...] = ()

@@ -1,8 +1,8 @@
 """From a published document, a JWKS (RFC 7517) or PEM, to verification keys."""
 
-import re
-from collections.abc import Callable
-from typing import Final
+import logging
+from collections.abc import Callable, Iterator
+from typing import Final, NamedTuple
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
@@ -15,12 +15,26 @@ from jwt.exceptions import InvalidKeyError
 from sidecar.check.strict_json import StrictJsonError, load_object
 from sidecar.errors import SourceFault
 from sidecar.keys.thumbprint import thumbprint
-from sidecar.snapshots.keys import ED25519_NAMES, PublicKey, VerificationKey, algorithms_for
+from sidecar.keys.weakness import weakness
+from sidecar.snapshots.keys import (
+    ED25519_NAMES,
+    MAXIMUM_RSA_BITS,
+    MINIMUM_RSA_BITS,
+    PublicKey,
+    VerificationKey,
+    algorithms_for,
+)
+
+_log = logging.getLogger("sidecar.keys")
 
 MAXIMUM_KEYS: Final = 1000
 # RFC 7518 §6.2.2, §6.3.2, §6.4.1 and RFC 8037 §2: what only a private or a shared key has.
 _PRIVATE_MEMBERS: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
-_PEM_BLOCK: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----.*?-----END \1-----", re.DOTALL)
+_BEGIN: Final = b"-----BEGIN "
+_LONGEST_PEM: Final = 4096  # RSA of 8,192 bits takes about 1,400
+_LONGEST_KID: Final = 64  # as it is shown
+_MOST_TOLD: Final = 5
+_CURVES: Final = ("P-256", "P-384", "P-521", "Ed25519")
 _FROM_JWK: Final[dict[str, Callable[[dict[str, object]], object]]] = {
     "RSA": RSAAlgorithm.from_jwk,
     "EC": ECAlgorithm.from_jwk,
@@ -28,50 +42,81 @@ _FROM_JWK: Final[dict[str, Callable[[dict[str, object]], object]]] = {
 }
 
 
-def parse(document: bytes) -> tuple[VerificationKey, ...]:
+class KeyDocument(NamedTuple):
+    """The usable keys of a document, and a sentence for each that is broken or weak."""
+
+    keys: tuple[VerificationKey, ...]
+    left_out: tuple[str, ...]
+
+
+def parse(document: bytes) -> KeyDocument:
     """Read every usable key of a JWKS or of one or more PEM blocks.
 
-    A JWK of an unknown type, for encryption or with missing members is passed over (RFC 7517 §5);
-    the set stays usable.
+    A JWK of an unknown type, for encryption or with missing members is passed over (RFC 7517 §5),
+    and so is a weak key; the set stays usable. Takes up to 0.2 s for the largest set: not for the
+    event loop's thread.
 
     Raises:
         SourceFault: the document is neither, holds private or shared key material, holds no key
             that can be used here, or more than 1,000.
     """
-    if document.lstrip().startswith(b"-----BEGIN"):
-        keys = _from_pem(document)
-    else:
-        keys = _from_jwks(document)
+    pem = document.lstrip().startswith(_BEGIN)
+    read = tuple(_from_pem(document) if pem else _from_jwks(document))
+    keys = tuple(key for key in read if isinstance(key, VerificationKey))
+    left_out = tuple(cause for cause in read if isinstance(cause, str))
     if not keys:
+        causes = f" ({in_short(left_out)})" if left_out else ""
         raise SourceFault(
             "holds no usable public key; usable are RSA of at least 2,048 bits, "
-            "P-256, P-384, P-521 and Ed25519, for signatures"
+            f"P-256, P-384, P-521 and Ed25519, for signatures{causes}"
         )
+    return KeyDocument(keys, left_out)
+
+
+def published(source: str, document: bytes) -> tuple[VerificationKey, ...]:
+    """The usable keys of what a source published; what is left out of it is logged.
+
+    Raises:
+        SourceFault: as ``parse``; its text begins with ``source``.
+    """
+    try:
+        keys, left_out = parse(document)
+    except SourceFault as fault:
+        raise SourceFault(f"{source} {fault}") from fault
+    if left_out:
+        told = {"source": source, "keys": len(left_out), "problem": in_short(left_out)}
+        _log.warning("keys are left out; tokens of theirs are refused", extra=told)
     return keys
 
 
-def _from_pem(document: bytes) -> tuple[VerificationKey, ...]:
+def in_short(left_out: tuple[str, ...]) -> str:
+    """The first few of the causes, and how many more there are."""
+    more = len(left_out) - _MOST_TOLD
+    return "; ".join(left_out[:_MOST_TOLD]) + (f"; and {more} more" if more > 0 else "")
+
+
+def _from_pem(document: bytes) -> Iterator[VerificationKey | str | None]:
     if b"PRIVATE KEY-----" in document:
         raise SourceFault(
             "holds a private key; publish the public half alone and replace the key pair"
         )
-    blocks = list(_PEM_BLOCK.finditer(document))
-    if len(blocks) != document.count(b"-----BEGIN "):
-        raise SourceFault("holds a PEM block without its end")
-    _bound(len(blocks))
-    keys = []
-    for block in blocks:
+    _bound(document.count(_BEGIN))
+    for number, text in enumerate(document.split(_BEGIN)[1:], 1):
+        label, _, rest = text.partition(b"-----")
+        end = b"-----END %b-----" % label
+        content, found, _ = rest.partition(end)
+        if not found:
+            raise SourceFault("holds a PEM block without its end")
+        if len(content) > _LONGEST_PEM:
+            raise SourceFault(f"holds a PEM block of more than {_LONGEST_PEM} bytes")
         try:
-            key = load_pem_public_key(block[0])
+            key = load_pem_public_key(b"%b%b-----%b%b" % (_BEGIN, label, content, end))
         except (ValueError, UnsupportedAlgorithm) as fault:
             raise SourceFault(f"holds a PEM block that is not a public key ({fault})") from fault
-        usable = _verification_key(key, kid=None, algorithm=None)
-        if usable is not None:
-            keys.append(usable)
-    return tuple(keys)
+        yield _verification_key(key, f"PEM block {number}", kid=None, algorithm=None)
 
 
-def _from_jwks(document: bytes) -> tuple[VerificationKey, ...]:
+def _from_jwks(document: bytes) -> Iterator[VerificationKey | str | None]:
     try:
         jwks = load_object(document)
     except StrictJsonError as fault:
@@ -80,19 +125,13 @@ def _from_jwks(document: bytes) -> tuple[VerificationKey, ...]:
     if not isinstance(members, list):
         raise SourceFault('is not a JWKS: it has no list "keys"')
     _bound(len(members))
-    keys = []
-    for jwk in members:
-        if not isinstance(jwk, dict):
-            continue
-        if not _PRIVATE_MEMBERS.isdisjoint(jwk):
-            raise SourceFault(
-                "holds private or shared key material; publish the public half alone "
-                "and replace the key"
-            )
-        key = _from_jwk(jwk)
-        if key is not None:
-            keys.append(key)
-    return tuple(keys)
+    objects = [jwk for jwk in members if isinstance(jwk, dict)]
+    if not all(_PRIVATE_MEMBERS.isdisjoint(jwk) for jwk in objects):
+        raise SourceFault(
+            "holds private or shared key material; publish the public half alone "
+            "and replace the key"
+        )
+    yield from map(_from_jwk, objects)
 
 
 def _bound(keys: int) -> None:
@@ -100,10 +139,13 @@ def _bound(keys: int) -> None:
         raise SourceFault(f"holds {keys} keys; at most {MAXIMUM_KEYS} are read")
 
 
-def _from_jwk(jwk: dict[str, object]) -> VerificationKey | None:
+def _from_jwk(jwk: dict[str, object]) -> VerificationKey | str | None:
+    """A key, or why it is left out; None for one that is not for us."""
     kind, kid, algorithm = jwk.get("kty"), jwk.get("kid"), jwk.get("alg")
     operations = jwk.get("key_ops", ["verify"])
     if not isinstance(kind, str) or kind not in _FROM_JWK:
+        return None
+    if kind != "RSA" and jwk.get("crv") not in _CURVES:
         return None
     if not isinstance(operations, list) or "verify" not in operations:
         return None
@@ -111,21 +153,31 @@ def _from_jwk(jwk: dict[str, object]) -> VerificationKey | None:
         return None
     if not isinstance(kid, str | None) or not isinstance(algorithm, str | None):
         return None
+    name = "the key without a kid" if kid is None else f"the key {kid[:_LONGEST_KID]!a}"
     try:
         key = _FROM_JWK[kind](jwk)
     except (InvalidKeyError, UnsupportedAlgorithm, ValueError, KeyError, TypeError, AttributeError):
         # PyJWT lets through what binascii and cryptography raise about odd members.
-        return None
-    return _verification_key(key, kid=kid, algorithm=algorithm)
+        return f"{name} cannot be read as one of type {kind}"
+    return _verification_key(key, name, kid=kid, algorithm=algorithm)
 
 
 def _verification_key(
-    key: object, *, kid: str | None, algorithm: str | None
-) -> VerificationKey | None:
+    key: object, name: str, *, kid: str | None, algorithm: str | None
+) -> VerificationKey | str | None:
     if not isinstance(key, RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey):
         return None
+    if isinstance(key, RSAPublicKey) and not algorithms_for(key):
+        return (
+            f"{name} has {key.key_size} bits; accepted are {MINIMUM_RSA_BITS} to {MAXIMUM_RSA_BITS}"
+        )
     algorithms = _restricted(key, algorithm)
-    return VerificationKey(kid, thumbprint(key), algorithms, key) if algorithms else None
+    if not algorithms:
+        return None
+    weak = weakness(key)
+    if weak is not None:
+        return f"{name} {weak}"
+    return VerificationKey(kid, thumbprint(key), algorithms, key)
 
 
 def _restricted(key: PublicKey, algorithm: str | None) -> frozenset[str]:

@@ -52,9 +52,9 @@ class KeyKeeper:
             for trust, refresher in self._refreshers.items()
         ]
 
-    async def tried(self, patience: float) -> None:
-        """Return when each source was tried once or ``patience`` seconds are over."""
-        first = [asyncio.ensure_future(each.first_fetch()) for each in self._refreshers.values()]
+    async def first_keys(self, patience: float) -> None:
+        """Return when each trust entry has keys or ``patience`` seconds are over."""
+        first = [asyncio.ensure_future(each.first_keys()) for each in self._refreshers.values()]
         if first:
             _, late = await asyncio.wait(first, timeout=patience)
             for task in late:
@@ -66,8 +66,13 @@ class KeyKeeper:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def lookup(self, trust: str, kid: str, timeout: float, done: Done) -> None:
-        """Wait for a kid of a trust entry (``Refresher.lookup``). From any thread."""
+    def fetch_now(self) -> None:
+        """Have all keys fetched (``Refresher.fetch_now``)."""
+        for refresher in self._refreshers.values():
+            refresher.fetch_now()
+
+    def lookup(self, trust: str, kid: str | None, timeout: float, done: Done) -> None:
+        """Wait for a key of a trust entry (``Refresher.lookup``). From any thread."""
         self._refreshers[trust].lookup(kid, timeout, done)
 
     def statuses(self) -> tuple[RefresherStatus, ...]:

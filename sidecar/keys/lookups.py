@@ -15,7 +15,7 @@ REMEMBERED_ABSENT: Final = 10_000
 
 
 class Outcome(Enum):
-    """How the look-up of a kid ended."""
+    """How the look-up of a key ended. ``FOUND``: there are keys to verify the token with."""
 
     FOUND = "found"
     ABSENT = "absent"
@@ -27,9 +27,12 @@ Done = Callable[[Outcome], None]
 
 @dataclass(eq=False, slots=True)
 class Waiter:
-    """One check that waits. ``since`` is when it began to, on the caller's clock."""
+    """One check that waits. ``since`` is when it began to, on the caller's clock.
 
-    kid: str
+    ``kid`` is None for a token without one, which any key may have signed.
+    """
+
+    kid: str | None
     since: float
     done: Done
 

@@ -40,7 +40,7 @@ class Record:
                 since = data.get("signs_from")
                 # Who does not say it may be signing already.
                 signs_from = since if isinstance(since, int | float) else 0.0
-                return cls(parse(json.dumps(jwks).encode()), expires, signs_from)
+                return cls(parse(json.dumps(jwks).encode()).keys, expires, signs_from)
         raise SourceFault('is not of the form {"jwks": {"keys": [...]}, "expires": <Unix seconds>}')
 
 
@@ -74,7 +74,7 @@ class Folder:
             if secret is None:
                 continue  # removed since it was listed
             try:
-                records[path] = Record.of(secret[0])
+                records[path] = await asyncio.to_thread(Record.of, secret[0])
             except SourceFault as fault:
                 problems[path] = str(fault)
                 if self.problems.get(path) != str(fault):

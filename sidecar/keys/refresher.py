@@ -1,7 +1,8 @@
 """Keeps the keys of one trust entry fresh, and lets checks wait for a key not yet known.
 
 Runs on the event loop, beside the checks. The last good keys serve until a fetch succeeds or they
-are too old; a failed fetch changes nothing but a counter.
+are too old; a failed fetch changes nothing but a counter. While there are none that can be used,
+each token that needs them asks for a fetch, as one with an unknown kid does.
 """
 
 import asyncio
@@ -25,6 +26,8 @@ _log = logging.getLogger(__name__)
 
 _JITTER: Final = 0.1
 _FIRST_RETRY: Final = 1.0
+# While a start or a reload waits for first keys, a failed fetch is repeated sooner than that.
+_LONGEST_RETRY_AT_START: Final = 0.5
 
 
 class Copy(Protocol):
@@ -40,7 +43,7 @@ class Copy(Protocol):
 
 
 class Refresher:
-    """Fetches one trust entry's keys regularly, and at once for an unknown kid.
+    """Fetches one trust entry's keys regularly, and at once for a key that is not known.
 
     ``publish`` gets each good key set. With a ``copy``, the keys an earlier run saved there serve
     until the source has answered. ``lookup`` may be called from any thread; everything else
@@ -65,7 +68,9 @@ class Refresher:
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
-        self._tried = asyncio.Event()
+        self._supplied = asyncio.Event()
+        self._awaited = 0
+        self._now = asyncio.Event()
         self._failures = 0
         self._max_age: float | None = None
         self._latest: SavedKeys | None = None
@@ -93,9 +98,18 @@ class Refresher:
         self._recalled = True
         return True
 
-    async def first_fetch(self) -> None:
-        """Return once the source has been tried, with whatever result."""
-        await self._tried.wait()
+    async def first_keys(self) -> None:
+        """Return once there are keys. Whoever waits for them has them fetched again soon."""
+        self._awaited += 1
+        try:
+            await self._supplied.wait()
+        finally:
+            self._awaited -= 1
+
+    def fetch_now(self) -> None:
+        """Have the keys fetched once more, without a cooldown. What is under way does not count."""
+        self._now.set()
+        self._wake.set()
 
     async def run(self) -> None:
         """Fetch now and from then on, until cancelled."""
@@ -103,17 +117,17 @@ class Refresher:
             await self._surviving(self._recall)
             while True:
                 await self._surviving(self._refresh)
-                self._tried.set()
                 await self._pause()
         finally:
             self._release(lambda _: True, Outcome.UNAVAILABLE)
             await self._source.close()
 
-    def lookup(self, kid: str, timeout: float, done: Done) -> None:
-        """Find out whether a fetch brings this kid, and call ``done`` once, from any thread.
+    def lookup(self, kid: str | None, timeout: float, done: Done) -> None:
+        """Find out whether a fetch brings a token's key, and call ``done`` once, from any thread.
 
         Args:
-            kid: the token's, not among the keys known.
+            kid: the token's, not among the keys known; None where it has none and there are no
+                keys at all.
             timeout: seconds until the answer is ``UNAVAILABLE``.
             done: gets the outcome, on this thread or on the event loop's.
         """
@@ -143,16 +157,23 @@ class Refresher:
 
     def _known(self, waiter: Waiter, timeout: float) -> Outcome | None:
         """The outcome where there is no need to wait, or no use in it."""
-        if self._keys is not None and self._keys.knows(waiter.kid):
+        usable = self._usable()
+        if usable is not None and usable.knows(waiter.kid):
             return Outcome.FOUND
         next_fetch = self._fetch_begun + self._settings.cooldown
-        if waiter.kid in self._absent and waiter.since < next_fetch:
+        absent = waiter.kid is not None and waiter.kid in self._absent
+        if usable is not None and absent and waiter.since < next_fetch:
             return Outcome.ABSENT
         if len(self._waiters) >= self._settings.maximum_waiters:
             return Outcome.UNAVAILABLE
         if not self._fetching and next_fetch > waiter.since + timeout:
             return Outcome.UNAVAILABLE
         return None
+
+    def _usable(self) -> KeySet | None:
+        """The keys in use; None where there are none, or they are too old."""
+        keys = self._keys
+        return keys if keys is not None and self._clock() < keys.usable_until else None
 
     def _wait(self, waiter: Waiter, timeout: float) -> None:
         self._wake.set()
@@ -161,21 +182,32 @@ class Refresher:
         )
 
     async def _pause(self) -> None:
-        """Sleep until the next regular fetch, or the end of the cooldown when a check needs one."""
-        regular = self._settings.refresh
-        if self._failures:
-            regular = min(regular, _FIRST_RETRY * 2 ** min(self._failures - 1, 10))
-        elif self._max_age is not None:
-            regular = min(regular, max(self._settings.minimum_refresh, self._max_age))
-        regular *= 1 + random.uniform(-_JITTER, _JITTER)  # noqa: S311 - spreads load, hides nothing
+        """Sleep until the next regular fetch, or one that is asked for.
+
+        A check that needs one gets it at the end of the cooldown.
+        """
+        regular = self._interval()
         self._next_refresh = self._clock() + regular
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(regular):
-                if not self._waiters:
+                if not (self._waiters or self._now.is_set()):
                     self._wake.clear()
                     await self._wake.wait()
                 cooldown = self._fetch_begun + self._settings.cooldown - self._loop.time()
-                await asyncio.sleep(max(0.0, cooldown))
+                await asyncio.wait_for(self._now.wait(), max(0.0, cooldown))
+
+    def _interval(self) -> float:
+        """Seconds until the next regular fetch: never more than ``refresh``."""
+        regular = self._settings.refresh
+        if self._failures:
+            retry = _FIRST_RETRY * 2 ** min(self._failures - 1, 10)
+            if self._awaited:
+                retry = min(retry, _LONGEST_RETRY_AT_START)
+            regular = min(regular, retry)
+        elif self._max_age is not None:
+            regular = min(regular, max(self._settings.minimum_refresh, self._max_age))
+        # It spreads the load of many, and only ever shortens: `refresh` is a promise.
+        return regular * (1 - random.uniform(0, _JITTER))  # noqa: S311 - no secret
 
     async def _surviving(self, step: Callable[[], Awaitable[None]]) -> None:
         """Take a step. A bug in it must not end the refreshing: nobody would notice for hours."""
@@ -201,6 +233,7 @@ class Refresher:
 
     async def _fetch(self) -> SavedKeys | None:
         """Fetch once. What it brought, or None for a failure."""
+        self._now.clear()
         with self._lock:
             self._fetching = True
             # By the loop's clock, which nobody sets back: waiting must not depend on the date.
@@ -228,13 +261,16 @@ class Refresher:
         key_set = self._use(latest)
         with self._lock:
             for waiter in self._waiters:
-                if waiter.since <= begun and not key_set.knows(waiter.kid):
-                    self._absent.add(waiter.kid)
+                kid = waiter.kid
+                if waiter.since <= begun and kid is not None and not key_set.knows(kid):
+                    self._absent.add(kid)
         self._failures, self._last_error, self._recalled = 0, None, False
         self._max_age = fetched.max_age
         self._observer.refreshed(self._settings.trust, len(fetched.keys), latest.fetched_at)
         self._release(lambda waiter: key_set.knows(waiter.kid), Outcome.FOUND)
-        self._release(lambda waiter: waiter.since <= begun, Outcome.ABSENT)
+        # A key without a kid may be the one that signed, whatever the token calls it.
+        lacking = Outcome.FOUND if key_set.has_unnamed else Outcome.ABSENT
+        self._release(lambda waiter: waiter.since <= begun, lacking)
         return latest
 
     def _use(self, latest: SavedKeys) -> KeySet:
@@ -249,6 +285,7 @@ class Refresher:
                 self._absent.clear()
             self._keys = key_set
         self._latest = latest
+        self._supplied.set()
         return key_set
 
     def _failed(self, problem: str) -> None:
@@ -257,7 +294,9 @@ class Refresher:
         if self._latest is not None and self._latest.expires:
             # What is good for a time only does not outlive it because its source is away.
             self._use(self._latest)
-        self._observer.refresh_failed(self._settings.trust, problem)
+        self._observer.refresh_failed(
+            self._settings.trust, problem, serving=self._usable() is not None
+        )
 
     def _release(self, which: Callable[[Waiter], bool], outcome: Outcome) -> None:
         """Answer the waiters that ``which`` picks. Each is answered once: it is taken out first."""

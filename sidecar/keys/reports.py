@@ -11,8 +11,8 @@ class RefreshObserver(Protocol):
         """A fetch brought this many keys, at ``now`` (Unix seconds)."""
         ...
 
-    def refresh_failed(self, trust: str, problem: str) -> None:
-        """A fetch failed; the keys known so far stay in use."""
+    def refresh_failed(self, trust: str, problem: str, *, serving: bool) -> None:
+        """A fetch failed. ``serving`` is whether keys of an earlier one are there to be used."""
         ...
 
     def recalled(self, trust: str, keys: int, fetched_at: float) -> None:
@@ -20,7 +20,7 @@ class RefreshObserver(Protocol):
         ...
 
     def looked_up(self, trust: str, result: str) -> None:
-        """A check waited for an unknown kid, and how that ended (an ``Outcome``)."""
+        """A check needed a key that was not there, and how that ended (an ``Outcome``)."""
         ...
 
 

@@ -107,7 +107,7 @@ class SavedCopy:
         fetched_at = document.get("fetched_at")
         if not isinstance(fetched_at, float):
             raise SourceFault("does not say when its keys were fetched")
-        return SavedKeys(parse(json.dumps(document.get("jwks")).encode()), fetched_at)
+        return SavedKeys(parse(json.dumps(document.get("jwks")).encode()).keys, fetched_at)
 
 
 def _read_own(path: Path) -> bytes:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from sidecar.clients.http import HttpSettings
+from sidecar.clients.http import ANSWER_BYTES, HttpSettings
 from sidecar.clients.vault import VaultSettings
 
 
@@ -60,6 +60,7 @@ class KubernetesKeys:
     server: str = "https://kubernetes.default.svc"
     ca_file: Path = Path("/var/run/secrets/kubernetes.io/serviceaccount/ca.crt")
     token_file: Path = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
+    answer_bytes: int = ANSWER_BYTES
 
 
 SourceSettings = FileKeys | JwksKeys | OidcKeys | TransitKeys | KvKeys | KubernetesKeys
@@ -69,11 +70,11 @@ SourceSettings = FileKeys | JwksKeys | OidcKeys | TransitKeys | KvKeys | Kuberne
 class KeySettings:
     """One trust entry's keys; all times in seconds.
 
-    ``refresh`` is the time between two regular fetches; a source that wants to be asked more often
-    is, down to ``minimum_refresh``. ``cooldown`` is the least time between two fetches for unknown
-    kids, ``max_stale`` how long the last good keys serve when no fetch succeeds, ``timeout`` bounds
-    one fetch. At most ``maximum_waiters`` checks wait at once for an unknown kid; the next one is
-    told to come back later.
+    ``refresh`` is the longest time between two regular fetches; a source that wants to be asked
+    more often is, down to ``minimum_refresh``. ``cooldown`` is the least time between two fetches
+    for keys that are not known, ``max_stale`` how long the last good keys serve when no fetch
+    succeeds, ``timeout`` bounds one fetch. At most ``maximum_waiters`` checks wait at once for a
+    key; the next one is told to come back later.
     """
 
     trust: str

@@ -9,6 +9,7 @@ from sidecar.clients.vault_transit import TransitKey
 from sidecar.errors import SourceFault
 from sidecar.keys.documents import MAXIMUM_KEYS, parse
 from sidecar.keys.thumbprint import thumbprint
+from sidecar.keys.weakness import weakness
 from sidecar.snapshots.keys import VerificationKey, algorithms_for
 
 
@@ -35,11 +36,14 @@ def verification_keys(key: TransitKey) -> dict[int, VerificationKey]:
 def _verification_key(text: str) -> VerificationKey:
     """From PEM or, for ed25519, the raw bytes in base64."""
     if text.startswith("-----BEGIN"):
-        (key,) = parse(text.encode())
+        (key,) = parse(text.encode()).keys
         return replace(key, kid=key.thumbprint)
     try:
         public = Ed25519PublicKey.from_public_bytes(base64.b64decode(text, validate=True))
     except ValueError as fault:
         raise SourceFault("shows a public key that is neither PEM nor Ed25519") from fault
+    weak = weakness(public)
+    if weak is not None:
+        raise SourceFault(f"shows a public key that {weak}")
     kid = thumbprint(public)
     return VerificationKey(kid, kid, algorithms_for(public), public)

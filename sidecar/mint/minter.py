@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple, Protocol
 
+from sidecar.check.claims import distance
 from sidecar.check.recent import RecentWhile
 from sidecar.check.refusal import Refusal
 from sidecar.errors import SourceFault
@@ -102,7 +103,8 @@ class Minter:
         claims, ends = request_tokens.claims(self._settings, grant, credential, actor, now)
         if ends <= now:
             # Within the leeway its issuer is given; a token made of it would be dead on arrival.
-            return Refusal(Reason.EXPIRED, "the credential ends before a token of it could be used")
+            detail = "the credential ends before a token of it could be used"
+            return Refusal(Reason.EXPIRED, detail, held=distance("exp", ends, now))
         message = signing_input(claims, key.kid, key.algorithm, TYPE)
         until = min(now + self._settings.reuse, ends)
         unsigned = _Unsigned(started, credential, purpose, message, now, until)

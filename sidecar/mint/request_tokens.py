@@ -6,7 +6,6 @@ from typing import Final
 
 from sidecar.check.claims import find
 from sidecar.check.patterns import matches_any
-from sidecar.check.strict_json import MAXIMUM_DEPTH
 from sidecar.mint.settings import Grant, RequestTokenSettings
 from sidecar.model import VerifiedToken
 
@@ -68,8 +67,9 @@ def claims(
         document["groups"] = sorted(token.groups)
     if token.roles:
         document["roles"] = sorted(token.roles)
-    if acting := _acting(source.get("act"), actor):
-        document["act"] = acting
+    # RFC 8693 §4.1. Nobody but who was authenticated here: a service believes the current actor.
+    if actor:
+        document["act"] = {"sub": actor}
     return document, ends
 
 
@@ -99,22 +99,3 @@ def _authentication(source: Mapping[str, object]) -> dict[str, object]:
     if isinstance(methods, list) and not [each for each in methods if not isinstance(each, str)]:
         found["amr"] = methods
     return found
-
-
-def _acting(before: object, actor: str) -> dict[str, object]:
-    """RFC 8693 §4.1: the current actor outermost, those before it inside."""
-    earlier = before if isinstance(before, dict) else {}
-    if not actor:
-        return earlier
-    # Those before are for the record alone, and one more level may be too deep for verifiers.
-    if not earlier or _depth(earlier) > MAXIMUM_DEPTH - 2:
-        return {"sub": actor}
-    return {"sub": actor, "act": earlier}
-
-
-def _depth(value: object) -> int:
-    """How deep a JSON value is nested; 0 where it is not."""
-    if not isinstance(value, dict | list):
-        return 0
-    inner = value.values() if isinstance(value, dict) else value
-    return 1 + max(map(_depth, inner), default=0)

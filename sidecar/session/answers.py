@@ -5,7 +5,16 @@ Whatever is not plainly a yes or a no is neither: it ends as a fault, and never 
 
 from typing import Final
 
-from sidecar.check.claims import check_audience, check_dates, find, invalid, names_in, scopes_in
+from sidecar.check.claims import (
+    about,
+    check_audience,
+    check_dates,
+    find,
+    invalid,
+    names_in,
+    scopes_in,
+)
+from sidecar.check.jws import media_type
 from sidecar.check.refusal import Refusal
 from sidecar.check.strict_json import StrictJsonError, load_object
 from sidecar.clients.http import Response, named
@@ -16,6 +25,11 @@ from sidecar.session.settings import IntrospectionSettings
 Verdict = VerifiedToken | Refusal
 
 _AUDIENCE: Final = ("aud",)
+# Issuers name the use of a token in these members, and a use that is no session's in these words.
+_USE_MEMBERS: Final = ("token_use", "typ")
+_OTHER_USES: Final = frozenset(
+    {"refresh", "refresh_token", "refresh+jwt", "rt+jwt", "offline", "id", "id_token", "logout"}
+)
 
 
 class UnusableAnswer(SourceFault):
@@ -44,7 +58,11 @@ def read(
         return Refusal(Reason.INACTIVE_SESSION)
     if active is not True:
         raise UnusableAnswer(f"{named(settings.url)} does not say whether the session is active")
-    return _refusal(answer, settings, now) or _session(answer, settings, fingerprint)
+    return (
+        _other_than_a_session(answer)
+        or _refusal(answer, settings, now)
+        or _session(answer, settings, fingerprint)
+    )
 
 
 def _is_of_no_kind_it_issues(response: Response) -> bool:
@@ -68,6 +86,23 @@ def _document(response: Response, url: str) -> dict[str, object]:
         raise UnusableAnswer(f"{named(url)} gave an answer that {fault}") from fault
 
 
+def _other_than_a_session(answer: dict[str, object]) -> Refusal | None:
+    """The refusal of a token that is active, and not for whoever bears it to call services with.
+
+    RFC 7662 §2.2: ``token_type`` is that of RFC 6749 §5.1, compared without case. A DPoP-bound
+    token (RFC 9449 §5) is worth nothing without a proof, which is not looked at here.
+    """
+    kind = answer.get("token_type")
+    if kind is not None and not (isinstance(kind, str) and kind.lower() == "bearer"):
+        return Refusal(Reason.INACTIVE_SESSION, "its issuer says that it is no bearer token")
+    for member in _USE_MEMBERS:
+        use = answer.get(member)
+        if isinstance(use, str) and media_type(use) in _OTHER_USES:
+            detail = f"its issuer says in {member} that it is no access token"
+            return Refusal(Reason.INACTIVE_SESSION, detail)
+    return None
+
+
 def _refusal(
     answer: dict[str, object], settings: IntrospectionSettings, now: float
 ) -> Refusal | None:
@@ -79,8 +114,12 @@ def _refusal(
     if refusal is None and settings.clients and not _is_one_of(client, settings.clients):
         # What a user granted to another client is no login here.
         listed = ", ".join(sorted(settings.clients))
-        return Refusal(Reason.WRONG_AUDIENCE, f"{settings.name} accepts the clients: {listed}")
-    return refusal
+        refusal = Refusal(
+            Reason.WRONG_AUDIENCE,
+            f"{settings.name} accepts the clients: {listed}",
+            held=(("client_id", client),) if isinstance(client, str) else (),
+        )
+    return about(answer, settings.name, refusal) if refusal is not None else None
 
 
 def _is_one_of(value: object, names: frozenset[str]) -> bool:
@@ -95,7 +134,11 @@ def _session(
     if not isinstance(issuer, str) or not issuer:
         return invalid("iss", "is not a name")
     if settings.issuer not in (None, issuer):
-        return Refusal(Reason.UNTRUSTED_ISSUER, f"{settings.name} accepts: {settings.issuer}")
+        return Refusal(
+            Reason.UNTRUSTED_ISSUER,
+            f"{settings.name} accepts: {settings.issuer}",
+            held=(("iss", issuer),),
+        )
     subject = answer.get("sub")
     if not isinstance(subject, str) or not subject:
         return invalid("sub", "is missing or not a name")

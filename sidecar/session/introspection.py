@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Generator
 from functools import partial
 from typing import Any, Final, Protocol
 
-from sidecar.check.recent import RecentWhile
+from sidecar.check.recent import Recent, RecentWhile
 from sidecar.check.refusal import Refusal
 from sidecar.clients.http import Response
 from sidecar.errors import SourceFault
@@ -26,6 +26,10 @@ from sidecar.session.settings import IntrospectionSettings
 
 # Seconds. A failed look-up may be this one session's fault; whoever repeats it waits a little.
 FAILURE_REMEMBERED: Final = 0.5
+
+# One in so many look-ups, and places to wait for them, is kept for sessions that were active when
+# last asked about: whoever makes sessions up keeps nobody out who is logged in.
+_KEPT: Final = 4
 
 # What a cookie may hold (RFC 6265 §4.1.1), and with it every bearer token (RFC 6750 §2.1).
 _SESSION: Final = re.compile(r"[!\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]+")
@@ -75,6 +79,8 @@ class Introspector:
         self._issuer = issuer or IntrospectionClient(settings, clock)
         # A short memory bounds how late the end of a session is noticed (RFC 7662 §4).
         self._answers: RecentWhile[bytes, Verdict] = RecentWhile(settings.remembered)
+        # The sessions that were active when last asked about. What is made up displaces none.
+        self._active: Recent[bytes, bool] = Recent(settings.remembered)
         self._breaker = CircuitBreaker()
         self._failures = FailureLog(settings.name)
         self._under_way: dict[bytes, asyncio.Task[Verdict]] = {}
@@ -113,7 +119,8 @@ class Introspector:
         if verdict is not None:
             return verdict
         task = self._under_way.get(digest)
-        problem = self._crowd() or (self._problem() if task is None else None)
+        new = not self._active.get(digest)
+        problem = self._crowd(new=new) or (self._problem(new=new) if task is None else None)
         if problem is not None:
             return Refusal(Reason.INTROSPECTION_UNAVAILABLE, problem)
         if task is None:
@@ -125,19 +132,19 @@ class Introspector:
         finally:
             self._waiting -= 1
 
-    def _crowd(self) -> str | None:
+    def _crowd(self, *, new: bool) -> str | None:
         """Why nobody else can wait at this moment, be it for a look-up that is under way."""
-        if self._waiting < self._settings.maximum_waiters:
+        if self._waiting < _share(self._settings.maximum_waiters, new=new):
             return None
-        return f"{self._waiting} checks wait for look-ups, as many as may"
+        return f"{self._waiting} checks wait for look-ups, as many as may{_for(new=new)}"
 
-    def _problem(self) -> str | None:
+    def _problem(self, *, new: bool) -> str | None:
         """Why no look-up can begin at this moment."""
         under_way = len(self._under_way)
         if self._closed:
             return "nobody is asked any more: this configuration is no longer used"
-        if under_way >= self._settings.maximum_lookups:
-            return f"{under_way} look-ups are under way, as many as may be"
+        if under_way >= _share(self._settings.maximum_lookups, new=new):
+            return f"{under_way} look-ups are under way, as many as may be{_for(new=new)}"
         if not self._breaker.admits(_now(), under_way=under_way):
             return "the last look-ups got no answer; the next one begins in a moment"
         return None
@@ -154,6 +161,7 @@ class Introspector:
         else:
             self._breaker.succeeded()
             self._failures.succeeded()
+            self._note(digest, active=isinstance(verdict, VerifiedToken))
             until = self._believed_until(verdict, asked)
         finally:
             del self._under_way[digest]
@@ -161,6 +169,12 @@ class Introspector:
             self._answers.add(digest, verdict, asked, until)
         self._observer.introspected(self._settings.name, _result(verdict), _now() - began)
         return verdict
+
+    def _note(self, digest: bytes, *, active: bool) -> None:
+        if active:
+            self._active.add(digest, True)
+        else:
+            self._active.forget(digest)
 
     def _failed(self, fault: SourceFault) -> Refusal:
         problem, now = str(fault), _now()
@@ -203,6 +217,15 @@ def _unfit(text: str, maximum_bytes: int) -> Refusal | None:
         # alone knows, and none would have given out this one.
         return Refusal(Reason.INACTIVE_SESSION, "empty, or with characters that no session has")
     return None
+
+
+def _share(limit: int, *, new: bool) -> int:
+    """What a session may use of a limit."""
+    return limit - limit // _KEPT if new else limit
+
+
+def _for(*, new: bool) -> str:
+    return " for new sessions" if new else ""
 
 
 def _result(verdict: Verdict) -> str:

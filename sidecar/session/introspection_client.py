@@ -13,8 +13,6 @@ from sidecar.session.settings import IntrospectionSettings, SecretAuthentication
 
 # How long a connection is kept unused, in seconds.
 _IDLE: Final = 15.0
-# The claims about a session, with room for many groups.
-_MAXIMUM_BYTES: Final = 64 * 1024
 _ACCEPT: Final = ("Accept", "application/json")
 # What is wrong with us, or with the issuer as a whole: of any other session it says the same.
 _REFUSALS: Final = {
@@ -77,5 +75,4 @@ def _http_settings(settings: IntrospectionSettings) -> HttpSettings:
         settings.http,
         idle=_IDLE if repeatable else 0.0,
         connections=settings.maximum_lookups,
-        maximum_bytes=min(settings.http.maximum_bytes, _MAXIMUM_BYTES),
     )

@@ -2,9 +2,12 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from sidecar.check.trust import ClaimPath
 from sidecar.clients.http import HttpSettings
+
+ANSWER_BYTES: Final = 64 * 1024  # the claims about a session, with room for many groups
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,7 @@ class IntrospectionSettings:
     active session besides those of its scope claim. ``cache`` and ``negative_cache`` bound how long
     an answer is believed; ``timeout`` bounds one look-up, ``maximum_lookups`` how many are under
     way at once, ``maximum_waiters`` how many checks wait for them, and ``remembered`` how many
-    answers are kept.
+    answers are kept, and of how many sessions is known that they were active.
     ``maximum_bytes`` bounds what is sent as a session.
     """
 
@@ -70,7 +73,7 @@ class IntrospectionSettings:
     maximum_waiters: int = 128
     remembered: int = 10_000
     maximum_bytes: int = 8192
-    http: HttpSettings = field(default_factory=HttpSettings)
+    http: HttpSettings = field(default_factory=lambda: HttpSettings(answer_bytes=ANSWER_BYTES))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from sidecar.check.claims import about, distance
 from sidecar.check.refusal import Refusal
 from sidecar.check.strict_json import StrictJsonError, load_object
 from sidecar.errors import SourceFault
@@ -28,9 +29,11 @@ _TYPES: Final[Mapping[str, type]] = {
     **dict.fromkeys(("iat", "exp", "session_exp"), int),
     **dict.fromkeys(_LISTS, list),
 }
-# What request tokens copy of every credential: who the client is, how and when the subject was
-# authenticated, who acts for it.
-_KEPT: Final = ("client_id", "azp", "auth_time", "acr", "amr", "act")
+# What a session has besides what it keeps of its credential.
+OWN_CLAIMS: Final = frozenset({*_TYPES, "kid"})
+# What request tokens copy of every credential that brings it: who the client is, how and when the
+# subject was authenticated.
+_KEPT: Final = ("client_id", "azp", "auth_time", "acr", "amr")
 # 128 random bits: no two sessions share an id.
 _RANDOM_BYTES: Final = 16
 
@@ -120,7 +123,7 @@ class SessionTokens:
         # 4. Its session is alive.
         refusal = _check_dates(claims, now, settings.leeway)
         if refusal is not None:
-            return refusal
+            return about(claims, settings.name, refusal)
         claims["kid"] = sealed.kid
         return VerifiedToken(
             trust=settings.name,
@@ -177,11 +180,23 @@ def _read(payload: bytes) -> dict[str, Any] | Refusal:
 def _check_dates(claims: Mapping[str, Any], now: float, leeway: float) -> Refusal | None:
     # No leeway for the ends: they are limits of ours, not dates of somebody else's clock.
     if now >= claims["session_exp"]:
-        return Refusal(Reason.EXPIRED, "the session has come to its end")
+        return Refusal(
+            Reason.EXPIRED,
+            "the session has come to its end",
+            held=distance("session_exp", claims["session_exp"], now),
+        )
     if now >= claims["exp"]:
-        return Refusal(Reason.EXPIRED, "the session was idle for too long")
+        return Refusal(
+            Reason.EXPIRED,
+            "the session was idle for too long",
+            held=distance("exp", claims["exp"], now),
+        )
     if claims["iat"] > now + leeway:
-        return Refusal(Reason.NOT_YET_VALID, "its iat lies in the future")
+        return Refusal(
+            Reason.NOT_YET_VALID,
+            "its iat lies in the future",
+            held=distance("iat", claims["iat"], now),
+        )
     return None
 
 

@@ -1,7 +1,9 @@
 """The public keys of every trusted issuer, as one immutable snapshot."""
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain, islice
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
@@ -60,26 +62,33 @@ class KeySet:
     @classmethod
     def of(cls, keys: tuple[VerificationKey, ...], usable_until: float) -> "KeySet":
         """A key set indexed by kid; keys without a kid stand under ``None``."""
-        by_kid: dict[str | None, tuple[VerificationKey, ...]] = {}
+        by_kid: defaultdict[str | None, list[VerificationKey]] = defaultdict(list)
         for key in keys:
-            by_kid[key.kid] = (*by_kid.get(key.kid, ()), key)
-        return cls(frozenset(keys), usable_until, by_kid)
+            by_kid[key.kid].append(key)
+        indexed = {kid: tuple(same) for kid, same in by_kid.items()}
+        return cls(frozenset(keys), usable_until, indexed)
 
-    def knows(self, kid: str) -> bool:
-        """Whether any key carries this kid."""
-        return kid in self.by_kid
+    def knows(self, kid: str | None) -> bool:
+        """Whether any key carries this kid. A token without one (None) may be any key's."""
+        return kid is None or kid in self.by_kid
+
+    @property
+    def has_unnamed(self) -> bool:
+        """Whether a key carries no kid."""
+        return None in self.by_kid
 
     def candidates(self, kid: str | None, algorithm: str) -> tuple[VerificationKey, ...]:
         """The keys to try, at most four: those with this kid, else those that carry none.
 
         A token without a kid may be signed by any key of its issuer.
         """
+        pool: Iterator[VerificationKey]
         if kid is None:
-            pool = tuple(key for keys in self.by_kid.values() for key in keys)
+            pool = chain.from_iterable(self.by_kid.values())
         else:
-            pool = self.by_kid.get(kid) or self.by_kid.get(None, ())
-        fitting = tuple(key for key in pool if algorithm in key.algorithms)
-        return fitting[:MAXIMUM_CANDIDATES]
+            pool = iter(self.by_kid.get(kid) or self.by_kid.get(None, ()))
+        fitting = (key for key in pool if algorithm in key.algorithms)
+        return tuple(islice(fitting, MAXIMUM_CANDIDATES))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,12 @@ import logging
 import random
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from sidecar.model import Decision, Deny
+from sidecar.model import Decision, Deny, Reason
+from sidecar.telemetry.excerpts import excerpt, path_excerpt
 from sidecar.telemetry.logs import LineLimit
 from sidecar.telemetry.metrics import Metrics, outcome_of
 from sidecar.wire.codec import Envelope
@@ -23,12 +24,16 @@ RECENT: Final = 50
 
 @dataclass(frozen=True, slots=True)
 class RecentDenial:
-    """A denial as the status page shows it. ``at`` is in Unix seconds."""
+    """A denial as the status page shows it.
+
+    ``at`` is in Unix seconds, ``held`` what was found in place of what is accepted, by name.
+    """
 
     at: float
     route: str
     reason: str
     detail: str
+    held: dict[str, str]
     request_id: str
 
 
@@ -57,14 +62,18 @@ class DecisionLog:
         """Change what is logged, from the next decision on."""
         self._allows = allows
         self._limit = LineLimit(per_second, time.monotonic)
+        # Of its own: a flood at the edge must not hide who gets sessions inside.
+        self._internal_limit = LineLimit(per_second, time.monotonic)
 
     def decided(self, envelope: Envelope, decision: Decision, duration: float) -> None:
         """Count the decision, and write it down where it is a denial or is sampled."""
         self._metrics.decided(envelope, decision, duration)
         denial = decision if isinstance(decision, Deny) else decision.would_deny
+        held: dict[str, str] | None = None
         if denial is not None:
             self._denials[denial.reason.label] += 1
-            self._remember(envelope, denial)
+            held = _held(envelope, denial)
+            self._remember(envelope, denial, held)
             level = logging.INFO
         elif self._allows and random.random() < self._allows:  # noqa: S311 - a sample, not a secret
             level = logging.INFO
@@ -73,7 +82,22 @@ class DecisionLog:
         if not _log.isEnabledFor(level):
             return
         if self._limit.admits():
-            _log.log(level, "check", extra=_line(envelope, decision, denial, duration))
+            line = _line(envelope, decision, denial, duration) | (held or {})
+            _log.log(level, "check", extra=line)
+        else:
+            self._metrics.suppressed()
+
+    def internal(
+        self, event: str, envelope: Envelope, denial: Deny | None, line: Mapping[str, object]
+    ) -> None:
+        """Write down what the gateway's internal listener answered; ``denial`` where it refused."""
+        held: dict[str, str] = {}
+        if denial is not None:
+            self._denials[denial.reason.label] += 1
+            held = _held(envelope, denial)
+            self._remember(envelope, denial, held)
+        if self._internal_limit.admits():
+            _log.info(event, extra={**line, **held})
         else:
             self._metrics.suppressed()
 
@@ -85,16 +109,32 @@ class DecisionLog:
         """The latest denials, newest first."""
         return tuple(reversed(self._recent))
 
-    def _remember(self, envelope: Envelope, denial: Deny) -> None:
+    def _remember(self, envelope: Envelope, denial: Deny, held: dict[str, str]) -> None:
         self._recent.append(
             RecentDenial(
                 self._clock(),
                 denial.route or "",
                 denial.reason.label,
                 denial.detail,
+                held,
                 envelope.request_id,
             )
         )
+
+
+def _held(envelope: Envelope, denial: Deny) -> dict[str, str]:
+    """What was found in place of what is accepted: what the denial says, and what it is about."""
+    view, token = envelope.view, denial.token
+    held = {name: excerpt(value) for name, value in denial.held}
+    if denial.route is None:
+        held |= {"method": excerpt(view.method), "path": path_excerpt(view.path)}
+    if denial.reason is Reason.CALLER_NOT_ALLOWED:
+        held["caller"] = excerpt(view.principal)
+    elif denial.reason is Reason.MISSING_ROLE and token is not None:
+        held["roles"] = excerpt(", ".join(sorted(token.roles)))
+    elif denial.reason is Reason.MISSING_GROUP and token is not None:
+        held["groups"] = excerpt(", ".join(sorted(token.groups)))
+    return held
 
 
 def _line(

@@ -6,9 +6,13 @@ from functools import cache, partial
 from typing import Final
 
 from sidecar.keys.rings.lifecycle import State
-from sidecar.model import GATEWAY_REASONS, Reason
+from sidecar.model import GATEWAY_REASONS, LISTENER_REASONS, Deny, Reason, Step
 from sidecar.telemetry.metrics import Metrics
 
+# The steps that tell whose a credential is.
+_IDENTIFYING: Final = frozenset(
+    {Step.PARSE, Step.TRUST, Step.KEY, Step.SIGNATURE, Step.SESSION, Step.CLAIMS}
+)
 # What can end a check with a credential here, besides what every route can.
 REASONS: Final = (*GATEWAY_REASONS, Reason.IDENTITY_TOO_LARGE)
 _MINTED: Final = {
@@ -16,6 +20,19 @@ _MINTED: Final = {
     "session": ("minted", "unavailable", "too_large"),
 }
 _INTROSPECTED: Final = ("active", "inactive", "unavailable")
+# The results of a request for a session.
+ISSUED: Final = "issued"
+# The credential label of a request for a session without one.
+NO_CREDENTIAL: Final = ""
+_NO_CREDENTIAL: Final = (
+    *(Reason.NO_CREDENTIAL, Reason.AMBIGUOUS_REQUEST, Reason.UNSUPPORTED_SCHEME),
+    *(Reason.MALFORMED_TOKEN, Reason.NO_ROUTE, Reason.REQUEST_TOO_LARGE, Reason.INTERNAL_ERROR),
+)
+_NO_SESSION: Final = (
+    *(reason for reason in Reason if reason.step in _IDENTIFYING),
+    *(Reason.IDENTITY_TOO_LARGE, Reason.SIGNING_UNAVAILABLE),
+)
+_REFUSED_INSIDE: Final = (*LISTENER_REASONS, Reason.NO_ROUTE, Reason.KEYS_UNAVAILABLE)
 _EXPORTED_STATES: Final = (State.PUBLISHED, State.ACTIVE, State.RETIRED)
 
 
@@ -57,13 +74,39 @@ class GatewayMetrics:
             "Sessions about which no recent answer was remembered.",
             ("credential",),
         )
+        self._exchanges = metrics.counter(
+            "sidecar_session_requests",
+            "Sessions asked for at POST /session, by the credential that was brought. result: "
+            "issued, or the reason of the refusal.",
+            ("credential", "result"),
+        )
+        self._refused_inside = metrics.counter(
+            "sidecar_internal_refusals",
+            "Other requests that the internal listener refused.",
+            ("reason",),
+        )
+        for reason in _REFUSED_INSIDE:
+            self._refused_inside.labels(reason.label)
         # As in Metrics: looking a child up by its labels is half of what counting costs.
         self._mint = cache(self._minted.labels)
         self._session_hit = cache(self._session_hits.labels)
         self._session_miss = cache(self._session_misses.labels)
 
-    def expect(self, kinds: Iterable[str], introspected: Iterable[str]) -> None:
-        """Export 0 for every label set the configuration can lead to, before it happens."""
+    def expect(
+        self, kinds: Iterable[str], introspected: Iterable[str], exchanged: Iterable[str] = ()
+    ) -> None:
+        """Export 0 for every label set the configuration can lead to, before it happens.
+
+        Args:
+            kinds: of the tokens that are minted.
+            introspected: the credentials whose issuer is asked.
+            exchanged: the credentials that sessions are issued for.
+        """
+        for reason in _NO_CREDENTIAL:
+            self._exchanges.labels(NO_CREDENTIAL, reason.label)
+        for credential in exchanged:
+            for result in (ISSUED, *(reason.label for reason in _NO_SESSION)):
+                self._exchanges.labels(credential, result)
         for kind in kinds:
             for result in _MINTED[kind]:
                 self._minted.labels(kind, result)
@@ -85,6 +128,14 @@ class GatewayMetrics:
         """A token was asked for (``MintObserver``)."""
         self._mint(kind, result).inc()
         self._mint_duration.observe(duration)
+
+    def exchanged(self, credential: str, denial: Deny | None) -> None:
+        """A session was asked for, and issued where there is no denial."""
+        self._exchanges.labels(credential, denial.reason.label if denial else ISSUED).inc()
+
+    def refused_inside(self, denial: Deny) -> None:
+        """The internal listener refused a request for something else."""
+        self._refused_inside.labels(denial.reason.label).inc()
 
     def introspected(self, credential: str, result: str, duration: float) -> None:
         """A session's issuer was asked (``IntrospectionObserver``)."""

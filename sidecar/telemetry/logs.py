@@ -16,13 +16,20 @@ from datetime import UTC, datetime
 from typing import Final, TextIO
 
 QUEUED_LINES: Final = 10_000
+# Characters. A claim or a server's words may be as long as a token or an answer.
+LONGEST_FIELD: Final = 4096
+LONGEST_TRACE: Final = 32 * 1024
+# In place of the rest. Together with the beginning of a credential it still looks like one.
+_CUT: Final = "...shortened"
 
 # What every record has; the rest was given as `extra`.
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
-# What looks like a compact JWS or JWE, and what follows an authentication scheme.
+# What looks like a compact JWS or JWE, or like the beginning of one, and what follows an
+# authentication scheme. Without the beginnings, a text of `eyJeyJ…` would be tried from each of
+# them to its end.
 _SECRET: Final = re.compile(
-    r"eyJ[A-Za-z0-9_-]{5,}(?:\.[A-Za-z0-9_-]*){1,4}"
+    r"eyJ[A-Za-z0-9_-]{5,}(?:\.[A-Za-z0-9_-]*){0,4}"
     r"|(?i:(?:bearer|basic) )[A-Za-z0-9._~+/=-]{8,}"
 )
 
@@ -107,11 +114,11 @@ class JsonLines(logging.Formatter):
             "time": _time(record),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "event": record.getMessage(),
+            "event": _shortened(record.getMessage()),
             **_extra(record),
         }
         if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
+            line["exception"] = _shortened(self.formatException(record.exc_info), LONGEST_TRACE)
         return redact(json.dumps(line, default=str))
 
 
@@ -121,9 +128,10 @@ class TextLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The line, and a stack trace below it where there is one."""
         extra = " ".join(f"{name}={value}" for name, value in _extra(record).items())
-        line = f"{_time(record)} {record.levelname.lower():7} {record.getMessage()}  {extra}"
+        event = _shortened(record.getMessage())
+        line = f"{_time(record)} {record.levelname.lower():7} {event}  {extra}"
         if record.exc_info:
-            line = f"{line}\n{self.formatException(record.exc_info)}"
+            line = f"{line}\n{_shortened(self.formatException(record.exc_info), LONGEST_TRACE)}"
         return redact(line.rstrip())
 
 
@@ -132,4 +140,13 @@ def _time(record: logging.LogRecord) -> str:
 
 
 def _extra(record: logging.LogRecord) -> dict[str, object]:
-    return {name: value for name, value in vars(record).items() if name not in _STANDARD}
+    return {
+        name: value if isinstance(value, int | float | None) else _shortened(str(value))
+        for name, value in vars(record).items()
+        if name not in _STANDARD
+    }
+
+
+def _shortened(text: str, longest: int = LONGEST_FIELD) -> str:
+    # The end is cut: what begins a credential is what it is recognised by.
+    return text if len(text) <= longest else text[:longest] + _CUT

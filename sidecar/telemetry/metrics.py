@@ -29,10 +29,12 @@ DURATION_BUCKETS: Final = (
 )
 
 _TOKEN_STEPS: Final = (Step.PARSE, Step.TRUST, Step.KEY, Step.SIGNATURE, Step.CLAIMS)
+# A token whose key is not there is looked up, and counted with the look-ups.
+_LOOKED_UP: Final = (Reason.UNKNOWN_KEY, Reason.KEYS_UNAVAILABLE)
 _TOKEN_RESULTS: Final = tuple(
     reason.label
     for reason in Reason
-    if reason.step in (Step.KEY, Step.SIGNATURE, Step.CLAIMS) and reason is not Reason.UNKNOWN_KEY
+    if reason.step in (Step.KEY, Step.SIGNATURE, Step.CLAIMS) and reason not in _LOOKED_UP
 )
 
 
@@ -81,12 +83,13 @@ class Metrics:
         )
         self._last_success = self.gauge(
             "sidecar_keys_last_success_timestamp_seconds",
-            "When an issuer's keys were last fetched.",
+            "When an issuer's keys were last fetched, in Unix seconds; 0 until they have been.",
             ("issuer",),
         )
         self._lookups = self.counter(
             "sidecar_unknown_key_lookups",
-            "Checks that met an unknown key id. result: found, absent or unavailable.",
+            "Checks whose key was not there: an unknown id, or no usable keys at all. result: "
+            "found, absent or unavailable.",
             ("issuer", "result"),
         )
         self._reloads = self.counter(
@@ -129,6 +132,7 @@ class Metrics:
         denied = "would_deny" if shadow else "deny"
         for issuer in issuers:
             self._keys.labels(issuer)
+            self._last_success.labels(issuer)
             for result in ("valid", *_TOKEN_RESULTS):
                 self._verifications.labels(issuer, result)
             for result in ("success", "failure"):
@@ -151,6 +155,20 @@ class Metrics:
             for reason in reasons:
                 decision = "allow" if reason.status == 200 else denied
                 self._checks.labels(route.name, decision, reason.label)
+
+    def forget(self, issuers: Iterable[str]) -> None:
+        """Say nothing more of the keys of issuers that are no longer trusted.
+
+        Their age would grow for ever, and an alert on it would not end.
+        """
+        for issuer in issuers:
+            self._keys.remove(issuer)
+            self._last_success.remove(issuer)
+
+    def expect_calls(self, outcomes: Iterable[tuple[str, str]]) -> None:
+        """Export 0 for gRPC calls of these methods that end with these codes."""
+        for method, code in outcomes:
+            self._call(method, code)
 
     def decided(self, envelope: Envelope, decision: Decision, duration: float) -> None:
         """A check was answered (``DecisionObserver``)."""
@@ -177,13 +195,13 @@ class Metrics:
         self._keys.labels(trust).set(keys)
         self._last_success.labels(trust).set(fetched_at)
 
-    def refresh_failed(self, trust: str, problem: str) -> None:
+    def refresh_failed(self, trust: str, problem: str, *, serving: bool) -> None:
         """A fetch of keys failed (``RefreshObserver``)."""
-        del problem  # for the log
+        del problem, serving  # for the log
         self._refreshes.labels(trust, "failure").inc()
 
     def looked_up(self, trust: str, result: str) -> None:
-        """A check met an unknown kid (``RefreshObserver``)."""
+        """A check needed a key that was not there (``RefreshObserver``)."""
         self._lookups.labels(trust, result).inc()
 
     def reloaded(self, *, success: bool) -> None:

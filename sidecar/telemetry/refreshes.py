@@ -2,10 +2,14 @@
 
 import logging
 from datetime import UTC, datetime
+from typing import Final
 
 from sidecar.telemetry.metrics import Metrics
 
 _log = logging.getLogger("sidecar.keys")
+
+_SERVING: Final = "keys cannot be fetched; the last good ones serve until they are too old"
+_NONE: Final = "keys cannot be fetched, and there are none: tokens of this issuer get a 503"
 
 
 class RefreshLog:
@@ -13,7 +17,7 @@ class RefreshLog:
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
-        self._problems: dict[str, str] = {}
+        self._problems: dict[str, tuple[str, str]] = {}
 
     def refreshed(self, trust: str, keys: int, now: float) -> None:
         """A fetch brought keys."""
@@ -21,15 +25,13 @@ class RefreshLog:
         if self._problems.pop(trust, None) is not None:
             _log.info("keys can be fetched again", extra={"issuer": trust, "keys": keys})
 
-    def refresh_failed(self, trust: str, problem: str) -> None:
-        """A fetch failed; the last good keys serve."""
-        self._metrics.refresh_failed(trust, problem)
-        if self._problems.get(trust) != problem:
-            self._problems[trust] = problem
-            _log.error(
-                "keys cannot be fetched; the last good ones serve until they are too old",
-                extra={"issuer": trust, "problem": problem},
-            )
+    def refresh_failed(self, trust: str, problem: str, *, serving: bool) -> None:
+        """A fetch failed: the last good keys serve, if there are any."""
+        self._metrics.refresh_failed(trust, problem, serving=serving)
+        message = _SERVING if serving else _NONE
+        if self._problems.get(trust) != (message, problem):
+            self._problems[trust] = message, problem
+            _log.error(message, extra={"issuer": trust, "problem": problem})
 
     def recalled(self, trust: str, keys: int, fetched_at: float) -> None:
         """Keys of an earlier run serve until a fetch succeeds."""
@@ -41,5 +43,5 @@ class RefreshLog:
         )
 
     def looked_up(self, trust: str, result: str) -> None:
-        """A check met an unknown kid."""
+        """A check needed a key that was not there."""
         self._metrics.looked_up(trust, result)

@@ -57,8 +57,8 @@ class Envelope(NamedTuple):
     """A request and what surrounds it: needed to answer, no part of the check.
 
     ``refusal`` is set where the request is above the limits: it has then been read in part, or not.
-    ``request_id`` is for correlation alone: the client may have chosen it. It is printable ASCII of
-    at most 128 characters. ``grpc`` says whether the client speaks gRPC, as Envoy decides it.
+    ``request_id`` is for correlation alone: the client may have chosen it. It is as
+    ``printable_id`` leaves it. ``grpc`` says whether the client speaks gRPC, as Envoy decides it.
     """
 
     view: RequestView

@@ -7,7 +7,7 @@ answer later from any thread: a call that waits holds no thread.
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -29,6 +29,12 @@ _NAMES: Final = {code: code.name.title().replace("_", "") for code in StatusCode
     StatusCode.OK: "OK",
     StatusCode.CANCELLED: "Canceled",
 }
+# What the calls of a method there is can end with, and those of another.
+_CODES: Final = (
+    *(StatusCode.OK, StatusCode.CANCELLED, StatusCode.RESOURCE_EXHAUSTED),
+    *(StatusCode.INVALID_ARGUMENT, StatusCode.INTERNAL, StatusCode.UNAVAILABLE),
+)
+_CODES_OF_UNKNOWN: Final = (StatusCode.UNIMPLEMENTED, StatusCode.CANCELLED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +230,12 @@ class GrpcServer:
 
     def _shut(self, _event: Any) -> None:
         self._closed = True
+
+
+def outcomes(methods: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Every pair of method and code that a server of these methods tells ``handled``."""
+    yield from ((method, _NAMES[code]) for method in methods for code in _CODES)
+    yield from ((UNKNOWN_METHOD, _NAMES[code]) for code in _CODES_OF_UNKNOWN)
 
 
 def _options(limits: Limits) -> list[tuple[str, int]]:

@@ -9,7 +9,8 @@ import json
 import logging
 import socket
 from collections.abc import Callable
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -22,6 +23,8 @@ from sidecar.wire.tls import ServerTls
 _IDLE: Final = 75.0
 _BACKLOG: Final = 16
 _LARGEST_HEADER: Final = 4096
+# What an application has called for each request that is refused because it cannot be read.
+MALFORMED: Final[web.AppKey[Callable[[], None]]] = web.AppKey("malformed")
 # Connections of one listener: few enough to leave files for everything else to open.
 MOST_CONNECTIONS: Final = 200
 
@@ -60,11 +63,12 @@ class HttpListener:
         self._port = port
         self._context = tls.context if tls else None
         application.on_response_prepare.append(_say_no_versions)
-        self._runner = web.AppRunner(
-            application,
+        self._runner = web.AppRunner(application, handle_signals=False)
+        self._connection = partial(
+            _Connection,
+            application.get(MALFORMED),
             access_log=None,
             logger=_log,
-            handle_signals=False,
             keepalive_timeout=_IDLE,
             max_line_size=largest_header,
             max_field_size=largest_header,
@@ -102,7 +106,31 @@ class HttpListener:
         connections = pages.connections
         for oldest in connections[: max(0, len(connections) + 1 - MOST_CONNECTIONS)]:
             oldest.force_close()
-        return pages()
+        return self._connection(pages)
+
+
+class _Connection(web.RequestHandler):
+    """One connection, which tells of what it cannot read as a request."""
+
+    __slots__ = ("_malformed",)
+
+    def __init__(
+        self, malformed: Callable[[], None] | None, pages: web.Server, **options: Any
+    ) -> None:
+        super().__init__(pages, loop=asyncio.get_running_loop(), **options)
+        self._malformed = malformed
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """The answer to a request that ended by an exception, as the library makes it."""
+        if self._malformed is not None and isinstance(exc, HttpProcessingError):
+            self._malformed()
+        return super().handle_error(request, status, exc, message)
 
 
 async def _say_no_versions(_: web.Request, response: web.StreamResponse) -> None:

@@ -5,41 +5,70 @@ be read by anybody; ``POST /session`` answers to a client's credential, which is
 """
 
 import logging
-from collections.abc import Awaitable, Callable
-from typing import Final
+import time
+from collections.abc import Callable
+from typing import Final, Protocol
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from sidecar.gateway.exchange import IssuedSession
+from sidecar.gateway.exchange import Exchanged
 from sidecar.gateway.publishing import JWKS_PATH, Document, metadata_paths
 from sidecar.model import Deny, Reason, RequestView
+from sidecar.wire.codec import Envelope
 from sidecar.wire.denials import printable_id, problem
+from sidecar.wire.http import MALFORMED
 
 _log = logging.getLogger(__name__)
 
 # The largest credential there may be, with room for the other cookies of its line.
 LARGEST_HEADER: Final = 16 * 1024
 
-BeginSession = Callable[[RequestView], Awaitable[IssuedSession | Deny]]
+# Stands in for a request that could not be read.
+_UNREADABLE: Final = Envelope(RequestView("", "", "", ()), "", grpc=False)
+_UNFOUND: Final = {404: "there is no such page", 405: "the page is not for this method"}
+
+
+class InternalGateway(Protocol):
+    """The gateway as those inside see it (``app.gateway``)."""
+
+    def jwks(self) -> Document | None:
+        """The public keys of request tokens; None as long as there are none."""
+        ...
+
+    def metadata(self) -> Document:
+        """The metadata of its issuer."""
+        ...
+
+    async def begin_session(self, request: RequestView) -> Exchanged:
+        """A session in exchange for the request's credential."""
+        ...
+
+
+class InternalObserver(Protocol):
+    """Told about every request that the internal listener refuses, and every session it begins."""
+
+    def exchanged(self, envelope: Envelope, exchanged: Exchanged, duration: float) -> None:
+        """A session was asked for; ``duration`` is in seconds, from the request to its answer."""
+        ...
+
+    def refused(self, envelope: Envelope, denial: Deny, status: int) -> None:
+        """Another request was refused with this HTTP status."""
+        ...
 
 
 def internal_pages(
-    issuer: str,
-    realm: str,
-    *,
-    jwks: Callable[[], Document | None],
-    metadata: Callable[[], Document],
-    begin_session: BeginSession,
+    issuer: str, realm: str, gateway: Callable[[], InternalGateway], observer: InternalObserver
 ) -> web.Application:
     """The pages of ``issuer``. ``realm`` names the protection space in the challenge of a 401.
 
-    ``jwks`` gives nothing as long as there are no keys.
+    ``gateway`` gives the one in use by the time a page is asked for.
     """
 
     async def keys(request: web.Request) -> web.Response:
-        document = jwks()
+        document = gateway().jwks()
         if document is None:
+            observer.refused(_envelope(request), Deny(Reason.KEYS_UNAVAILABLE), 503)
             # An empty set would say that every token is forged.
             return web.Response(
                 status=503,
@@ -49,22 +78,45 @@ def internal_pages(
         return _published(request, document)
 
     async def about(request: web.Request) -> web.Response:
-        return _published(request, metadata())
+        return _published(request, gateway().metadata())
 
     async def session(request: web.Request) -> web.Response:
+        started, envelope = time.perf_counter(), _envelope(request)
         try:
-            outcome = await begin_session(_view(request))
+            exchanged = await gateway().begin_session(envelope.view)
         except Exception:
-            _log.exception("a session could not be begun")
-            outcome = Deny(Reason.INTERNAL_ERROR)
+            _log.exception(
+                "a session could not be begun", extra={"request_id": envelope.request_id}
+            )
+            exchanged = Exchanged("", Deny(Reason.INTERNAL_ERROR))
+        observer.exchanged(envelope, exchanged, time.perf_counter() - started)
+        outcome = exchanged.outcome
         if isinstance(outcome, Deny):
-            called = request.headers.get("X-Request-ID", "").encode(errors="replace")
-            return _denied(outcome, realm, printable_id(called))
+            return _denied(outcome, realm, envelope.request_id)
         return web.Response(
             status=204, headers={"Set-Cookie": outcome.cookie, "Cache-Control": "no-store"}
         )
 
-    application = web.Application(middlewares=[_without_body], client_max_size=0)
+    @web.middleware
+    async def refusing(request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Refuse what has a body, of which no page here reads one, and tell of what is no page."""
+        if request.body_exists:
+            observer.refused(_envelope(request), Deny(Reason.UNEXPECTED_BODY), 413)
+            response = web.Response(status=413, text="send no body\n")
+            response.force_close()
+            return response
+        try:
+            return await handler(request)
+        except web.HTTPException as unfound:
+            denial = Deny(Reason.NO_ROUTE, detail=_UNFOUND.get(unfound.status, ""))
+            observer.refused(_envelope(request), denial, unfound.status)
+            raise
+
+    def malformed() -> None:
+        observer.refused(_UNREADABLE, Deny(Reason.MALFORMED_REQUEST), 400)
+
+    application = web.Application(middlewares=[refusing], client_max_size=0)
+    application[MALFORMED] = malformed
     application.add_routes(
         [
             web.get(JWKS_PATH, keys),
@@ -73,16 +125,6 @@ def internal_pages(
         ]
     )
     return application
-
-
-@web.middleware
-async def _without_body(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Refuse what has a body: no page here reads one."""
-    if not request.body_exists:
-        return await handler(request)
-    response = web.Response(status=413, text="send no body\n")
-    response.force_close()
-    return response
 
 
 def _published(request: web.Request, document: Document) -> web.Response:
@@ -96,16 +138,18 @@ def _published(request: web.Request, document: Document) -> web.Response:
     )
 
 
-def _view(request: web.Request) -> RequestView:
+def _envelope(request: web.Request) -> Envelope:
     """The request as a check sees one, without mTLS: whoever asks is known by its credential."""
     headers = tuple((name.decode("latin-1").lower(), value) for name, value in request.raw_headers)
     hosts = [value for name, value in headers if name == "host"]
-    return RequestView(
+    view = RequestView(
         method=request.method,
         path=request.raw_path,
         host=hosts[0].decode("latin-1") if len(hosts) == 1 else "",
         headers=headers,
     )
+    called = request.headers.get("X-Request-ID", "").encode(errors="replace")
+    return Envelope(view, printable_id(called), grpc=False)
 
 
 def _denied(deny: Deny, realm: str, request_id: str) -> web.Response:

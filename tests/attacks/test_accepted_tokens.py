@@ -95,7 +95,7 @@ def test_a_jwk_without_alg(algorithm: str) -> None:
 @pytest.mark.parametrize("kid", [KEY.kid, "anything", None])
 def test_a_pem_key_without_kid(kid: str | None) -> None:
     pem = KEY.private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    service = Service(KeySnapshot({"gateway": KeySet.of(parse(pem), NOW + 1)}))
+    service = Service(KeySnapshot({"gateway": KeySet.of(parse(pem).keys, NOW + 1)}))
 
     assert service.reason(request(sign(CLAIMS, KEY, kid=kid))) is Reason.AUTHORIZED
 

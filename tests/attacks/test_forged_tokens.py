@@ -141,6 +141,17 @@ def test_a_weak_key_is_no_key_even_when_it_is_published() -> None:
     assert service.reason(request(token(weak))) is Reason.UNKNOWN_KEY
 
 
+def test_with_a_key_of_small_order_nobody_signs() -> None:
+    point = bytes([1]) + bytes(31)
+    weak = {"kty": "OKP", "crv": "Ed25519", "x": segment(point), "kid": "weak", "alg": "EdDSA"}
+    service = Service(snapshot(weak, KEY.jwk()))
+    # R is the neutral element and S is 0: with such a key that holds for any message.
+    signed = f"{segment({**HEADER, 'alg': 'EdDSA', 'kid': 'weak'})}.{segment(CLAIMS)}"
+    forgery = f"{signed}.{segment(point + bytes(32))}"
+
+    assert service.reason(request(forgery)) is Reason.UNKNOWN_KEY
+
+
 @pytest.mark.parametrize("algorithm", ["RS512", "PS256"])
 def test_a_key_that_names_its_algorithm_serves_no_other(algorithm: str) -> None:
     service = Service(snapshot(RSA_KEY))

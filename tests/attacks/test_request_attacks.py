@@ -2,6 +2,7 @@
 
 import pytest
 
+from sidecar.check.conditions import Condition
 from sidecar.check.extract import BEARER, CookieSource, HeaderSource
 from sidecar.check.policy import Requirement
 from sidecar.model import Reason, RequestView
@@ -149,7 +150,11 @@ def test_another_spelling_of_the_tokens_header_does_not_reach_the_service() -> N
     assert "x_token" in service.allow(view).headers.remove
 
 
-SPELLINGS = ["x-user-id", "x_user_id", "x-user_id", "x_user-id", "x-internal", "x_internal"]
+SPELLINGS = [
+    *("x-user-id", "x_user_id", "x-user_id", "x_user-id", "x-internal", "x_internal"),
+    *(f"x{mark}user{mark}id" for mark in "!#$%&'*+.^`|~"),
+    *("x-user.id", "x.user_id", "x~internal"),
+]
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
@@ -166,6 +171,60 @@ def test_a_spoofed_identity_header_never_reaches_the_service(
 
     overwritten = dict(allow.headers.overwrite)
     assert spelling in allow.headers.remove or overwritten[spelling] == "alice"
+
+
+@pytest.mark.parametrize(
+    ("path", "bearer", "shadow"),
+    [
+        ("/orders/7", VALID, False),
+        ("/healthz", None, False),
+        ("/catalogue/a", None, False),
+        ("/orders/7", "garbage", True),
+        ("//", None, True),
+    ],
+    ids=["authorized", "public", "anonymous", "shadow", "shadow without a path"],
+)
+def test_a_client_nominates_no_header_as_one_of_its_connection(
+    path: str, bearer: str | None, *, shadow: bool
+) -> None:
+    nominated = b"upgrade, x-user-id, x-user-scopes, authorization"
+    upgrade = (("upgrade", b"websocket"), ("connection", nominated), ("connection", b"x-user-id"))
+
+    allow = Service(shadow=shadow).allow(request(bearer, path=path, headers=upgrade))
+    assert dict(allow.headers.overwrite)["connection"] == "upgrade"
+
+
+@pytest.mark.parametrize("name", ["authorization", "proxy-authorization", "proxy_authorization"])
+@pytest.mark.parametrize(
+    ("path", "cookie", "shadow"),
+    [
+        ("/orders/7", b"token=" + VALID.encode(), False),
+        ("/healthz", b"", False),
+        ("/catalogue/a", b"", False),
+        ("/orders/7", b"token=garbage", True),
+    ],
+    ids=["authorized", "public", "anonymous", "shadow"],
+)
+def test_a_credential_that_nobody_verified_never_reaches_the_service(
+    name: str, path: str, cookie: bytes, *, shadow: bool
+) -> None:
+    service = Service(sources=(CookieSource("token"),), shadow=shadow)
+    forged = ((name, b"Bearer " + OTHER), ("cookie", cookie))
+
+    assert name in service.allow(request(path=path, headers=forged)).headers.remove
+
+
+@pytest.mark.parametrize("value", [b"", b"Basic YTpi", b"Bearer", b"Bearer " + OTHER, b"a,b"])
+@pytest.mark.parametrize("path", ["/orders/7", "/catalogue/a"])
+def test_a_source_that_did_not_carry_the_token_is_empty(path: str, value: bytes) -> None:
+    service = Service(sources=(CookieSource("token"), BEARER))
+    headers = (("cookie", b"token=" + VALID.encode()), ("authorization", value))
+
+    assert service.reason(request(path=path, headers=headers)) in {
+        Reason.AMBIGUOUS_REQUEST,
+        Reason.MALFORMED_TOKEN,
+        Reason.UNSUPPORTED_SCHEME,
+    }
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
@@ -236,9 +295,11 @@ def test_every_other_spelling_leads_to_the_same_route(path: str) -> None:
     assert (deny.route, deny.reason) == ("admin", Reason.MISSING_ROLE)
 
 
-def test_a_double_encoded_path_is_decoded_once_and_no_more() -> None:
-    # "/%2561dmin" is the segment "%61dmin" to everyone who decodes once, as RFC 3986 §2.4 says.
-    allow = Service(routes=GUARDED).allow(request(path="/%2561dmin/x"))
+# "/%2561dmin" is the segment "%61dmin" to everyone who decodes once, as RFC 3986 §2.4 says. To a
+# service that decodes twice, or ignores case, each of these may be the protected path.
+@pytest.mark.parametrize("path", ["/%2561dmin/x", "/a/%252e%252e/admin/x", "/ADMIN/x", "/Admin/x"])
+def test_a_path_is_decoded_once_and_compared_with_case(path: str) -> None:
+    allow = Service(routes=GUARDED).allow(request(path=path))
 
     assert allow.route == "everything"
 
@@ -265,14 +326,21 @@ WRITE_ONLY = (
         ("GET", Reason.PUBLIC),
         ("HEAD", Reason.PUBLIC),
         ("POST", Reason.INSUFFICIENT_SCOPE),
-        ("get", Reason.NO_ROUTE),
-        ("Get", Reason.NO_ROUTE),
-        ("head", Reason.NO_ROUTE),
-        ("post", Reason.NO_ROUTE),
-        ("GET ", Reason.NO_ROUTE),
+        ("get", Reason.INVALID_METHOD),
+        ("Get", Reason.INVALID_METHOD),
+        ("head", Reason.INVALID_METHOD),
+        ("post", Reason.INVALID_METHOD),
+        ("GET ", Reason.INVALID_METHOD),
+        ("GET\n", Reason.INVALID_METHOD),
+        ("GET\0", Reason.INVALID_METHOD),
+        ("GE\u0162", Reason.INVALID_METHOD),
+        ("G_ET", Reason.INVALID_METHOD),
+        ("GET1", Reason.INVALID_METHOD),
+        ("*", Reason.INVALID_METHOD),
+        ("", Reason.INVALID_METHOD),
         ("OPTIONS", Reason.NO_ROUTE),
         ("TRACE", Reason.NO_ROUTE),
-        ("", Reason.NO_ROUTE),
+        ("M-SEARCH", Reason.NO_ROUTE),
         ("PRI", Reason.NO_ROUTE),
     ],
 )
@@ -280,6 +348,14 @@ def test_a_method_is_what_it_is_and_head_follows_get(method: str, reason: Reason
     view = request(VALID, path="/a", method=method, headers=(("x-http-method-override", b"GET"),))
 
     assert Service(routes=WRITE_ONLY).reason(view) is reason
+
+
+@pytest.mark.parametrize("named", [None, "open"])
+def test_a_route_for_every_method_is_for_no_other_spelling_of_one(named: str | None) -> None:
+    service = Service(routes=(route("open", "/a", Requirement(public=True)),))
+
+    for method, reason in (("GET", Reason.PUBLIC), ("get", Reason.INVALID_METHOD)):
+        assert service.reason(request(path="/a", method=method, route=named)) is reason
 
 
 BY_HOST = (
@@ -328,6 +404,34 @@ def test_a_host_that_is_not_that_host_reaches_none_of_its_routes(host: str) -> N
     view = request(VALID, path="/b", host=host)
 
     assert Service(routes=BY_HOST).reason(view) is Reason.NO_ROUTE
+
+
+@pytest.mark.parametrize(
+    "host", ["ADMIN.test", "admin.test:443", "admin.test.", "Admin.Test.:8080"]
+)
+def test_a_condition_sees_the_host_that_routes_match(host: str) -> None:
+    condition = Condition("request.host != 'admin.test'")
+    service = Service(routes=(route("no-admin", "/a", Requirement(when=condition)),))
+
+    assert service.reason(request(VALID, path="/a", host=host)) is Reason.CONDITION_NOT_MET
+    assert service.reason(request(VALID, path="/a", host="other.test")) is Reason.AUTHORIZED
+
+
+@pytest.mark.parametrize("host", ["admin.test,other.test", "other@admin.test", "\u212a.test"])
+def test_a_condition_sees_no_host_where_there_is_none(host: str) -> None:
+    """Where Envoy names the route, no host was matched."""
+    condition = Condition("request.host != 'admin.test'")
+    service = Service(routes=(route("no-admin", None, Requirement(when=condition)),))
+    view = request(VALID, host=host, route="no-admin")
+
+    assert service.reason(view) is Reason.CONDITION_FAILED
+
+
+def test_a_condition_sees_the_path_and_the_parameters_that_routes_match() -> None:
+    condition = Condition("request.path == '/a/b%20c' && request.params.name == 'b c'")
+    service = Service(routes=(route("named", "/a/{name}", Requirement(when=condition)),))
+
+    assert service.reason(request(VALID, path="/%61/%62%20c?d=/e")) is Reason.AUTHORIZED
 
 
 def test_a_wildcard_host_does_not_match_its_own_suffix() -> None:

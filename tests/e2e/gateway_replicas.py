@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from signal import SIGHUP, SIGKILL
 from typing import Final
-from urllib.parse import urlsplit
 
 import grpc
 import jwt
@@ -16,7 +15,6 @@ import jwt
 from sidecar.wire._pb.envoy.service.auth.v3.external_auth_pb2 import CheckResponse
 from sidecar.wire.authorization import METHOD
 from tests.e2e.gateway_rings import TIMINGS, Place
-from tests.support import http1
 from tests.support.flood import check_request
 from tests.support.gateway_process import ISSUER, GatewayProcess
 from tests.support.ports import socket_directory
@@ -51,6 +49,7 @@ def gateway_configuration(
     }
     return {
         "issuer": ISSUER,
+        "start_timeout": "2s",
         "trust": [partner],
         "credentials": [
             {
@@ -107,12 +106,7 @@ class Replica(GatewayProcess):
 
     def ring(self) -> Json:
         """What its status page says about the request keys."""
-        host_and_port = urlsplit(self.admin_url)
-        assert host_and_port.hostname
-        assert host_and_port.port
-        address = (host_and_port.hostname, host_and_port.port)
-        page = http1.request(address, target="/", headers=[("accept", "application/json")])
-        told: Json = page.json()["signing_keys"]["request"]
+        told: Json = self.status_page()["signing_keys"]["request"]
         return told
 
     def reload(self, place: Place, *further_routes: Json, succeeds: bool = True) -> None:

@@ -12,7 +12,7 @@ from tests.support.openbao import ROOT_TOKEN, OpenBao
 from tests.support.tokens import Json
 
 # For verifiers that refresh every second: a key is published AHEAD and kept for 2.4 s.
-AHEAD: Final = 3.4
+AHEAD: Final = 3.2
 TIMINGS: Final = {
     "lifetime": "2s",
     "verifiers_refresh": "1s",

@@ -31,7 +31,7 @@ SSO_TIMEOUT: Final = 1.5
 LEGACY_TIMEOUT: Final = 0.5
 LEGACY_LOOKUPS: Final = 4
 
-# Keys are published 2.2 s before their use: for verifiers that refresh every second.
+# Keys are published 2 s before their use: for verifiers that refresh every second.
 _AT_ONCE: Final = ("--leeway", "0s", "--propagation", "0s")
 REQUEST_RING: Final = ("--verifier-refresh", "1s", *_AT_ONCE)
 SESSION_RING: Final = ("--algorithm", "A256GCM", *_AT_ONCE)
@@ -107,6 +107,11 @@ def gateway_configuration(
             {
                 "name": "sso",
                 "cookie": SSO,
+                "attributes": {
+                    "roles": ["*"],
+                    "groups": ["*"],
+                    "claims": ["acr", "amr", "auth_time"],
+                },
                 "introspection": {
                     **_asked(Issuer(provider.introspection_url, provider.ca_file)),
                     "issuer": provider.issuer,
@@ -132,6 +137,7 @@ def gateway_configuration(
                 "header": "authorization",
                 "scheme": "Bearer",
                 "subject_prefix": "partner:",
+                "attributes": {"roles": ["customer"], "groups": ["group-*"]},
                 "jwt": {"trust": ["partner"]},
             },
             {

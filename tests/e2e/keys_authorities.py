@@ -1,6 +1,8 @@
 """Issuers of tokens, one for each place where public keys can be found."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any, cast
@@ -12,7 +14,7 @@ from typing_extensions import override
 from sidecar.keys.thumbprint import thumbprint
 from tests.e2e.shop import AUDIENCE
 from tests.support import kubernetes_api
-from tests.support.key_server import KeyServer
+from tests.support.key_server import KeyServer, close_at_once
 from tests.support.kubernetes_api import KubernetesApi
 from tests.support.openbao import ROOT_TOKEN, OpenBao
 from tests.support.sidecar_process import write_json
@@ -69,6 +71,20 @@ class Authority(ABC):
             "keys": self.source(),
         }
 
+    def slow_trust(self) -> Json:
+        """The same entry, whose keys are fetched regularly once in an hour."""
+        trust = self.trust()
+        ((kind, source),) = trust["keys"].items()
+        return {**trust, "keys": {kind: {**source, "refresh": "1h", "max_stale": "2h"}}}
+
+    def go_down(self) -> None:
+        """Give nobody the keys any more."""
+        raise NotImplementedError
+
+    def come_back(self) -> None:
+        """Give everybody the keys again."""
+        raise NotImplementedError
+
     @abstractmethod
     def source(self) -> Json:
         """Where a sidecar finds the keys."""
@@ -91,6 +107,14 @@ class FileAuthority(Authority):
     @override
     def source(self) -> Json:
         return {"file": {"path": str(self._path), **FILE_TIMES}}
+
+    @override
+    def go_down(self) -> None:
+        self._path.unlink()
+
+    @override
+    def come_back(self) -> None:
+        self._publish()
 
     @override
     def _publish(self) -> None:
@@ -118,6 +142,14 @@ class JwksAuthority(Authority):
         return {"jwks": {**reached, "timeout": "1s", **TIMES, **self._times}}
 
     @override
+    def go_down(self) -> None:
+        self._server.misbehave(close_at_once)
+
+    @override
+    def come_back(self) -> None:
+        self._server.behave()
+
+    @override
     def _publish(self) -> None:
         self._server.documents[self._path] = jwks(*self.keys)
 
@@ -136,6 +168,14 @@ class OidcAuthority(Authority):
         return {"oidc": {"ca_file": str(self._server.ca_file), **TIMES}}
 
     @override
+    def go_down(self) -> None:
+        self._server.misbehave(close_at_once)
+
+    @override
+    def come_back(self) -> None:
+        self._server.behave()
+
+    @override
     def _publish(self) -> None:
         self._server.documents[f"/{self.name}/keys"] = jwks(*self.keys)
 
@@ -148,7 +188,7 @@ class KubernetesAuthority(Authority):
     def __init__(self, name: str, api: KubernetesApi, directory: Path) -> None:
         super().__init__(name, kubernetes_api.ISSUER)
         self._api = api
-        api.discoverers.add(f"system:serviceaccount:{ACCOUNT}")
+        self.come_back()
         self._token_file = directory / "service-account-token"
         self._token_file.write_text(api.new_token(ACCOUNT))
 
@@ -156,6 +196,14 @@ class KubernetesAuthority(Authority):
     def source(self) -> Json:
         reached = {"server": self._api.url, "ca_file": str(self._api.ca_file)}
         return {"kubernetes": {**reached, "token_file": str(self._token_file), **TIMES}}
+
+    @override
+    def go_down(self) -> None:
+        self._api.discoverers.clear()
+
+    @override
+    def come_back(self) -> None:
+        self._api.discoverers.add(f"system:serviceaccount:{ACCOUNT}")
 
     @override
     def trust(self) -> Json:
@@ -191,6 +239,14 @@ class VaultAuthority(Authority):
     def source(self) -> Json:
         reached = {"address": self.openbao.address, "ca_file": str(self.openbao.ca_file)}
         return {"vault": {**reached, "login": self.login, **self.place(), **TIMES}}
+
+    @override
+    def go_down(self) -> None:
+        self.token_file.write_text("revoked")
+
+    @override
+    def come_back(self) -> None:
+        self.token_file.write_text(ROOT_TOKEN)
 
     @abstractmethod
     def place(self) -> Json:
@@ -263,3 +319,29 @@ class TransitAuthority(VaultAuthority):
     @override
     def _publish(self) -> None:
         """OpenBao has done so when it made the key."""
+
+
+SOURCES = ("file", "jwks", "oidc", "transit", "kv", "replicas", "kubernetes")
+
+
+@contextmanager
+def one_of_each(openbao: OpenBao, directory: Path) -> Iterator[dict[str, Authority]]:
+    """An issuer for each of ``SOURCES``, its first key published."""
+    for folder in ("oidc", "cluster"):
+        (directory / folder).mkdir()
+    with ExitStack() as stack:
+        server = stack.enter_context(KeyServer(directory))
+        issuer = stack.enter_context(KeyServer(directory / "oidc"))
+        api = stack.enter_context(KubernetesApi(directory / "cluster"))
+        authorities: list[Authority] = [
+            FileAuthority("file", directory),
+            JwksAuthority("jwks", server),
+            OidcAuthority("oidc", issuer),
+            TransitAuthority("transit", openbao, directory),
+            KvAuthority("kv", openbao, directory),
+            ReplicasAuthority("replicas", openbao, directory),
+            KubernetesAuthority("kubernetes", api, directory),
+        ]
+        for authority in authorities:
+            authority.open()
+        yield {authority.name: authority for authority in authorities}

@@ -22,7 +22,7 @@ from tests.support.tokens import Json, claims, segment
 
 T = TypeVar("T")
 
-# For verifiers that refresh every second. A key is published 3.4 s ahead and kept for 1.4 s.
+# For verifiers that refresh every second. A key is published 3.2 s ahead and kept for 1.4 s.
 TIMINGS: Final = Timings(verifier_refresh=1, token_life=1, leeway=0.2, propagation=1, period=3600)
 _MINTED_EVERY: Final = 0.05
 _PATIENCE: Final = 10.0

@@ -7,10 +7,9 @@ from pathlib import Path
 from threading import Lock
 from time import monotonic, sleep
 from typing import Protocol
-from urllib.parse import urlsplit
 
 from tests.e2e.keys_authorities import REFRESH, Authority
-from tests.support import envoy, http1
+from tests.support import envoy
 from tests.support.http1 import Field, Response
 from tests.support.load import Load
 from tests.support.pod import Pod, running_pod
@@ -65,14 +64,7 @@ class KeysPod:
 
     def status_page(self) -> Json:
         """What ``/readyz?verbose`` says."""
-        url = urlsplit(self.sidecar.admin_url)
-        assert url.hostname
-        assert url.port
-        accept = [("accept", "application/json")]
-        answer = http1.request((url.hostname, url.port), target="/readyz?verbose", headers=accept)
-        assert answer.status == 200
-        page: Json = answer.json()
-        return page
+        return self.sidecar.status_page()
 
     def issuer(self, name: str) -> Json:
         """What it says about an issuer."""
@@ -139,6 +131,7 @@ def keys_pod(
         ],
         # Longer than the cooldown, so that each unknown key is looked for before it is refused.
         "limits": {"key_wait": "400ms"},
+        "start_timeout": "1s",
         **changes,
     }
     envoy_configuration = envoy.load(envoy.PLAIN)

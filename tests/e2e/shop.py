@@ -37,6 +37,11 @@ ROUTES: list[Json] = [
         "match": {"path": "/by-host", "hosts": ["orders.shop.internal"]},
         "allow": {"public": True},
     },
+    {
+        "name": "not-admin",
+        "match": {"path": "/not-admin"},
+        "allow": {"when": "request.host != 'admin.shop.internal'"},
+    },
     {"name": "support", "match": {"path": "/support"}, "allow": {"any_role": ["support"]}},
     {"name": "staff", "match": {"path": "/staff"}, "allow": {"any_group": ["staff"]}},
     {
@@ -101,6 +106,8 @@ def configuration(directory: Path, **changes: object) -> Json:
         # Longer than the cooldown, so that each unknown key is looked for before it is refused.
         "limits": {"key_wait": "400ms"},
         "log": {"denials_per_second": 10_000},
+        # The partner's keys do not come.
+        "start_timeout": "1s",
         "routes": ROUTES,
         **changes,
     }
@@ -126,9 +133,9 @@ def token(key: SigningKey | None = None, *, header: Json | None = None, **change
     return sign(claims(**details), key or gateway_key(), **(header or {}))
 
 
-def workload_token(subject: str) -> str:
+def workload_token(subject: str, **changes: Any) -> str:
     """A service account's token: no ``typ``, another issuer."""
-    return token(cluster_key(), header={"typ": None}, issuer=CLUSTER, subject=subject)
+    return token(cluster_key(), header={"typ": None}, issuer=CLUSTER, subject=subject, **changes)
 
 
 def now() -> int:

@@ -8,9 +8,10 @@ from typing import Any
 import grpc
 import pytest
 
-from sidecar.model import GATEWAY_REASONS, Reason
+from sidecar.model import GATEWAY_REASONS, LISTENER_REASONS, Reason
 from tests.e2e import shop
 from tests.e2e.conftest import StartPod, StartSidecar
+from tests.support import envoy
 from tests.support.grpc_application import ECHO, call
 from tests.support.http1 import Field
 from tests.support.pod import Exchange, Pod
@@ -51,6 +52,7 @@ SCENARIOS = {
         "/orders/1", shop.token, headers=[("a", "")] * 30, pod="narrow_pod"
     ),
     Reason.UNSAFE_PATH: Scenario("//orders/1", shop.token),
+    Reason.INVALID_METHOD: Scenario("/healthz", method="get", pod="any_method_pod"),
     Reason.NO_ROUTE: Scenario("/admin", shop.token),
     Reason.NO_CREDENTIAL: Scenario("/orders/1"),
     Reason.UNSUPPORTED_SCHEME: Scenario("/orders/1", headers=[("authorization", "Basic YTpi")]),
@@ -90,7 +92,7 @@ SCENARIOS = {
 }
 
 # In the order in which the reasons are defined.
-SIDECAR_REASONS = [reason for reason in Reason if reason not in GATEWAY_REASONS]
+SIDECAR_REASONS = [reason for reason in Reason if reason not in GATEWAY_REASONS | LISTENER_REASONS]
 EVERY_REASON = pytest.mark.parametrize("reason", SIDECAR_REASONS, ids=lambda reason: reason.label)
 DENIALS = pytest.mark.parametrize(
     "reason",
@@ -115,6 +117,15 @@ def narrow_pod(start_sidecar: StartSidecar, start_pod: StartPod) -> Pod:
 def broken_pod(start_sidecar: StartSidecar, start_pod: StartPod) -> Pod:
     """A pod whose sidecar has a bug."""
     return start_pod(start_sidecar(command=[*FAULTY_SIDECAR, "broken"]))
+
+
+@pytest.fixture(scope="module")
+def any_method_pod(sidecar: SidecarProcess, start_pod: StartPod) -> Pod:
+    """A pod whose Envoy takes any method over HTTP/1.1, as it always does over HTTP/2."""
+    configuration = envoy.load(envoy.PLAIN)
+    manager = envoy.http_connection_manager(configuration)
+    manager["http_protocol_options"] = {"allow_custom_methods": True}
+    return start_pod(sidecar, configuration)
 
 
 @pytest.fixture
@@ -209,6 +220,42 @@ def test_denial_is_one_line_in_the_log_of_the_sidecar(pod: Pod, sidecar: Sidecar
     assert line["reason"] == "expired"
     assert line["route"] == "orders"
     assert line["token"] == exchange.access_log["token"]
+    assert line["exp"].endswith(" s ago")
+
+
+@pytest.mark.parametrize(
+    ("target", "changes", "held"),
+    [
+        (
+            "/orders/1",
+            {"audience": ["stock", "billing"]},
+            {"aud": "stock, billing", "issuer": "gateway", "sub": "alice"},
+        ),
+        (
+            "/nowhere/%7Ealice?code=marked",
+            {},
+            {"method": "GET", "path": "/nowhere/~alice"},
+        ),
+        ("/orders//1?code=marked", {}, {"method": "GET", "path": "/orders//1"}),
+    ],
+    ids=["wrong_audience", "no_route", "unsafe_path"],
+)
+def test_log_and_status_page_have_what_was_held_and_the_client_does_not(
+    pod: Pod, sidecar: SidecarProcess, target: str, changes: dict[str, Any], held: dict[str, str]
+) -> None:
+    exchange = pod.request(target=target, token=shop.token(**changes))
+
+    (line,) = eventually(
+        lambda: [line for line in sidecar.log() if line.get("request_id") == exchange.request_id]
+    )
+    assert {name: line[name] for name in held} == held
+    status = sidecar.admin("/").body.decode()
+    for value in held.values():
+        assert value in status
+    assert "marked" not in status + repr(line)
+    answer = exchange.response.json()
+    assert not set(held.values()) & set(map(str, answer.values()))
+    assert "stock" not in repr(exchange.response)
 
 
 @pytest.mark.parametrize(

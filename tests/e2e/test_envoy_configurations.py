@@ -127,16 +127,49 @@ def test_no_address_is_internal(template: Path) -> None:
 
 
 @TEMPLATES
+def test_no_trailer_of_a_request_goes_on(template: Path) -> None:
+    mutation = envoy.http_filter(envoy.load(template), "header_mutation")
+
+    everything = {"remove_on_match": {"key_matcher": {"safe_regex": {"regex": ".*"}}}}
+    assert mutation["mutations"] == {"request_trailers_mutations": [everything]}
+
+
+@TEMPLATES
 def test_every_route_is_checked_and_preflights_are_answered_before(template: Path) -> None:
     manager = envoy.http_connection_manager(envoy.load(template))
     (host,) = manager["route_config"]["virtual_hosts"]
 
     assert [entry["name"] for entry in manager["http_filters"]] == [
         "envoy.filters.http.cors",
+        "envoy.filters.http.local_ratelimit",
         "envoy.filters.http.ext_authz",
+        "envoy.filters.http.header_mutation",
         "envoy.filters.http.router",
     ]
     assert [route for route in host["routes"] if "typed_per_filter_config" in route] == []
+
+
+@TEMPLATES
+def test_what_a_connection_may_send_is_limited(template: Path) -> None:
+    limit = envoy.http_filter(envoy.load(template), "local_ratelimit")
+    always = {"default_value": {"numerator": 100, "denominator": "HUNDRED"}}
+
+    assert limit["local_rate_limit_per_downstream_connection"] is True
+    # Both are off where they are not set.
+    assert (limit["filter_enabled"], limit["filter_enforced"]) == (always, always)
+    assert limit["rate_limited_as_resource_exhausted"] is True
+
+
+def test_a_connection_of_another_envoy_may_send_more_than_one_of_a_client() -> None:
+    buckets = [
+        envoy.http_filter(envoy.load(file), "local_ratelimit")["token_bucket"]
+        for file in (PLAIN, GATEWAY)
+    ]
+
+    assert buckets == [
+        {"max_tokens": 2000, "tokens_per_fill": 200, "fill_interval": "0.1s"},
+        {"max_tokens": 400, "tokens_per_fill": 20, "fill_interval": "0.1s"},
+    ]
 
 
 @TEMPLATES
@@ -179,7 +212,6 @@ def test_the_edge_and_the_sidecars_read_a_request_alike() -> None:
         "normalize_path",
         "merge_slashes",
         "path_with_escaped_slashes_action",
-        "strip_any_host_port",
         "strip_trailing_host_dot",
         "xff_num_trusted_hops",
         "forward_client_cert_details",
@@ -199,6 +231,9 @@ def test_the_edge_and_the_sidecars_read_a_request_alike() -> None:
         ("use_remote_address", True),
         ("generate_request_id", True),
         ("preserve_external_request_id", False),
+        # Origins are compared with the port; routes are matched without it.
+        ("strip_any_host_port", False),
+        ("route_config.ignore_port_in_host_matching", True),
         ("server_header_transformation", "OVERWRITE"),
         ("request_timeout", "300s"),
         ("http2_protocol_options.max_concurrent_streams", 100),

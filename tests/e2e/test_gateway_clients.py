@@ -125,6 +125,34 @@ def test_a_page_of_another_site_changes_nothing(
     assert posted(("origin", f"https://{ORDERS}")).reached_the_service
 
 
+@pytest.mark.every_envoy
+def test_a_page_is_the_services_own_where_host_and_port_are_the_same(
+    edge: Edge, alice: str
+) -> None:
+    def posted(host: str, origin: str) -> int:
+        fields: list[Field] = [("host", host), sso(alice), ("origin", origin)]
+        return edge.envoy.request("POST", "/checkout", fields, tls=edge.tls).status
+
+    for host, origin, status in (
+        (f"{ORDERS}:8443", f"https://{ORDERS}:8443", 200),
+        (f"{ORDERS}:443", f"https://{ORDERS}", 200),
+        (f"{ORDERS.upper()}:8443", f"https://{ORDERS}:8443", 200),
+        (f"{ORDERS}:8443", f"https://{ORDERS}", 403),
+        (f"{ORDERS}:8443", f"https://{ORDERS}:8444", 403),
+        (ORDERS, f"https://{ORDERS}:8443", 403),
+        (ORDERS, f"http://{ORDERS}", 403),
+    ):
+        assert posted(host, origin) == status, (host, origin)
+
+
+def test_a_client_cannot_say_that_a_page_came_over_plain_http(edge: Edge, alice: str) -> None:
+    lie: list[Field] = [("origin", f"http://{ORDERS}"), ("x-forwarded-proto", "http")]
+
+    passage = edge.request(sso(alice), *lie, method="POST", target="/checkout")
+
+    assert (passage.response.status, passage.reason) == (403, "cross_site_request")
+
+
 def test_a_bearer_token_is_nothing_that_a_page_makes_a_browser_send(edge: Edge) -> None:
     token = bearer(partner_token())
 

@@ -135,3 +135,18 @@ def test_denial_is_logged_and_counted_and_names_no_credential(
     assert gateway.metric("sidecar_checks_total", decision="deny", reason=reason.label) >= 1
     secret = SCENARIOS[reason].secret or alice
     assert secret not in repr((line, passage.access_log, passage.response))
+
+
+def test_origin_of_a_page_is_for_operators_alone(edge: Edge, alice: str) -> None:
+    scenario = SCENARIOS[Reason.CROSS_SITE_REQUEST]
+    passage = scenario.play(edge, alice)
+    origin = str(dict(scenario.headers)["origin"])
+
+    (line,) = eventually(
+        lambda: [
+            each for each in edge.gateway.log() if each.get("request_id") == passage.request_id
+        ]
+    )
+    assert line["origin"] == origin
+    assert origin in edge.gateway.admin("/").body.decode()
+    assert origin not in repr((passage.response, passage.access_log))

@@ -1,7 +1,7 @@
 """The Envoy at the edge as it is shipped: what it believes, what it asks, what it lets out."""
 
 import ssl
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +11,7 @@ import pytest
 
 from sidecar.model import Allow, Decision, Deny, HeaderChanges, Reason, RequestView
 from sidecar.wire.codec import decode, encode
-from tests.support import envoy
+from tests.support import envoy, http2, http2_frames
 from tests.support.authz_server import grpc_server
 from tests.support.certificates import CertificateAuthority
 from tests.support.envoy import GATEWAY, Envoy
@@ -62,8 +62,17 @@ class Edge:
 
 
 @contextmanager
-def started(version: str, directory: Path, upstream: Upstream, service: Address) -> Iterator[Edge]:
-    """An edge in front of ``service``. Whoever trusts ``ca.crt`` in ``directory`` trusts it."""
+def started(
+    version: str,
+    directory: Path,
+    upstream: Upstream,
+    service: Address,
+    change: Callable[[envoy.Json], None] = lambda _: None,
+) -> Iterator[Edge]:
+    """An edge in front of ``service``, with a change to its configuration.
+
+    Whoever trusts ``ca.crt`` in ``directory`` trusts it.
+    """
     authority = CertificateAuthority(directory)
     authority.issue("tls", dns=HOST)
     trusting = authority.client_context()
@@ -72,6 +81,7 @@ def started(version: str, directory: Path, upstream: Upstream, service: Address)
     with socket_directory() as sockets:
         socket = sockets / "authz.sock"
         envoy.move(configuration, authz=socket, application=service, certificates=directory)
+        change(configuration)
         with grpc_server(socket, gateway), Envoy(version, configuration, directory) as running:
             yield Edge(running, gateway, upstream, trusting)
 
@@ -118,6 +128,8 @@ def edge(running_edge: Edge) -> Edge:
         "x-envoy-downstream-service-cluster",
         "x-envoy-decorator-operation",
         "x-envoy-anything",
+        *("x.user.id", "x~user-id", "txn.token", "x.envoy.original.path", "x.forwarded.for"),
+        *("x|real|ip", "x-original.url", "x*rewrite-url"),
     ],
 )
 def test_no_client_can_send_what_only_the_inside_may_say(edge: Edge, name: str) -> None:
@@ -181,10 +193,29 @@ def test_what_has_two_readings_or_no_route_ends_here(
     assert edge.gateway.asked == []
 
 
-def test_a_host_is_the_same_with_a_port_or_a_trailing_dot(edge: Edge) -> None:
-    for host in (f"{HOST}:8443", f"{HOST}."):
-        assert edge.request(("host", host)).status == 200
-    assert {asked.host for asked in edge.gateway.asked} == {HOST}
+@pytest.mark.parametrize(
+    ("sent", "seen"),
+    [
+        (f"{HOST}:8443", f"{HOST}:8443"),
+        (f"{HOST}.", HOST),
+        (f"{HOST}.:8443", f"{HOST}:8443"),
+        (HOST.upper(), HOST.upper()),
+    ],
+)
+def test_a_host_has_its_route_with_a_port_or_a_trailing_dot(
+    edge: Edge, sent: str, seen: str
+) -> None:
+    response = edge.request(("host", sent))
+    assert edge.received(response).values("host") == [seen.encode()]
+    (asked,) = edge.gateway.asked
+    # The port is there, to be compared with that of a page's origin.
+    assert (asked.host, asked.values("x-forwarded-proto")) == (seen, [b"https"])
+
+
+@pytest.mark.parametrize("host", ["evil.example", f"{HOST}.evil.example", "payments.shop.example"])
+def test_a_port_gives_no_other_host_a_route(edge: Edge, host: str) -> None:
+    assert edge.request(("host", f"{host}:8443")).status == 404
+    assert edge.gateway.asked == []
 
 
 @pytest.mark.parametrize("target", ["/session", "/.well-known/jwks.json", "/metrics"])
@@ -305,6 +336,22 @@ def test_grpc_passes_and_is_denied_in_its_own_terms(
             with pytest.raises(grpc.RpcError) as failure:
                 echo(b"hello", timeout=10)
             assert status_of(failure.value) is grpc.StatusCode.UNAUTHENTICATED
+
+
+def test_no_trailer_reaches_a_service(
+    envoy_version: str, upstream: Upstream, tmp_path: Path
+) -> None:
+    arrived: list[int] = []
+    with (
+        http2.application(arrived) as application,
+        started(envoy_version, tmp_path, upstream, application) as edge,
+    ):
+        edge.tls.set_alpn_protocols(["h2"])
+        head = http2.fields("POST", "/orders/1", HOST)
+        forged = [("x-user-id", "root"), ("txn-token", "forged")]
+        http2.request(edge.envoy.address, head, body=b"ordered", trailers=forged, tls=edge.tls)
+
+    assert arrived.count(http2_frames.HEADERS) == 1
 
 
 # TLS.

@@ -1,12 +1,19 @@
 """The keys of one gateway under trouble and change: Vault goes away, the configuration changes."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.gateway_deployment import Shop, running_shop
-from tests.e2e.gateway_replicas import ABOUT, Replica, kid_of, running_replica
+from tests.e2e.gateway_replicas import (
+    ABOUT,
+    Replica,
+    gateway_configuration,
+    kid_of,
+    running_replica,
+)
 from tests.e2e.gateway_rings import Directory, Ephemeral, InVault, Transit
 from tests.support.openbao import OpenBao
 from tests.support.processes import eventually
@@ -88,6 +95,36 @@ def test_gateway_that_starts_before_vault_is_ready_and_mints_once_it_is_there(
         kid = eventually(lambda: gateway.kid)
         assert gateway.published_kids() == {kid}
         assert gateway.ring()["last_error"] is None
+
+
+@pytest.mark.parametrize("kind", [Transit, Ephemeral])
+def test_gateway_waits_for_a_key_to_sign_with_before_it_is_ready(
+    tmp_path: Path,
+    socket_directory: Path,
+    openbao: OpenBao,
+    relay: Relay,
+    kind: type[InVault],
+) -> None:
+    directory, place = home(tmp_path), kind(openbao, tmp_path, relay.url)
+    patient = gateway_configuration(directory, place.keys("gateway")) | {"start_timeout": "5m"}
+    gateway = Replica(patient, directory, socket_directory)
+    gateway.launch()
+    try:
+        eventually(lambda: "cannot be reached" in (problem_of(gateway) or ""))
+        assert not gateway.ready()
+        relay.mend()
+        eventually(gateway.ready)
+        assert gateway.kid is not None
+    finally:
+        gateway.process.stop()
+
+
+def problem_of(gateway: Replica) -> str | None:
+    """What is wrong with its ring; nothing while it cannot be asked yet."""
+    with suppress(OSError):
+        problem: str | None = gateway.ring()["last_error"]
+        return problem
+    return None
 
 
 # The configuration.

@@ -168,6 +168,51 @@ def test_the_people_of_a_partner_are_not_taken_for_our_own(edge: Edge) -> None:
     assert passage.received.values("x-user-id") == [b"partner:alice"]
 
 
+@pytest.mark.every_envoy
+def test_a_partner_brings_what_is_declared_for_it_on_requests_and_in_sessions(edge: Edge) -> None:
+    token = partner_token(
+        roles=["support", "customer"],
+        groups=["staff", "group-7"],
+        acr="urn:shop:strong",
+        amr=["otp"],
+        client_id="login-page",
+        act={"sub": "spiffe://shop/ns/web/sa/bff"},
+    )
+
+    for carried in (bearer(token), session(edge.begin_session(bearer(token)))):
+        passage = edge.request(carried)
+        document = claims_of(passage.token)
+        assert (document["roles"], document["groups"]) == (["customer"], ["group-7"])
+        assert document["client_id"] == "partner:login-page"
+        assert document.keys().isdisjoint({"acr", "amr", "act"})
+        assert passage.received.values("x-user-roles") == [b"customer"]
+        assert passage.received.values("x-user-groups") == [b"group-7"]
+
+
+@pytest.mark.parametrize(
+    ("dressed", "as_minted"),
+    [
+        ({"roles": "support"}, {"roles": None}),
+        ({"roles": ["support", " customer", "Customer", "customer/x"]}, {"roles": None}),
+        ({"realm_access": {"roles": ["support"]}}, {"roles": None, "realm_access": None}),
+        ({"groups": ["staff", "group-1/x", "group-1:x"]}, {"groups": None}),
+        ({"acr": "urn:shop:strong", "amr": ["otp"]}, {"acr": None, "amr": None}),
+        ({"auth_time": 1}, {"auth_time": None}),
+        ({"act": {"sub": "spiffe://shop/ns/web/sa/bff"}}, {"act": None}),
+        ({"may_act": {"sub": "bff"}, "cnf": {"jkt": "x"}}, {"may_act": None, "cnf": None}),
+        ({"azp": "login-page"}, {"client_id": "partner:login-page"}),
+    ],
+)
+def test_a_partner_cannot_dress_its_people_up_as_ours(
+    edge: Edge, dressed: dict[str, Any], as_minted: dict[str, Any]
+) -> None:
+    token = bearer(partner_token(**dressed))
+
+    for carried in (token, session(edge.begin_session(token))):
+        document = claims_of(edge.request(carried).token)
+        assert {name: document.get(name) for name in as_minted} == as_minted
+
+
 # What a client cannot forge.
 
 

@@ -4,6 +4,8 @@ import base64
 import json
 import time
 from collections.abc import Callable
+from functools import partial
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,7 @@ from tests.e2e.gateway_shop import SESSION, partner_token
 from tests.support import sessions
 from tests.support.gateway_process import ISSUER, GatewayProcess, keys
 from tests.support.http1 import Field, Response
-from tests.support.openid_provider import BRIEF_LIFETIME, OpenIdProvider
+from tests.support.openid_provider import BRIEF_LIFETIME, LIFETIME, OpenIdProvider
 from tests.support.processes import eventually
 from tests.support.tokens import Json
 
@@ -129,6 +131,59 @@ def test_no_session_is_begun_for_a_session_or_a_token_of_the_services(
 
     assert edge.gateway.internal("POST", "/session", [session(held)]).status == 401
     assert edge.gateway.internal("POST", "/session", [bearer(token)]).status == 401
+
+
+@pytest.mark.parametrize("account", ["alice", None])
+def test_whoever_asks_for_a_session_leaves_a_trace_and_no_secret(
+    edge: Edge, alice: str, account: str | None
+) -> None:
+    gateway, result = edge.gateway, "issued" if account else "inactive_session"
+    text = alice if account else "never-issued-to-anybody"
+    request_id = f"login-of-{account}"
+    counted = {"credential": "sso", "result": result}
+    before = gateway.metric("sidecar_session_requests_total", **counted)
+
+    response = gateway.internal("POST", "/session", [sso(text), ("x-request-id", request_id)])
+
+    assert gateway.metric("sidecar_session_requests_total", **counted) == before + 1
+    (line,) = eventually(
+        lambda: [each for each in gateway.log() if each.get("request_id") == request_id]
+    )
+    assert (line["event"], line["credential"]) == ("session", "sso")
+    assert line["token"] == sha256(text.encode()).hexdigest()[:16]
+    shown = gateway.admin("/").body.decode()
+    if account:
+        assert (line["decision"], line["sub"]) == ("issued", "alice")
+        assert 0 < line["ends_within_s"] <= LIFETIME
+        assert session_in(response) not in str(line)
+    else:
+        assert (line["decision"], line["reason"], line["status"]) == ("deny", result, 401)
+        assert request_id in shown
+        assert "POST /session" in shown
+    assert text not in str(line) + shown
+
+
+def written(gateway: GatewayProcess, line: Json) -> bool:
+    """Whether there is a log line that says this, among other things."""
+    return any(line.items() <= each.items() for each in gateway.log())
+
+
+def test_whatever_the_internal_listener_refuses_leaves_a_trace(gateway: GatewayProcess) -> None:
+    refused: list[tuple[str, str, list[Field], str]] = [
+        ("GET", "/nowhere-inside", [], "no_route"),
+        ("DELETE", "/session", [], "no_route"),
+        ("POST", "/session", [("content-length", "2")], "unexpected_body"),
+        ("POST", "/session", [("cookie", "a" * 20_000)], "malformed_request"),
+    ]
+    for method, target, headers, reason in refused:
+        before = gateway.metric("sidecar_internal_refusals_total", reason=reason)
+        status = gateway.internal(method, target, headers).status
+
+        assert gateway.metric("sidecar_internal_refusals_total", reason=reason) == before + 1
+        path = target if reason != "malformed_request" else ""
+        line = {"event": "internal", "reason": reason, "status": status, "path": path}
+        eventually(partial(written, gateway, line))
+        assert reason in gateway.admin("/").body.decode()
 
 
 # Changed on its way.

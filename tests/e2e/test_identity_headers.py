@@ -1,5 +1,9 @@
 """What the service reads about the caller is what the sidecar verified, and nothing else."""
 
+import re
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 
 from tests.e2e import shop
@@ -25,13 +29,15 @@ SPELLINGS: list[list[Field]] = [
     [("x-user-id", b"\xff\xfe root")],
 ]
 UNDERSCORED = ["x_user_id", "x-user_id", "x_user-id", "X_User_Id", "X_USER-ID"]
+# What servers may read as the same name: all that a name may hold but letters, digits, - and _.
+FOLDED = [*(f"x{mark}user{mark}id" for mark in "!#$%&'*+.^`|~"), "X-User.Id", "x.user~id"]
 
 
 def identity_of(exchange: Exchange) -> dict[str, list[bytes]]:
     """Every header the service could take for identity, in whatever spelling."""
     found: dict[str, list[bytes]] = {}
     for name, value in exchange.received.headers:
-        if name.decode().lower().replace("_", "-") in shop.IDENTITY:
+        if re.sub("[^a-z0-9]", "-", name.decode().lower()) in shop.IDENTITY:
             found.setdefault(name.decode().lower(), []).append(value)
     return found
 
@@ -131,6 +137,33 @@ def test_underscore_spelling_is_removed_where_envoy_allows_it(
     assert name.lower() not in identity_of(exchange)
 
 
+@pytest.mark.parametrize("name", FOLDED)
+@pytest.mark.parametrize(
+    ("path", "identity"),
+    [("/orders/1", {"x-user-id": [b"alice"]}), ("/healthz", {})],
+    ids=["authorized", "public"],
+)
+def test_a_spelling_that_servers_fold_is_removed(
+    pod: Pod, path: str, identity: dict[str, list[bytes]], name: str
+) -> None:
+    exchange = pod.request(
+        target=path, headers=[(name, "root"), (name, "admin")], token=shop.token()
+    )
+
+    assert exchange.response.status == 200
+    assert identity_of(exchange) == identity
+
+
+def test_every_spelling_at_once_is_removed(pod: Pod) -> None:
+    names = (name.replace("-", mark) for name in shop.IDENTITY for mark in "!#$%&'*+.^`|~")
+
+    exchange = pod.request(
+        target="/orders/1", headers=[(name, "root") for name in names], token=shop.token()
+    )
+
+    assert identity_of(exchange) == {"x-user-id": [b"alice"]}
+
+
 def test_other_headers_pass_untouched(pod: Pod) -> None:
     headers: list[Field] = [
         ("x-note", "one"),
@@ -138,6 +171,7 @@ def test_other_headers_pass_untouched(pod: Pod) -> None:
         ("x-bytes", b"caf\xe9 \xff"),
         ("cookie", "a=1; b=2"),
         ("x-user", "not one of ours"),
+        ("x.user", "nor this one"),
     ]
 
     received = pod.request(target="/orders/1", headers=headers, token=shop.token()).received
@@ -146,6 +180,7 @@ def test_other_headers_pass_untouched(pod: Pod) -> None:
     assert received.values("x-bytes") == [b"caf\xe9 \xff"]
     assert received.values("cookie") == [b"a=1; b=2"]
     assert received.values("x-user") == [b"not one of ours"]
+    assert received.values("x.user") == [b"nor this one"]
 
 
 def test_the_token_that_was_verified_is_the_one_that_is_forwarded(pod: Pod) -> None:
@@ -198,6 +233,100 @@ def test_cookie_that_carried_the_token_is_taken_out_of_the_others(
     assert among_others.received.values("cookie") == [b"a=1; b=2"]
     assert identity_of(alone) == {"x-user-id": [b"alice"]}
     assert alone.received.values("cookie") == []
+
+
+FORGED: list[Field] = [("authorization", "Bearer forged"), ("proxy-authorization", "Basic Zm9y")]
+
+
+@pytest.fixture(scope="module")
+def start_cookie_pod(start_sidecar: StartSidecar, start_pod: StartPod) -> Callable[..., Pod]:
+    """Starts pods that take the token from a cookie."""
+
+    def start(**identity: object) -> Pod:
+        changes = {"headers": shop.IDENTITY, **identity}
+        return start_pod(start_sidecar(token_sources=[{"cookie": "token"}], identity=changes))
+
+    return start
+
+
+def test_authorization_that_nobody_verified_is_removed(
+    start_cookie_pod: Callable[..., Pod],
+) -> None:
+    pod = start_cookie_pod()
+    cookie = ("cookie", f"token={shop.token()}")
+
+    verified = pod.request(target="/orders/1", headers=[cookie, *FORGED])
+    public = pod.request(target="/healthz", headers=FORGED)
+    anonymous = pod.request(target="/catalogue", headers=FORGED)
+
+    for exchange in (verified, public, anonymous):
+        assert exchange.response.status == 200
+        assert {"authorization", "proxy-authorization"}.isdisjoint(exchange.received.names)
+    assert identity_of(verified) == {"x-user-id": [b"alice"]}
+
+
+def test_authorization_is_passed_on_where_the_service_checks_it(
+    start_cookie_pod: Callable[..., Pod],
+) -> None:
+    pod = start_cookie_pod(**{"pass": ["authorization"]})
+
+    exchange = pod.request(
+        target="/orders/1", headers=[("cookie", f"token={shop.token()}"), *FORGED]
+    )
+
+    assert exchange.received.values("authorization") == [b"Bearer forged"]
+    assert exchange.received.values("proxy-authorization") == []
+
+
+def test_a_public_route_passes_on_what_is_a_token_source_as_it_came(pod: Pod) -> None:
+    exchange = pod.request(target="/healthz", headers=FORGED)
+
+    assert exchange.received.values("authorization") == [b"Bearer forged"]
+    assert exchange.received.values("proxy-authorization") == []
+
+
+def test_headers_may_carry_what_rules_see_whoever_issued_the_token(
+    start_sidecar: StartSidecar, start_pod: StartPod, tmp_path: Path
+) -> None:
+    gateway, cluster, _ = shop.configuration(tmp_path)["trust"]
+    gateway["roles_claim"] = ["realm_access", "roles"]
+    cluster["roles_claim"] = "kubernetes_roles"
+    sidecar = start_sidecar(
+        trust=[gateway, cluster],
+        identity={
+            "headers": {
+                "x-user-id": "sub",
+                "x-user-roles": {"normalised": "roles"},
+                "x-user-groups": {"normalised": "groups"},
+                "x-user-scopes": {"normalised": "scopes"},
+            }
+        },
+        routes=[
+            {
+                "name": "all",
+                "match": {"path": "/**"},
+                "allow": {"tokens": ["request", "workload"]},
+            }
+        ],
+    )
+    pod = start_pod(sidecar)
+
+    alice = shop.token(
+        scope="b:write a:read", groups=["ops"], realm_access={"roles": ["clerk", "buyer"]}
+    )
+    billing = shop.workload_token(
+        "system:serviceaccount:shop:billing", kubernetes_roles=["buyer"], roles=["root"]
+    )
+    assert identity_of(pod.request(target="/a", token=alice)) == {
+        "x-user-id": [b"alice"],
+        "x-user-roles": [b"buyer,clerk"],
+        "x-user-groups": [b"ops"],
+        "x-user-scopes": [b"a:read,b:write"],
+    }
+    assert identity_of(pod.request(target="/a", headers=SPOOFED, token=billing)) == {
+        "x-user-id": [b"system:serviceaccount:shop:billing"],
+        "x-user-roles": [b"buyer"],
+    }
 
 
 @pytest.fixture(scope="module")

@@ -1,30 +1,16 @@
 """A new key comes and the old one goes, under load, wherever keys are found: nobody notices."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.keys_authorities import (
-    Authority,
-    FileAuthority,
-    JwksAuthority,
-    KubernetesAuthority,
-    KvAuthority,
-    OidcAuthority,
-    ReplicasAuthority,
-    TransitAuthority,
-)
+from tests.e2e.keys_authorities import SOURCES, Authority, one_of_each
 from tests.e2e.keys_pod import WITHIN_ONE_REFRESH, KeysPod, Note, keys_pod
 from tests.support.flood import Flood, unknown_keys
-from tests.support.key_server import KeyServer
-from tests.support.kubernetes_api import KubernetesApi
 from tests.support.openbao import OpenBao
 from tests.support.processes import eventually
 from tests.support.upstream import Upstream
-
-SOURCES = ("file", "jwks", "oidc", "transit", "kv", "replicas", "kubernetes")
 
 
 @pytest.fixture(scope="module")
@@ -32,23 +18,8 @@ def authorities(
     openbao: OpenBao, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, Authority]]:
     """One of each kind, its first key published."""
-    directory = tmp_path_factory.mktemp("authorities")
-    (directory / "cluster").mkdir()
-    with ExitStack() as stack:
-        server = stack.enter_context(KeyServer(directory))
-        api = stack.enter_context(KubernetesApi(directory / "cluster"))
-        authorities: list[Authority] = [
-            FileAuthority("file", directory),
-            JwksAuthority("jwks", server),
-            OidcAuthority("oidc", server),
-            TransitAuthority("transit", openbao, directory),
-            KvAuthority("kv", openbao, directory),
-            ReplicasAuthority("replicas", openbao, directory),
-            KubernetesAuthority("kubernetes", api, directory),
-        ]
-        for authority in authorities:
-            authority.open()
-        yield {authority.name: authority for authority in authorities}
+    with one_of_each(openbao, tmp_path_factory.mktemp("authorities")) as authorities:
+        yield authorities
 
 
 @pytest.fixture(scope="module")

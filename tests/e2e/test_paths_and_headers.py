@@ -1,12 +1,16 @@
 """Odd requests: Envoy, the rules and the application read the same one, or nobody does."""
 
+import json
+import uuid
+
 import pytest
 
 from tests.e2e import shop
 from tests.e2e.conftest import StartPod
-from tests.support import envoy
+from tests.support import envoy, http2
 from tests.support.http1 import HOST, Connection, Field
 from tests.support.pod import Pod
+from tests.support.processes import eventually
 from tests.support.sidecar_process import SidecarProcess
 
 pytestmark = pytest.mark.every_envoy
@@ -85,6 +89,53 @@ def test_rule_for_a_host_does_not_hold_for_another(pod: Pod, host: str) -> None:
     assert not exchange.reached_the_application
 
 
+@pytest.mark.parametrize(
+    "host",
+    [
+        "admin.shop.internal",
+        "ADMIN.shop.internal",
+        "Admin.Shop.Internal.",
+        "aDMIN.shop.internal:80",
+    ],
+)
+def test_condition_about_a_host_holds_in_every_spelling_of_it(pod: Pod, host: str) -> None:
+    exchange = pod.request(target="/not-admin", headers=[("host", host)], token=shop.token())
+
+    assert exchange.response.status == 403
+    assert exchange.access_log["reason"] == "condition_not_met"
+
+
+@pytest.mark.parametrize("method", ["get", "Get", "GET1", "G_ET", "GE.T", "gEt", "get-"])
+@pytest.mark.parametrize("path", ["/healthz", "/orders/1"])
+def test_method_that_is_not_capitals_and_hyphens_is_refused(
+    pod: Pod, method: str, path: str
+) -> None:
+    request_id = uuid.uuid4().hex
+    headers = [("x-request-id", request_id), ("authorization", f"Bearer {shop.token()}")]
+    body = http2.request(pod.envoy.address, http2.fields(method, path, HOST, headers))
+
+    answer = json.loads(body)
+    assert (answer["status"], answer["reason"]) == (400, "invalid_method")
+    assert pod.upstream.received(request_id) == []
+
+
+@pytest.mark.parametrize("method", ["get", "Get", "GET1", "G_ET"])
+def test_method_is_refused_over_http_1_as_well(pod: Pod, method: str) -> None:
+    """By Envoy, or by the sidecar where Envoy lets it through."""
+    with Connection(pod.envoy.address) as connection:
+        assert connection.request(method, "/healthz").status == 400
+
+
+@pytest.mark.parametrize("method", ["OPTIONS", "DELETE", "PROPFIND", "VERSION-CONTROL"])
+def test_method_of_capitals_and_hyphens_passes_a_route_for_all(pod: Pod, method: str) -> None:
+    request_id = uuid.uuid4().hex
+    headers = [("x-request-id", request_id)]
+    http2.request(pod.envoy.address, http2.fields(method, "/healthz", HOST, headers))
+
+    (received,) = pod.upstream.received(request_id)
+    assert received.method == method
+
+
 @pytest.mark.parametrize("hosts", [[HOST, "evil.example"], ["evil.example", HOST], [HOST, HOST]])
 def test_two_hosts_are_the_host_of_no_rule(pod: Pod, hosts: list[str]) -> None:
     exchange = pod.request(target="/by-host", headers=[("host", host) for host in hosts])
@@ -93,23 +144,64 @@ def test_two_hosts_are_the_host_of_no_rule(pod: Pod, hosts: list[str]) -> None:
     assert not exchange.reached_the_application
 
 
-@pytest.mark.parametrize("said_to_be_from", ["198.51.100.1", "10.0.0.1", "127.0.0.1"])
-def test_client_cannot_steer_envoy(pod: Pod, said_to_be_from: str) -> None:
-    steering = {
-        "x-envoy-retry-on",
-        "x-envoy-max-retries",
-        "x-envoy-upstream-rq-timeout-ms",
+# What Envoy sets, obeys or reads (https://www.envoyproxy.io/docs/envoy/v1.40.0/configuration/http).
+ENVOYS_OWN = [
+    *("x-envoy-retry-on", "x-envoy-retry-grpc-on", "x-envoy-max-retries"),
+    *("x-envoy-retriable-status-codes", "x-envoy-retriable-header-names"),
+    *(
+        "x-envoy-upstream-alt-stat-name",
+        "x-envoy-upstream-canary",
+        "x-envoy-upstream-stream-duration",
+    ),
+    *("x-envoy-upstream-rq-timeout-ms", "x-envoy-upstream-rq-per-try-timeout-ms"),
+    *("x-envoy-upstream-rq-timeout-alt-response", "x-envoy-upstream-service-time"),
+    *(
+        "x-envoy-expected-rq-timeout-ms",
+        "x-envoy-attempt-count",
+        "x-envoy-hedge-on-per-try-timeout",
+    ),
+    *("x-envoy-downstream-service-cluster", "x-envoy-downstream-service-node"),
+    *(
         "x-envoy-internal",
+        "x-envoy-external-address",
         "x-envoy-force-trace",
-    }
+        "x-envoy-peer-metadata",
+    ),
+    *("x-envoy-original-path", "x-envoy-original-host", "x-envoy-original-dst-host"),
+    *("x-envoy-original-method", "x-envoy-original-url", "x-envoy-ip-tags", "x-envoy-ratelimited"),
+    *(
+        "x-envoy-decorator-operation",
+        "x-envoy-auth-partial-body",
+        "x-envoy-immediate-health-check-fail",
+    ),
+    *("x-envoy-auth-failure-mode-allowed", "x-envoy-is-timeout-retry", "x-envoy-degraded"),
+    *(
+        "x-envoy-anything",
+        "X-Envoy-Original-Path",
+        "x.envoy.original.path",
+        "x~envoy-original-path",
+    ),
+]
 
+
+@pytest.mark.parametrize("said_to_be_from", ["198.51.100.1", "10.0.0.1", "127.0.0.1"])
+def test_client_cannot_send_what_is_envoys_own(pod: Pod, said_to_be_from: str) -> None:
     exchange = pod.request(
         target="/healthz",
-        headers=[("x-forwarded-for", said_to_be_from), *((name, "1") for name in steering)],
+        headers=[("x-forwarded-for", said_to_be_from), *((name, "1") for name in ENVOYS_OWN)],
     )
 
     assert exchange.response.status == 200
-    assert exchange.received.names.isdisjoint(steering)
+    assert [name for name in exchange.received.names if "envoy" in name] == []
+
+
+def test_client_cannot_send_a_certificate(pod: Pod) -> None:
+    names = ("x-forwarded-client-cert", "x.forwarded.client.cert", "X-Forwarded~Client-Cert")
+
+    exchange = pod.request(target="/healthz", headers=[(name, "URI=spiffe://a") for name in names])
+
+    assert exchange.response.status == 200
+    assert [name for name in exchange.received.names if name.endswith("cert")] == []
 
 
 @pytest.mark.parametrize(
@@ -187,13 +279,24 @@ def test_identity_that_does_not_fit_beside_the_other_headers_is_an_error(pod: Po
     assert not exchange.reached_the_application
 
 
-@pytest.mark.parametrize("request_id", ["x" * 300, "a b,c", '"><script>'])
-def test_odd_request_id_passes_and_breaks_nothing(pod: Pod, request_id: str) -> None:
+@pytest.mark.parametrize("rest", ["x" * 300, "x" * 33, " b,c", '"><script>'])
+def test_odd_request_id_passes_and_nothing_of_it_is_shown(
+    pod: Pod, sidecar: SidecarProcess, rest: str
+) -> None:
+    mark, path = uuid.uuid4().hex, f"/orders/{uuid.uuid4()}"
     with Connection(pod.envoy.address) as connection:
-        response = connection.request(target="/orders/1", headers=[("x-request-id", request_id)])
+        response = connection.request(target=path, headers=[("x-request-id", mark + rest)])
 
     assert response.status == 401
-    assert len(response.json()["request_id"]) <= 128
+    assert response.json()["request_id"] == ""
+    (entry,) = eventually(
+        lambda: [
+            line for line in map(json.loads, pod.envoy.process.stdout()) if line["path"] == path
+        ]
+    )
+    assert entry["request_id"] == ""
+    assert mark[:8] not in json.dumps([entry, sidecar.log()])
+    assert mark[:8] not in sidecar.admin("/").body.decode()
 
 
 def test_route_named_by_envoy_decides_instead_of_the_path(

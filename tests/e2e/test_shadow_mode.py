@@ -47,3 +47,26 @@ def test_allowed_request_has_its_identity(shadow_pod: Pod) -> None:
 
     assert exchange.received.values("x-user-id") == [b"alice"]
     assert exchange.access_log["decision"] == "allow"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "status"),
+    [
+        ("GET", "/orders/a%2Fb", [], 400),
+        ("GET", "/orders/a%5Cb", [], 400),
+        ("GET", "/orders/1", [("x_user_id", "root")], 400),
+        (
+            "OPTIONS",
+            "/orders/1",
+            [("origin", "https://a.example"), ("access-control-request-method", "GET")],
+            200,
+        ),
+    ],
+)
+def test_what_envoy_itself_refuses_or_answers_stays_so(
+    shadow_pod: Pod, method: str, path: str, headers: list[Field], status: int
+) -> None:
+    exchange = shadow_pod.request(method, path, headers, token=shop.token())
+
+    assert exchange.response.status == status
+    assert not exchange.reached_the_application

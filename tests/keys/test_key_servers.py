@@ -51,8 +51,8 @@ class Observer:
     def refreshed(self, trust: str, keys: int, now: float) -> None:
         pass
 
-    def refresh_failed(self, trust: str, problem: str) -> None:
-        del trust
+    def refresh_failed(self, trust: str, problem: str, *, serving: bool) -> None:
+        del trust, serving
         self.problems.append(problem)
         self.failed.set()
 
@@ -89,7 +89,7 @@ def kids(fetched: Fetched) -> list[str | None]:
 BAD_ANSWERS: dict[str, tuple[Misbehaviour, str]] = {
     "empty set": (nonsense.EMPTY_SET, "holds no usable public key"),
     "a page": (nonsense.HTML, "answered with a page for people (HTML) instead of JSON"),
-    "endless": (nonsense.endless_body, "sent more than 1048576 bytes"),
+    "endless": (nonsense.endless_body, "sent more than 262144 bytes"),
     "trickle": (nonsense.trickle, "gave no answer within 4 s"),
     "silence": (nonsense.silence, "sent nothing for 2 s"),
     "truncated": (nonsense.stop_in_the_middle, "sent an answer that ends too early"),
@@ -134,7 +134,7 @@ def test_the_last_good_keys_serve_whatever_is_answered(server: KeyServer, name: 
         observer = Observer()
         keeper = KeyKeeper([settings(JwksKeys(server.jwks_url, http(server)))], observer)
         keeper.start()
-        await keeper.tried(5.0)
+        await keeper.first_keys(5.0)
         good = keeper.snapshot
         server.misbehave(misbehaviour)
         keeper.lookup("gateway", "next", 5.0, lambda _: None)
@@ -205,6 +205,45 @@ def test_a_document_that_has_not_changed_is_not_parsed_again(server: KeyServer) 
     asyncio.run(story())
 
 
+@pytest.mark.parametrize(("kind", "documents"), [("jwks", [JWKS]), ("oidc", [DISCOVERY, JWKS])])
+def test_documents_that_have_not_changed_are_not_sent_again(
+    server: KeyServer, kind: str, documents: list[str]
+) -> None:
+    async def story() -> None:
+        source: JwksSource | OidcSource = (
+            JwksSource(JwksKeys(server.jwks_url, http(server)))
+            if kind == "jwks"
+            else OidcSource(OidcKeys(server.url, http(server)))
+        )
+        first, sent = await source.fetch(), server.sent
+        second = await source.fetch()
+        assert server.confirmed == documents
+        assert server.sent - sent < sent
+        assert second.keys is first.keys
+
+        server.publish(KEY, NEXT)
+        assert kids(await source.fetch()) == [KEY.kid, NEXT.kid]
+        await source.close()
+
+    asyncio.run(story())
+
+
+def test_a_document_that_is_still_the_same_is_a_fetch_that_succeeded(server: KeyServer) -> None:
+    async def story() -> None:
+        keeper = KeyKeeper([settings(JwksKeys(server.jwks_url, http(server)))], Observer())
+        keeper.start()
+        await keeper.first_keys(5.0)
+        (before,) = keeper.statuses()
+        keeper.fetch_now()
+        async with asyncio.timeout(10.0):
+            while keeper.statuses()[0].last_success == before.last_success:  # noqa: ASYNC110 - the observer of other tests tells of failures alone
+                await asyncio.sleep(0.01)
+        assert server.confirmed == [JWKS]
+        await keeper.stop()
+
+    asyncio.run(story())
+
+
 def test_an_issuer_says_where_its_keys_are(server: KeyServer) -> None:
     source = OidcSource(OidcKeys(server.url, http(server)))
     assert kids(fetch(source)) == [KEY.kid]
@@ -265,6 +304,7 @@ def test_an_issuer_that_is_out_of_order_is_not_asked_elsewhere(server: KeyServer
         ({"issuer": "https://other.example"}, "is the document of another issuer: it says "),
         ({"issuer": None}, "is the document of another issuer: it says 'None'"),
         ({"jwks_uri": None}, 'has no "jwks_uri"'),
+        ({"jwks_uri": f"https://{'é.' * 20_000}x/"}, '"jwks_uri" of more than 2048 characters'),
         ({"jwks_uri": "file:///etc/passwd"}, 'names in "jwks_uri" a file: address'),
         ({"jwks_uri": "http://169.254.169.254/"}, 'names in "jwks_uri" http://169.254.169.254/'),
         ({"jwks_uri": "/keys.json"}, 'names in "jwks_uri" an address without a host'),
@@ -308,11 +348,17 @@ def test_saved_keys_serve_after_a_restart_while_the_server_is_down(
     cache.mkdir()
     entry = settings(JwksKeys(server.jwks_url, http(server)))
 
+    async def saved() -> None:
+        async with asyncio.timeout(10.0):
+            while not list(cache.glob("*.keys")):  # noqa: ASYNC110 - nobody tells of it
+                await asyncio.sleep(0.01)
+
     async def run() -> tuple[KeyKeeper, Observer]:
         observer = Observer()
         keeper = KeyKeeper([entry], observer, cache=cache)
         keeper.start()
-        await keeper.tried(5.0)
+        await keeper.first_keys(5.0)
+        await saved()
         await keeper.stop()
         return keeper, observer
 
@@ -335,13 +381,13 @@ def test_keys_serve_on_through_a_reload_while_the_server_is_down(server: KeyServ
     async def story() -> None:
         before = KeyKeeper([entry], Observer())
         before.start()
-        await before.tried(5.0)
+        await before.first_keys(5.0)
         server.misbehave(nonsense.OUT_OF_ORDER)
         same = KeyKeeper([entry], Observer(), before=before)
         other = KeyKeeper([moved], Observer(), before=before)
         for keeper in (same, other):
             keeper.start()
-            await keeper.tried(5.0)
+            await keeper.first_keys(0.2)
         assert same.snapshot.sets == before.snapshot.sets
         assert other.snapshot.sets == {}
         for keeper in (before, same, other):

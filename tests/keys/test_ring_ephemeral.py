@@ -95,7 +95,9 @@ def test_the_first_process_signs_at_once_and_publishes_no_secret(folder: Folder)
         assert await folder.fetched() == {kid(ring)}
         ((name, record),) = folder.records().items()
         assert name.startswith("gateway-1-")
-        assert record["expires"] == pytest.approx(time.time() + 2 * (300 + 80), abs=10)
+        assert record["expires"] == pytest.approx(
+            time.time() + 2 * (SLOW.ahead + SLOW.kept), abs=10
+        )
         assert ring.keys.keys[0].key.private_jwk()["d"] not in json.dumps(record)
         await ring.stop()
 

@@ -1,6 +1,7 @@
 """Whatever a client brings, what goes on is one token of ours within its rights, and no other."""
 
 import json
+import re
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -8,8 +9,10 @@ from pathlib import Path
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from sidecar.check.patterns import matches_any
 from sidecar.check.verifier import Verifier
 from sidecar.clients.http import Response
+from sidecar.gateway.settings import Attributes
 from sidecar.model import Allow, Decision, Deny, Reason, RequestView, VerifiedToken
 from sidecar.session import answers
 from sidecar.session.settings import IntrospectionSettings, SecretAuthentication
@@ -18,6 +21,7 @@ from tests.property.test_jws import almost_tokens, json_values, tokens
 from tests.property.test_path import paths
 from tests.support.checks import GATEWAY, NOW, Recorder, key_set
 from tests.support.gateways import (
+    ATTRIBUTES,
     HOST,
     KEY,
     ORDERS,
@@ -35,24 +39,31 @@ TOKENS = replace(
     actors=(BFF,),
     claims=(("owner", ("sub",)), ("organisation", ("org", "id")), ("all", ("org",))),
 )
+BROUGHT = {
+    **ATTRIBUTES,
+    "mobile": Attributes(
+        ("customer", "acme-*"), ("books",), (("auth_time",), ("org", "id"), ("org",))
+    ),
+}
 SSO = IntrospectionSettings("sso", "https://sso.test/", SecretAuthentication("us", Path("unused")))
 SERVICE_KEYS = KeySnapshot({"gateway": key_set(dict(KEY.jwk))})
 SHOP = Gateway(request_tokens=TOKENS)
 SECRETS = {"sso_session": "alice-at-sso", "__Host-session": SHOP.session()}
 PARTNER = partner_token()
-OWNED = {"authorization", "txn-token", "x-user-id"}
+OWNED = {"authorization", "proxy-authorization", "txn-token", "x-user-id"}
 
 # What an issuer may say of somebody: anything at all, and what comes close to what is expected.
 said = st.dictionaries(
     st.sampled_from(
         [
             *("sub", "scope", "groups", "roles", "exp", "iat", "act", "client_id", "azp"),
-            *("auth_time", "acr", "amr", "org", "aud", "iss", "jti", "txn"),
+            *("auth_time", "acr", "amr", "org", "aud", "iss", "jti", "txn", "may_act", "cnf"),
         ]
     ),
     json_values
     | st.floats(NOW - 20, NOW + 100)
     | st.sampled_from(["payments:pay", "orders:read\nadmin", ["orders:read admin", "admin"], BFF])
+    | st.just(["customer", "acme-clerk", "acme-a/b", "support", "books"])
     | st.fixed_dictionaries({"sub": st.just(BFF) | json_values}, optional={"act": json_values}),
     max_size=4,
 )
@@ -77,7 +88,12 @@ fields = st.one_of(
     st.tuples(st.just("cookie"), cookie_lines),
     st.tuples(st.just("authorization"), credentials),
     st.tuples(
-        st.sampled_from(["txn-token", "txn_token", "x-user-id", "x_user-id", "x-user_id", "origin"])
+        st.sampled_from(
+            [
+                *("txn-token", "txn_token", "txn.token", "x-user-id", "x_user-id", "x~user|id"),
+                *("proxy-authorization", "proxy.authorization", "connection", "upgrade", "origin"),
+            ]
+        )
         | st.text(max_size=8),
         st.text(max_size=20),
     ),
@@ -145,16 +161,21 @@ def test_no_claims_of_a_jwt_widen_what_the_service_gets(
     document = {**usual, "scope": "orders:read", **changes}
     bearer = sign(document, key_for("ES256"), typ="JWT")
 
-    decision = Gateway(request_tokens=TOKENS).decide(request(bearer=bearer, principal=principal))
+    gateway = Gateway(request_tokens=TOKENS, attributes=BROUGHT)
+    decision = gateway.decide(request(bearer=bearer, principal=principal))
 
     assert_within(decision)
     if isinstance(decision, Allow):
         token = minted(decision)
         assert token.subject == f"partner:{document['sub']}" == token.claims["owner"]
-        actor = token.claims.get("act", {})
-        assert isinstance(actor, dict)
-        # A workload of ours acts for nobody unless it is the one that calls.
-        assert actor.get("sub") != BFF or principal == BFF
+        # Nobody acts for somebody but a workload of ours that calls.
+        assert token.claims.get("act") == ({"sub": BFF} if principal == BFF else None)
+        may_bring = BROUGHT["mobile"]
+        assert may_bring is not None
+        assert all(matches_any(may_bring.roles, role) for role in token.roles)
+        assert token.groups <= {"books"}
+        assert token.claims.keys().isdisjoint({"acr", "amr", "may_act", "cnf"})
+        assert str(token.claims["client_id"]).startswith("partner")
 
 
 @given(said, principals)
@@ -188,12 +209,13 @@ def test_of_what_a_client_sends_no_credential_and_no_header_of_ours_goes_on(
 
     if isinstance(decision, Allow):
         arrives = downstream(view, decision)
-        ours = [name for name, _ in arrives if name.replace("_", "-") in OWNED]
+        ours = [name for name, _ in arrives if re.sub("[^a-z0-9]", "-", name) in OWNED]
         authorized = decision.reason is Reason.AUTHORIZED
         assert ours == (["authorization"] if authorized else [])
         for secret in (*SECRETS.values(), PARTNER):
             assert not any(secret.encode() in value for _, value in arrives)
         for name, value in arrives:
+            assert name != "connection" or value == b"upgrade"
             if name == "cookie":
                 names = {
                     pair.partition(b"=")[0].strip() for pair in value.split(b";") if b"=" in pair

@@ -117,7 +117,8 @@ def test_a_session_for_somebody_else_is_refused(
     async def story(scene: Scene) -> None:
         refused = await scene.look_up(session)
         expected = "sso accepts: https://bank.example"
-        assert refused == Refusal(Reason.WRONG_AUDIENCE, expected)
+        held = (("aud", RESOURCE), ("issuer", "sso"), ("sub", "alice"))
+        assert refused == Refusal(Reason.WRONG_AUDIENCE, expected, held=held)
 
     assert RESOURCE in settings.audiences
     play(replace(settings, audiences=frozenset({"https://bank.example"})), story)

@@ -110,7 +110,7 @@ def workload_token(key: SigningKey | None = None, **changes: Any) -> str:
 def verification_keys(*published: SigningKey | Json) -> tuple[VerificationKey, ...]:
     """What a verifier makes of these keys, or JWKs, once they are published."""
     jwks = [key.jwk() if isinstance(key, SigningKey) else key for key in published]
-    return parse(json.dumps({"keys": jwks}).encode())
+    return parse(json.dumps({"keys": jwks}).encode()).keys
 
 
 def signed_with(key: VerificationKey, token: str) -> bool:
@@ -192,7 +192,10 @@ class Service:
     def reason(self, view: RequestView, *, now: float = NOW) -> Reason:
         """Why the request was let through or refused; a key that is needed is never found."""
         result = self.check(view, now=now)
-        return result.unknown.reason if isinstance(result, KeyNeeded) else result.reason
+        if isinstance(result, KeyNeeded):
+            there = self.keys.usable(result.trust, now) is not None
+            return (result.unknown if there else result.unavailable).reason
+        return result.reason
 
     def allow(self, view: RequestView) -> Allow:
         result = self.check(view)

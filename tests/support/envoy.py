@@ -38,10 +38,12 @@ def http_connection_manager(configuration: Json) -> Json:
 
 
 def http_filter(configuration: Json, name: str) -> Json:
-    for http_filter in http_connection_manager(configuration)["http_filters"]:
-        if http_filter["name"] == f"envoy.filters.http.{name}":
-            return http_filter["typed_config"]
-    raise LookupError(name)
+    return _http_filter(configuration, name)["typed_config"]
+
+
+def leave_out(configuration: Json, name: str) -> None:
+    """Take an HTTP filter out."""
+    http_connection_manager(configuration)["http_filters"].remove(_http_filter(configuration, name))
 
 
 def cluster(configuration: Json, name: str) -> Json:
@@ -83,6 +85,13 @@ def move(
             files.append(tls["validation_context"]["trusted_ca"])
         for file in files:
             file["filename"] = str(certificates / Path(file["filename"]).name)
+
+
+def _http_filter(configuration: Json, name: str) -> Json:
+    for candidate in http_connection_manager(configuration)["http_filters"]:
+        if candidate["name"] == f"envoy.filters.http.{name}":
+            return candidate
+    raise LookupError(name)
 
 
 def validate(configuration: Json, version: str, directory: Path) -> str:

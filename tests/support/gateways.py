@@ -24,7 +24,7 @@ from sidecar.gateway.authenticators import (
 )
 from sidecar.gateway.pipeline import GatewayPipeline
 from sidecar.gateway.session_cookies import SessionCookies
-from sidecar.gateway.settings import GatewaySettings
+from sidecar.gateway.settings import Attributes, GatewaySettings
 from sidecar.keys.rings.local import LocalKey
 from sidecar.keys.rings.ring import KeyRing
 from sidecar.keys.rings.rotation import begin
@@ -77,8 +77,22 @@ ROUTES = (
         "/customers/{id}",
         Requirement(tokens=EXTERNAL, when=Condition("claims.sub == request.params.id")),
     ),
+    route(
+        "desk", "/desk", Requirement(tokens=EXTERNAL, any_role=frozenset({"support", "customer"}))
+    ),
+    route(
+        "attributed",
+        "/attributed",
+        Requirement(tokens=EXTERNAL, when=Condition("has(claims.department) || has(claims.act)")),
+    ),
 )
 ORDERS = Grant(("orders", "payments"), frozenset({"orders:read", "payments:pay"}))
+# The partner may bring little; the SSO is the shop's own.
+ATTRIBUTES = {
+    "sso": Attributes(("*",), ("*",), (("acr",), ("amr",), ("auth_time",), ("department",))),
+    "mobile": Attributes(("customer", "acme-*"), ("books",), (("auth_time",),)),
+    "session": None,
+}
 SESSIONS = SessionTokenSettings(name="session", issuer=ISSUER)
 # Where a ring is read from is no matter of the pipeline.
 RING = RingSettings("request", InDirectory(Path("unused")))
@@ -167,6 +181,7 @@ class Gateway:
             request_ring=RING,
             grants={each.name: ORDERS for each in ROUTES if not each.requirement.public},
             prefixes={"mobile": "partner:"},
+            attributes=ATTRIBUTES,
             origins=frozenset({"https://www.shop.example"}),
             strip=("x-user-id",),
         )

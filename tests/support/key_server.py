@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from gzip import compress
+from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -28,9 +29,16 @@ _BREAK: Final = 0.05
 class Connection:
     """One connection, after a request was read from it. ``sent`` counts bytes for the server."""
 
-    def __init__(self, server: "KeyServer", transport: socket.socket, path: str) -> None:
+    def __init__(
+        self,
+        server: "KeyServer",
+        transport: socket.socket,
+        path: str,
+        request_headers: Mapping[str, str],
+    ) -> None:
         self.server = server
         self.path = path
+        self.request_headers = request_headers
         self._transport = transport
 
     def send(self, data: bytes) -> None:
@@ -66,6 +74,8 @@ Misbehaviour = Callable[[Connection], None]
 class KeyServer:
     """Listens for the length of a ``with`` block; ``requests`` lists what it was asked.
 
+    ``confirmed`` lists the paths for which it only said that the client's copy is still good.
+
     The certificates it can show are ``good``, ``expired`` and ``elsewhere`` (another host's), and
     ``stranger``, from an authority nobody trusts.
     """
@@ -74,6 +84,7 @@ class KeyServer:
         self.authority = CertificateAuthority(directory)
         self.ca_file = self.authority.certificate_file
         self.requests: list[tuple[str, dict[str, str]]] = []
+        self.confirmed: list[str] = []
         self.documents: dict[str, Json] = {}
         self.headers: dict[str, str] = {}
         self.sent = 0
@@ -166,7 +177,7 @@ class KeyServer:
             with transport:
                 path, headers = _request(transport)
                 self.requests.append((path, headers))
-                connection = Connection(self, transport, path)
+                connection = Connection(self, transport, path, headers)
                 (self._misbehaviour or self._serve_document)(connection)
         except (OSError, EOFError):  # the client has had enough
             transport.close()
@@ -175,8 +186,14 @@ class KeyServer:
         document = self.documents.get(connection.path)
         if document is None:
             connection.answer(b"{}", status=404)
+            return
+        body = json.dumps(document).encode()
+        headers = {"ETag": f'"{sha256(body).hexdigest()}"', **self.headers}
+        if connection.request_headers.get("if-none-match") == headers["ETag"]:
+            self.confirmed.append(connection.path)
+            connection.answer(b"", status=304, headers=headers)
         else:
-            connection.answer(json.dumps(document).encode(), headers=self.headers)
+            connection.answer(body, headers=headers)
 
 
 def _request(transport: socket.socket) -> tuple[str, dict[str, str]]:

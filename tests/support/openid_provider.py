@@ -54,7 +54,7 @@ BRIEF_LIFETIME: Final = 3
 BASIC: Final = "gateway:basic"
 POST: Final = "gateway-post"
 KEY: Final = "gateway-key"
-_CALLBACK: Final = "https://shop.example/callback"
+CALLBACK: Final = "https://orders.shop.example/login/callback"
 LOGIN_PAGE: Final = "login-page"
 _BRIEF_LOGIN_PAGE: Final = "login-page-of-brief-sessions"
 _FORM: Final = re.compile(r'<form[^>]* action="([^"]+)"')
@@ -143,17 +143,24 @@ class OpenIdProvider:
         token: str = self._tokens(account, LOGIN_PAGE, SCOPES)["id_token"]
         return token
 
+    def browse(self, url: str, account: str) -> str:
+        """Log in where a login page has sent a browser to; where that is sent back to."""
+        return _Browser(self._context).authorize(url, account)
+
     def _tokens(self, account: str, client: str, scopes: tuple[str, ...]) -> dict[str, Any]:
         """What a login by authorization code comes to (OpenID Connect Core 1.0 §3.1)."""
-        code = _Browser(self._context).authorize(
-            f"{self.issuer}/auth",
-            account,
-            {"client_id": client, "scope": " ".join(("openid", *scopes))},
-        )
+        asked = {
+            "response_type": "code",
+            "redirect_uri": CALLBACK,
+            "client_id": client,
+            "scope": " ".join(("openid", *scopes)),
+        }
+        back = self.browse(f"{self.issuer}/auth?{urlencode(asked)}", account)
+        (code,) = parse_qs(urlsplit(back).query)["code"]
         answer = self._post(
             "/token",
             client,
-            {"grant_type": "authorization_code", "code": code, "redirect_uri": _CALLBACK},
+            {"grant_type": "authorization_code", "code": code, "redirect_uri": CALLBACK},
         )
         tokens: dict[str, Any] = json.loads(answer)
         return tokens
@@ -205,7 +212,7 @@ def _login_page(name: str, lifetime: int) -> dict[str, object]:
     return {
         "client_id": name,
         "client_secret": f"{name}-secret",
-        "redirect_uris": [_CALLBACK],
+        "redirect_uris": [CALLBACK],
         "session_lifetime": lifetime,
     }
 
@@ -227,18 +234,17 @@ class _Browser:
     def __init__(self, context: ssl.SSLContext) -> None:
         self._pages = _opener(context)
 
-    def authorize(self, endpoint: str, account: str, query: Mapping[str, str]) -> str:
-        """From the authorization endpoint through login and consent to the code."""
-        asked = {"response_type": "code", "redirect_uri": _CALLBACK, **query}
-        login = self._page(f"{endpoint}?{urlencode(asked)}")
-        consent = self._page(login, {"prompt": "login", "login": account, "password": "any"})
-        (code,) = parse_qs(urlsplit(self._page(consent, {"prompt": "consent"})).query)["code"]
-        return code
+    def authorize(self, url: str, account: str) -> str:
+        """From the authorization endpoint through login and consent to the callback."""
+        consent = self._page(
+            self._page(url), {"prompt": "login", "login": account, "password": "any"}
+        )
+        return self._page(consent, {"prompt": "consent"})
 
     def _page(self, url: str, form: Mapping[str, str] | None = None) -> str:
         """Where the form of the page leads; or the callback, where the provider is done."""
         data = urlencode(form).encode() if form else None
-        while not url.startswith(_CALLBACK):
+        while not url.startswith(CALLBACK):
             with self._pages.open(url, data, timeout=10) as answer:
                 if answer.status == 200:
                     form_found = _FORM.search(answer.read().decode())

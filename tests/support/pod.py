@@ -71,15 +71,19 @@ def running_pod(
     upstream: Upstream,
     configuration: Json | None = None,
     certificates: Path | None = None,
+    application: Address | None = None,
     application_grpc: Address | None = None,
     concurrency: int = 1,
 ) -> Iterator[Pod]:
-    """Start Envoy with ``configuration``, or as shipped, in front of ``upstream``."""
+    """Start Envoy with ``configuration``, or as shipped, in front of ``upstream``.
+
+    ``application`` is what stands between the two, where something does.
+    """
     configuration = configuration or envoy.load(PLAIN)
     envoy.move(
         configuration,
         authz=authz,
-        application=upstream.address,
+        application=application or upstream.address,
         application_grpc=application_grpc,
         certificates=certificates,
     )

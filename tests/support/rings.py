@@ -57,7 +57,7 @@ def signed_now(key: SigningKey) -> str:
 
 def verifies(token: str, jwks: Mapping[str, object]) -> bool:
     """Whether a sidecar that has fetched this document would find the token's signature good."""
-    return any(signed_with(key, token) for key in parse(json.dumps(jwks).encode()))
+    return any(signed_with(key, token) for key in parse(json.dumps(jwks).encode()).keys)
 
 
 def signing_ring(directory: Path) -> KeyRing[LocalKey]:

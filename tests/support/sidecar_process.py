@@ -53,11 +53,15 @@ class SidecarProcess:
         self._look_at_pages()
         self.process.stop()
 
-    def start(self) -> None:
-        """Start the program, or start it anew, and wait until it is ready."""
+    def launch(self) -> None:
+        """Start the program, or start it anew, whenever it will be ready."""
         self.process = Child(
             [*self._command, "serve", "-c", str(self.configuration_file)], self._directory
         )
+
+    def start(self) -> None:
+        """Start the program, or start it anew, and wait until it is ready."""
+        self.launch()
         try:
             self.process.wait_until(self.ready)
         except BaseException:
@@ -110,6 +114,14 @@ class SidecarProcess:
     def admin(self, target: str) -> Response:
         """From the listener for people."""
         return http1.request((LOOPBACK, self._admin_port), target=target)
+
+    def status_page(self) -> Json:
+        """What ``/readyz?verbose`` says."""
+        accept = [("accept", "application/json")]
+        address = (LOOPBACK, self._admin_port)
+        answer = http1.request(address, target="/readyz?verbose", headers=accept)
+        page: Json = answer.json()
+        return page
 
     def metric(self, name: str, **labels: str) -> float:
         """The sum of a metric's samples whose labels include ``labels``; 0 when there is none."""

@@ -7,18 +7,20 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sidecar.clients.http import HttpSettings
 from sidecar.errors import ListenFault
-from sidecar.gateway.exchange import IssuedSession
-from sidecar.gateway.publishing import jwks_document, metadata_document
+from sidecar.gateway.exchange import Exchanged, IssuedSession
+from sidecar.gateway.publishing import Document, jwks_document, metadata_document
 from sidecar.keys.settings import JwksKeys, OidcKeys
 from sidecar.keys.sources import Fetched
 from sidecar.keys.sources.jwks import JwksSource
 from sidecar.keys.sources.oidc import OidcSource
 from sidecar.model import Deny, Reason, RequestView
+from sidecar.wire.codec import Envelope
 from sidecar.wire.http import HttpListener
 from sidecar.wire.internal import LARGEST_HEADER, internal_pages
 from sidecar.wire.tls import ServerTls
@@ -26,6 +28,7 @@ from tests.support import http1
 from tests.support.certificates import CertificateAuthority
 from tests.support.http1 import Connection, Field, Response
 from tests.support.ports import LOOPBACK, free_port
+from tests.support.sessions import identity
 from tests.support.tokens import SigningKey, jwks, key_for, new_key
 
 JWKS = "/.well-known/jwks.json"
@@ -42,28 +45,39 @@ class Gateway:
     path: str = ""
     scheme: str = "http"
     key: SigningKey | None = KEY
-    outcome: IssuedSession | Deny | Exception = field(default_factory=lambda: IssuedSession(COOKIE))
+    outcome: IssuedSession | Deny | Exception = field(
+        default_factory=lambda: IssuedSession(COOKIE, identity())
+    )
     asked: list[RequestView] = field(default_factory=list)
+    sessions: list[tuple[str, Exchanged]] = field(default_factory=list)
+    refusals: list[tuple[Reason, int, str]] = field(default_factory=list)
 
     @property
     def issuer(self) -> str:
         return f"{self.scheme}://{LOOPBACK}:{self.port}{self.path}"
 
-    async def begin_session(self, request: RequestView) -> IssuedSession | Deny:
+    def jwks(self) -> Document | None:
+        return jwks_document(jwks(self.key), 300) if self.key else None
+
+    def metadata(self) -> Document:
+        return metadata_document(self.issuer, 3600)
+
+    async def begin_session(self, request: RequestView) -> Exchanged:
         self.asked.append(request)
         if isinstance(self.outcome, Exception):
             raise self.outcome
-        return self.outcome
+        return Exchanged("sso", self.outcome)
+
+    def exchanged(self, envelope: Envelope, exchanged: Exchanged, duration: float) -> None:
+        assert duration >= 0
+        self.sessions.append((envelope.request_id, exchanged))
+
+    def refused(self, envelope: Envelope, denial: Deny, status: int) -> None:
+        self.refusals.append((denial.reason, status, envelope.view.path))
 
     @asynccontextmanager
     async def serving(self, tls: ServerTls | None = None) -> AsyncIterator[None]:
-        pages = internal_pages(
-            self.issuer,
-            "shop",
-            jwks=lambda: jwks_document(jwks(self.key), 300) if self.key else None,
-            metadata=lambda: metadata_document(self.issuer, 3600),
-            begin_session=self.begin_session,
-        )
+        pages = internal_pages(self.issuer, "shop", lambda: self, self)
         listener = HttpListener(LOOPBACK, self.port, pages, tls=tls, largest_header=LARGEST_HEADER)
         await listener.start()
         try:
@@ -211,6 +225,20 @@ def test_a_refusal_is_the_problem_that_envoy_would_be_given(gateway: Gateway) ->
     assert b"SSO" not in response.body
 
 
+def test_what_is_held_for_operators_is_in_no_answer(gateway: Gateway) -> None:
+    gateway.outcome = Deny(Reason.WRONG_AUDIENCE, held=(("aud", "bank"), ("sub", "mallory")))
+    response = gateway.request("POST", "/session")
+    assert response.json()["reason"] == "wrong_audience"
+    assert "bank" not in repr(response)
+    assert "mallory" not in repr(response)
+
+
+def test_nothing_is_shown_of_a_request_id_that_could_hold_a_token(gateway: Gateway) -> None:
+    gateway.outcome = Deny(Reason.INACTIVE_SESSION)
+    response = gateway.request("POST", "/session", ("x-request-id", "x" * 65))
+    assert response.json()["request_id"] == ""
+
+
 def test_a_bug_is_a_refusal_with_its_trace_in_the_log(
     gateway: Gateway, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -220,6 +248,70 @@ def test_a_bug_is_a_refusal_with_its_trace_in_the_log(
     assert response.json()["reason"] == "internal_error"
     assert response.values("set-cookie") == []
     assert "a bug" in caplog.text
+
+
+# What is told of it.
+
+
+def test_every_request_for_a_session_is_told_with_its_id_and_what_came_of_it(
+    gateway: Gateway,
+) -> None:
+    outcomes = (
+        gateway.outcome,
+        Deny(Reason.INACTIVE_SESSION, detail="of the SSO"),
+        RuntimeError("a bug"),
+    )
+    for number, outcome in enumerate(outcomes):
+        gateway.outcome = outcome
+        gateway.request("POST", "/session", ("x-request-id", f"request-{number}"))
+
+    assert gateway.sessions == [
+        ("request-0", Exchanged("sso", IssuedSession(COOKIE, identity()))),
+        ("request-1", Exchanged("sso", Deny(Reason.INACTIVE_SESSION, detail="of the SSO"))),
+        ("request-2", Exchanged("", Deny(Reason.INTERNAL_ERROR))),
+    ]
+    assert gateway.refusals == []
+
+
+@pytest.mark.parametrize(
+    ("sent", "told"),
+    [
+        (("GET", "/nowhere?a=b"), (Reason.NO_ROUTE, 404, "/nowhere?a=b")),
+        (("GET", "/session"), (Reason.NO_ROUTE, 405, "/session")),
+        (("PUT", "/session"), (Reason.NO_ROUTE, 405, "/session")),
+        (("POST", JWKS), (Reason.NO_ROUTE, 405, JWKS)),
+        (("POST", "/session", ("content-length", "2")), (Reason.UNEXPECTED_BODY, 413, "/session")),
+        (
+            ("POST", "/session", ("cookie", "s=" + "a" * 20_000)),
+            (Reason.MALFORMED_REQUEST, 400, ""),
+        ),
+        (("POST", "/session", ("cookie", b"s=\x00")), (Reason.MALFORMED_REQUEST, 400, "")),
+        (("BREW", "/session"), (Reason.MALFORMED_REQUEST, 400, "")),
+    ],
+)
+def test_everything_else_that_is_refused_is_told_once(
+    gateway: Gateway, sent: tuple[Any, ...], told: tuple[Reason, int, str]
+) -> None:
+    response = gateway.request(*sent)
+
+    assert response.status == told[1]
+    assert gateway.refusals == [told]
+    assert gateway.sessions == []
+
+
+def test_that_there_are_no_keys_yet_is_told() -> None:
+    gateway = Gateway(key=None)
+
+    gateway.request("GET", JWKS)
+
+    assert gateway.refusals == [(Reason.KEYS_UNAVAILABLE, 503, JWKS)]
+
+
+def test_of_what_is_answered_nothing_is_told(gateway: Gateway) -> None:
+    for target in (JWKS, METADATA):
+        gateway.request("GET", target)
+
+    assert gateway.refusals == []
 
 
 # Hostile clients.

@@ -57,7 +57,7 @@ class Unobserved:
     def refreshed(self, trust: str, keys: int, now: float) -> None:
         pass
 
-    def refresh_failed(self, trust: str, problem: str) -> None:
+    def refresh_failed(self, trust: str, problem: str, *, serving: bool) -> None:
         pass
 
     def recalled(self, trust: str, keys: int, fetched_at: float) -> None:

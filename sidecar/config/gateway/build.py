@@ -12,6 +12,7 @@ from sidecar.config.build_keys import http_settings, vault_settings
 from sidecar.config.gateway.credential_models import Client, Credential, Introspection, Session
 from sidecar.config.gateway.models import Gateway, GatewayRoute, RequestTokens
 from sidecar.gateway.settings import (
+    Attributes,
     CredentialSettings,
     GatewaySettings,
     IntrospectedCredential,
@@ -68,6 +69,7 @@ def build_gateway(root: Gateway, loaded: Loaded) -> Configuration:
         request_ring=_request_ring(root.request_tokens, beside),
         grants=dict(_grants(root)),
         prefixes={each.name: each.subject_prefix for each in root.credentials},
+        attributes={each.name: _attributes(each) for each in root.credentials},
         only_exchanged=frozenset(each.name for each in root.credentials if each.exchange_only),
         origins=frozenset(root.origins),
         strip=root.strip,
@@ -103,6 +105,15 @@ def session_timings(session: Session) -> Timings:
         propagation=session.propagation,
         period=_UNKNOWN_PERIOD,
     )
+
+
+def _attributes(model: Credential) -> Attributes | None:
+    if model.session is not None:
+        return None
+    declared = model.attributes
+    # What lies deeper comes first: the whole object, where it is listed too, replaces its part.
+    claims = sorted(declared.claims, key=len, reverse=True)
+    return Attributes(declared.roles, declared.groups, tuple(claims))
 
 
 def _trusts(root: Gateway, item: GatewayRoute) -> Iterator[str]:

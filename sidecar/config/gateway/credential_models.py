@@ -7,9 +7,10 @@ from pydantic import BeforeValidator, Field, StrictBool, StrictInt, model_valida
 from sidecar.config.addresses import HttpUrl
 from sidecar.config.common_models import TokenSource
 from sidecar.config.gateway.ring_models import SigningAlgorithm
-from sidecar.config.key_models import Reached
+from sidecar.config.key_models import AnswerBytes, Reached
 from sidecar.config.section import Section
-from sidecar.config.values import Claim, Duration, Name, Scope, Text
+from sidecar.config.values import Claim, Duration, Name, Pattern, Scope, Text
+from sidecar.session.settings import ANSWER_BYTES
 
 
 class JwtCredential(Section):
@@ -123,12 +124,14 @@ class _Answered(Section):
     )
     max_lookups: Annotated[StrictInt, Field(ge=1, le=4096)] = Field(
         default=64,
-        description="How many look-ups are under way at once; the next session gets a 503.",
+        description="How many look-ups are under way at once; the next session gets a 503. A "
+        "quarter is kept for sessions that were active when last asked about.",
     )
     max_waiters: Annotated[StrictInt, Field(ge=1, le=65536)] = Field(
         default=128,
-        description="How many checks wait for look-ups at once; the next gets a 503. Fewer than "
-        "`limits.pending_checks`, or a slow issuer leaves no room for other credentials.",
+        description="How many checks wait for look-ups at once; the next gets a 503. A quarter is "
+        "kept as that of `max_lookups` is. Fewer than `limits.pending_checks`, or a slow issuer "
+        "leaves no room for other credentials.",
     )
     remembered_sessions: Annotated[StrictInt, Field(ge=1, le=1_000_000)] = Field(
         default=10_000, description="How many answers are kept."
@@ -138,6 +141,12 @@ class _Answered(Section):
 # The bases stand in reverse: the reference lists the keys of the last one first.
 class Introspection(_Answered, Reached, _Asked):
     """Opaque sessions that their issuer is asked about (RFC 7662)."""
+
+    answer_bytes: AnswerBytes = Field(
+        default=ANSWER_BYTES,
+        description="The most bytes that an answer may have, with room for many groups; a longer "
+        "one is a 503 for its session.",
+    )
 
 
 def _in_a_directory(value: object) -> object:
@@ -190,7 +199,8 @@ class Session(Section):
     )
     outlives_credential: StrictBool = Field(
         default=False,
-        description="Whether a session goes on when the credential it was issued for has expired.",
+        description="Whether a session goes on when the credential it was issued for has expired. "
+        "Otherwise it ends at that one's `exp`, where it has one.",
     )
     claims: tuple[Text, ...] = Field(
         default=(),
@@ -210,6 +220,26 @@ class Session(Section):
     )
 
 
+class Attributes(Section):
+    """What a credential may bring besides its subject and scopes. All else in it is dropped."""
+
+    roles: tuple[Pattern, ...] = Field(
+        default=(),
+        min_length=1,
+        description="The roles, by name or pattern; `*` stands for one part between `:` or `/`, "
+        "and alone for every role.",
+    )
+    groups: tuple[Pattern, ...] = Field(
+        default=(), min_length=1, description="The groups, in the same way."
+    )
+    claims: tuple[Claim, ...] = Field(
+        default=(),
+        min_length=1,
+        description="Further claims: `acr`, `amr`, `auth_time`, and what `request_tokens.claims`, "
+        "the `claims` of a session and conditions read.",
+    )
+
+
 class _Called(Section):
     name: Name = Field(description="What it is called in metrics, logs and answers.")
 
@@ -219,8 +249,13 @@ class Credential(TokenSource, _Called):
 
     subject_prefix: Text = Field(
         default="",
-        description="What stands in front of its subjects and of who acts for them, in request "
-        "tokens and in conditions: two issuers may call two people the same.",
+        description="What stands in front of its subjects and clients, in request tokens and in "
+        "conditions: two issuers may call two people the same.",
+    )
+    attributes: Attributes = Field(
+        default_factory=Attributes,
+        description="What it may bring besides its subject and scopes; nothing, unless it is "
+        "listed here. Rules, conditions, sessions and request tokens see nothing else.",
     )
     exchange_only: StrictBool = Field(
         default=False,

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
+from sidecar.check.identity import folded
 from sidecar.config.gateway.credential_models import Credential, Session
 from sidecar.config.gateway.models import Gateway
 from sidecar.config.key_rules import https, private_key_alone
@@ -52,7 +53,7 @@ def _places(draft: Draft[Gateway]) -> Iterator[Finding]:
                 "write scheme: Bearer"
             )
             yield Finding((*here, "header"), text)
-        elif credential.header == "txn-token":
+        elif credential.header is not None and folded(credential.header) == "txn-token":
             text = "services look for request tokens in txn-token; choose another header"
             yield Finding((*here, "header"), text)
 

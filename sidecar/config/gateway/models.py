@@ -78,10 +78,10 @@ class RequestTokens(Section):
         "`act`. `*` stands for one part between `:` or `/`.",
     )
     verifiers_refresh: Annotated[float, Duration("1s", "24h")] = Field(
-        default="5m",
+        default="30s",
         validate_default=True,
         description="The longest `refresh` that any verifier has: a key is published for longer "
-        "before it signs.",
+        "before it signs, and caches may answer with the public keys for so long.",
     )
     leeway: Annotated[float, Duration("0s", "5m")] = Field(
         default="10s",

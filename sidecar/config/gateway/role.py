@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
+from sidecar.config.gateway import attribute_rules
 from sidecar.config.gateway.build import build_gateway
 from sidecar.config.gateway.files import examine
 from sidecar.config.gateway.models import Gateway
@@ -15,6 +16,24 @@ def _doubts(gateway: Gateway) -> Iterator[Finding]:
     """Everything in a good configuration that deserves a second look."""
     yield from _subjects_that_look_alike(gateway)
     yield from _sessions_of_anybody(gateway)
+    yield from attribute_rules.doubts(gateway)
+    yield from _sessions_that_end_with_their_credential(gateway)
+
+
+def _sessions_that_end_with_their_credential(gateway: Gateway) -> Iterator[Finding]:
+    """A session that may end before its time, without the file saying so.
+
+    How long a credential lives is known when it is brought, and then it is in the log.
+    """
+    for index, each in enumerate(gateway.credentials):
+        session = each.session
+        if session is not None and "outlives_credential" not in session.model_fields_set:
+            text = (
+                "a session ends with the credential it was issued for, mostly long before absolute "
+                f"({session.absolute / 3600:g}h): with the exp of a JWT, or of the issuer's "
+                "answer; write outlives_credential: false if that is meant, or true to let it go on"
+            )
+            yield Finding(("credentials", index, "session"), text)
 
 
 def _sessions_of_anybody(gateway: Gateway) -> Iterator[Finding]:

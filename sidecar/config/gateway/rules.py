@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from itertools import combinations
 from typing import Final
 
+from sidecar.check.identity import folded
 from sidecar.config import key_rules, semantics
-from sidecar.config.gateway import credential_rules
+from sidecar.config.gateway import attribute_rules, credential_rules
 from sidecar.config.gateway.build import request_timings
 from sidecar.config.gateway.models import Gateway, RequestTokens
 from sidecar.config.key_models import InVault, Reached
@@ -168,15 +169,14 @@ def _stripped_headers_carry_nothing(draft: Draft[Gateway]) -> Iterator[Finding]:
     if draft.bad & {"strip", "credentials"}:
         return
     carrying = carriers(draft.root.credentials) - _ALWAYS_STRIPPED
-    for index, name in enumerate(draft.root.strip):
-        here = ("strip", index)
-        if name in draft.root.strip[:index]:
-            yield Finding(here, f"{name} is listed already; a header is named once")
-        elif name in _ALWAYS_STRIPPED:
+    stripped = [(("strip", index), name) for index, name in enumerate(draft.root.strip)]
+    yield from semantics.headers_are_distinct(draft, stripped)
+    for here, name in stripped:
+        if folded(name) in _ALWAYS_STRIPPED:
             yield Finding(
                 here, f"what a client sends in {name} goes no further anyway; leave it out"
             )
-        elif name in carrying:
+        elif folded(name) in carrying:
             text = f"{name} carries a credential, which goes no further anyway; leave it out"
             yield Finding(here, text)
 
@@ -197,6 +197,7 @@ RULES: Final[tuple[Rule[Gateway], ...]] = (
     *semantics.RULES,
     *key_rules.RULES,
     *credential_rules.RULES,
+    *attribute_rules.RULES,
     _no_request_tokens_at_the_front_door,
     _credentials_are_needed,
     _routes_name_credentials,

@@ -8,12 +8,9 @@ and then *gone*. All of it follows from two dates per key and the timings of the
 import math
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from sidecar.errors import ConfigurationFault
-
-# Verifiers spread their fetches (sidecar/keys/refresher.py) and may come this much later.
-VERIFIER_JITTER: Final = 0.1
 
 
 class State(Enum):
@@ -36,7 +33,7 @@ class Timings:
     how long a key is active.
     """
 
-    verifier_refresh: float = 300.0
+    verifier_refresh: float = 30.0
     token_life: float = 60.0
     leeway: float = 10.0
     propagation: float = 120.0
@@ -57,13 +54,18 @@ class Timings:
             )
 
     @property
-    def ahead(self) -> float:
-        """How long a key is published before it signs.
+    def convergence(self) -> float:
+        """How long a change of the ring takes to reach every verifier that can fetch.
 
         Twice the verifiers' refresh: what they fetch may come from a cache as old as their own
         interval (``KeyRing.max_age``), and a fetch that fails is not the last one.
         """
-        return self.propagation + 2 * self.verifier_refresh * (1 + VERIFIER_JITTER) + self.leeway
+        return self.propagation + 2 * self.verifier_refresh
+
+    @property
+    def ahead(self) -> float:
+        """How long a key is published before it signs."""
+        return self.convergence + self.leeway
 
     @property
     def kept(self) -> float:

@@ -19,6 +19,7 @@ from jwt.exceptions import InvalidKeyError
 from sidecar.errors import SourceFault
 from sidecar.keys.rings.signing import PrivateKey, Sign, signing
 from sidecar.keys.thumbprint import members, thumbprint
+from sidecar.keys.weakness import weakness
 from sidecar.snapshots.keys import MINIMUM_RSA_BITS, PublicKey, algorithms_for
 
 DEFAULT_ALGORITHM: Final = "ES256"
@@ -88,7 +89,7 @@ def from_private_jwk(jwk: Mapping[str, object]) -> LocalKey:
 
     Raises:
         SourceFault: it is no private key, its algorithm is not one of ``ALGORITHMS`` or does not
-            fit, or its kid is not its thumbprint.
+            fit, it is weak (``keys.weakness``), or its kid is not its thumbprint.
     """
     algorithm = jwk.get("alg")
     if not isinstance(algorithm, str) or algorithm not in _MAKERS:
@@ -102,6 +103,9 @@ def from_private_jwk(jwk: Mapping[str, object]) -> LocalKey:
         raise SourceFault("holds a public key where a private one is needed")
     if algorithm not in algorithms_for(private.public_key()):
         raise SourceFault(f"holds a key that does not fit its alg, {algorithm}")
+    weak = weakness(private.public_key())
+    if weak is not None:
+        raise SourceFault(f"holds a key that {weak}")
     key = LocalKey.of(private, algorithm)
     if jwk.get("kid") != key.kid:
         raise SourceFault("holds a key whose kid is not its thumbprint")

@@ -109,7 +109,7 @@ class TransitRing:
         timings = self.keys.timings
         versions: list[RingKey[TransitVersion]] = []
         try:
-            live = verification_keys(key)
+            live = await asyncio.to_thread(verification_keys, key)
         except SourceFault as fault:
             raise SourceFault(f"{self} {fault}") from fault
         for version in sorted(live):

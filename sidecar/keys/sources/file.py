@@ -1,11 +1,11 @@
 """Public keys in a file: a JWKS or PEM that something else puts there and replaces."""
 
+import asyncio
 from pathlib import Path
 from typing import Final
 
 from sidecar.clients.files import Version, read_settled, version
-from sidecar.errors import SourceFault
-from sidecar.keys.documents import parse
+from sidecar.keys.documents import published
 from sidecar.keys.sources import Fetched
 
 MAXIMUM_BYTES: Final = 1024 * 1024
@@ -26,10 +26,8 @@ class FileSource:
         if self._read is not None and self._read[0] == version(self._path):
             return self._read[1]
         data, state = await read_settled(self._path, MAXIMUM_BYTES)
-        try:
-            fetched = Fetched(parse(data))
-        except SourceFault as fault:
-            raise SourceFault(f"{self._path} {fault}") from fault
+        # On a thread of its own: checks may wait for the event loop.
+        fetched = Fetched(await asyncio.to_thread(published, str(self._path), data))
         self._read = (state, fetched)
         return fetched
 

@@ -1,12 +1,13 @@
 """Public keys at a URL (RFC 7517 §5)."""
 
+import asyncio
 import re
 from collections.abc import Mapping
 from typing import Final
 
 from sidecar.clients.http import HttpClient, Response, named
 from sidecar.errors import SourceFault
-from sidecar.keys.documents import parse
+from sidecar.keys.documents import published
 from sidecar.keys.settings import JwksKeys
 from sidecar.keys.sources import Fetched
 from sidecar.snapshots.keys import VerificationKey
@@ -21,13 +22,15 @@ class JwksSource:
         self._url = settings.url
         self._client = HttpClient(settings.http)
         self._reader = KeySetReader()
+        self._answer: Response | None = None
 
     def __str__(self) -> str:
         return f"jwks {named(self._url)}"
 
     async def fetch(self) -> Fetched:
         """The keys at the URL (``KeySource.fetch``)."""
-        return self._reader.read(self._url, await self._client.get(self._url, follow=True))
+        self._answer = await self._client.get(self._url, follow=True, known=self._answer)
+        return await self._reader.read(self._url, self._answer)
 
     async def close(self) -> None:
         """Let go of connections (``KeySource.close``)."""
@@ -37,13 +40,14 @@ class JwksSource:
 class KeySetReader:
     """From a server's answer to keys. A document that has not changed is not parsed again.
 
-    Parsing a large set takes long enough for checks in flight to notice.
+    It is parsed on a thread of its own: a large set takes long enough for checks that wait for the
+    event loop to notice.
     """
 
     def __init__(self) -> None:
         self._last: tuple[bytes, tuple[VerificationKey, ...]] | None = None
 
-    def read(self, url: str, answer: Response) -> Fetched:
+    async def read(self, url: str, answer: Response) -> Fetched:
         """The keys in an answer. Its media type is not asked for: many servers get it wrong.
 
         Raises:
@@ -51,10 +55,8 @@ class KeySetReader:
         """
         refuse_other_than_document(url, answer)
         if self._last is None or self._last[0] != answer.body:
-            try:
-                self._last = (answer.body, parse(answer.body))
-            except SourceFault as fault:
-                raise SourceFault(f"{named(url)} {fault}") from fault
+            keys = await asyncio.to_thread(published, named(url), answer.body)
+            self._last = (answer.body, keys)
         return Fetched(self._last[1], fresh_for(answer.headers))
 
 

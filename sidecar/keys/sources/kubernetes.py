@@ -21,7 +21,9 @@ class KubernetesSource:
     def __init__(self, settings: KubernetesKeys) -> None:
         self._url = f"{settings.server.rstrip('/')}/openid/v1/jwks"
         self._token_file = settings.token_file
-        self._client = HttpClient(HttpSettings(ca_file=settings.ca_file))
+        self._client = HttpClient(
+            HttpSettings(ca_file=settings.ca_file, answer_bytes=settings.answer_bytes)
+        )
         self._reader = KeySetReader()
 
     def __str__(self) -> str:
@@ -41,7 +43,7 @@ class KubernetesSource:
                 f"{named(self._url)} is denied to the pod's service account (403): bind it to the "
                 "ClusterRole system:service-account-issuer-discovery"
             )
-        return self._reader.read(self._url, answer)
+        return await self._reader.read(self._url, answer)
 
     async def close(self) -> None:
         """Let go of connections (``KeySource.close``)."""

@@ -3,13 +3,14 @@
 The document and the keys are read together each time, so that an issuer may move its keys.
 """
 
+import asyncio
 from dataclasses import replace
 from typing import Final
 
 from yarl import URL
 
 from sidecar.check.strict_json import StrictJsonError, load_object
-from sidecar.clients.http import HttpClient, Response, named
+from sidecar.clients.http import LONGEST_URL, HttpClient, Response, named
 from sidecar.errors import SourceFault
 from sidecar.keys.settings import OidcKeys
 from sidecar.keys.sources import Fetched
@@ -29,6 +30,8 @@ class OidcSource:
         # What proves us to the issuer is a secret between the two.
         self._elsewhere = HttpClient(replace(settings.http, headers=()))
         self._reader = KeySetReader()
+        self._document: Response | None = None
+        self._keys: Response | None = None
 
     def __str__(self) -> str:
         return f"oidc {named(self._issuer)}"
@@ -36,10 +39,12 @@ class OidcSource:
     async def fetch(self) -> Fetched:
         """The keys the issuer publishes (``KeySource.fetch``)."""
         where, document = await self._discovered()
-        url = _jwks_uri(where, document, self._issuer)
+        # On a thread of its own, as a set of keys (``KeySetReader``).
+        url = await asyncio.to_thread(_jwks_uri, where, document, self._issuer)
         at_issuer = URL(url).origin() == URL(self._issuer).origin()
         client = self._client if at_issuer else self._elsewhere
-        return self._reader.read(url, await client.get(url, follow=at_issuer))
+        self._keys = await client.get(url, follow=at_issuer, known=self._keys)
+        return await self._reader.read(url, self._keys)
 
     async def close(self) -> None:
         """Let go of connections (``KeySource.close``)."""
@@ -49,10 +54,11 @@ class OidcSource:
     async def _discovered(self) -> tuple[str, Response]:
         """The discovery document: OpenID Connect's, or where there is none, OAuth's."""
         openid, oauth = locations(self._issuer)
-        answer = await self._client.get(openid, follow=True)
+        answer = await self._client.get(openid, follow=True, known=self._document)
         if answer.status not in _NOT_THERE:
+            self._document = answer
             return openid, answer
-        other = await self._client.get(oauth, follow=True)
+        self._document = other = await self._client.get(oauth, follow=True, known=self._document)
         if other.status in _NOT_THERE:
             raise SourceFault(
                 f"there is no discovery document: {named(openid)} answered with status "
@@ -87,6 +93,8 @@ def _jwks_uri(where: str, answer: Response, issuer: str) -> str:
     url = document.get("jwks_uri")
     if not isinstance(url, str) or not url:
         raise SourceFault(f'{named(where)} has no "jwks_uri"')
+    if len(url) > LONGEST_URL:
+        raise SourceFault(f'{named(where)} has a "jwks_uri" of more than {LONGEST_URL} characters')
     _refuse_unsafe(where, url, issuer)
     return url
 

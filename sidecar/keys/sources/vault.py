@@ -1,5 +1,6 @@
 """Public keys in Vault or OpenBao: those of a transit key, or key sets kept in KV version 2."""
 
+import asyncio
 import json
 import time
 from collections.abc import Callable
@@ -7,11 +8,12 @@ from collections.abc import Callable
 from sidecar.clients.vault import VaultClient
 from sidecar.clients.vault_transit import TransitKey
 from sidecar.errors import SourceFault
-from sidecar.keys.documents import MAXIMUM_KEYS, parse
+from sidecar.keys.documents import MAXIMUM_KEYS, published
 from sidecar.keys.records import MAXIMUM_RECORDS, Folder
 from sidecar.keys.settings import KvKeys, TransitKeys
 from sidecar.keys.sources import Fetched
 from sidecar.keys.transit import verification_keys
+from sidecar.snapshots.keys import VerificationKey
 
 
 class VaultTransitSource:
@@ -34,7 +36,8 @@ class VaultTransitSource:
         key = await self._vault.read_transit_key(self._settings.mount, self._settings.key)
         if self._last is None or self._last[0] != key:
             try:
-                self._last = (key, Fetched(tuple(verification_keys(key).values())))
+                keys = await asyncio.to_thread(verification_keys, key)
+                self._last = (key, Fetched(tuple(keys.values())))
             except SourceFault as fault:
                 raise SourceFault(f"{self} {fault}") from fault
         return self._last[1]
@@ -55,6 +58,7 @@ class VaultKvSource:
         self._clock = clock
         self._vault = VaultClient(settings.vault)
         self._folder = Folder(self._vault, settings.mount, settings.path)
+        self._last: tuple[tuple[dict[str, object], int], tuple[VerificationKey, ...]] | None = None
 
     def __str__(self) -> str:
         kind = "folder" if self._settings.replicas else "secret"
@@ -68,10 +72,10 @@ class VaultKvSource:
         secret = await self._vault.read_kv(self._settings.mount, self._settings.path)
         if secret is None:
             raise SourceFault(f"{self} does not exist")
-        try:
-            return Fetched(parse(json.dumps(secret[0]).encode()))
-        except SourceFault as fault:
-            raise SourceFault(f"{self} {fault}") from fault
+        if self._last is None or self._last[0] != secret:
+            document = json.dumps(secret[0]).encode()
+            self._last = (secret, await asyncio.to_thread(published, str(self), document))
+        return Fetched(self._last[1])
 
     async def close(self) -> None:
         """Let go of connections (``KeySource.close``)."""

@@ -80,9 +80,39 @@ def test_one_audience_in_common_is_enough(audience: object) -> None:
     assert reason({"aud": audience}) is None
 
 
-@pytest.mark.parametrize("audience", ["billing", "Orders", "orders/", "", [], ["billing"]])
-def test_a_token_for_others_is_refused(audience: object) -> None:
-    assert verified({"aud": audience}) == Refusal(Reason.WRONG_AUDIENCE, "gateway accepts: orders")
+@pytest.mark.parametrize(
+    ("audience", "held"),
+    [
+        ("billing", "billing"),
+        ("Orders", "Orders"),
+        ("orders/", "orders/"),
+        ("", ""),
+        ([], ""),
+        (["billing", "stock"], "billing, stock"),
+    ],
+)
+def test_a_token_for_others_is_refused_and_operators_see_for_whom_it_is(
+    audience: object, held: str
+) -> None:
+    assert verified({"aud": audience}) == Refusal(
+        Reason.WRONG_AUDIENCE, "gateway accepts: orders", held=(("aud", held),)
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "held"),
+    [
+        ({"exp": NOW - 42.4}, ("exp", "42 s ago")),
+        ({"nbf": NOW + 90}, ("nbf", "in 90 s")),
+        ({"iat": NOW + 11}, ("iat", "in 11 s")),
+    ],
+)
+def test_operators_see_by_how_much_a_date_is_off(
+    changes: dict[str, float], held: tuple[str, str]
+) -> None:
+    refusal = verified(changes)
+    assert isinstance(refusal, Refusal)
+    assert refusal.held == (held,)
 
 
 @pytest.mark.parametrize("audience", [None, 7, ["orders", 7], ["orders", None], {"orders": 1}])

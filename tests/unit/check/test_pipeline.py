@@ -20,7 +20,9 @@ from tests.support.checks import (
 )
 from tests.support.tokens import key_for, new_key, resigned
 
-NOBODY = HeaderChanges(remove=("x-internal", "x-user-groups", "x-user-id", "x-user-scopes"))
+NOBODY = HeaderChanges(
+    remove=("proxy-authorization", "x-internal", "x-user-groups", "x-user-id", "x-user-scopes")
+)
 OTHER_KEY = new_key("ES256", "other")
 
 
@@ -34,7 +36,7 @@ def test_a_valid_token_becomes_identity_headers() -> None:
             ("x-user-groups", "sales,a%2Cb"),
             ("x-user-scopes", "orders:read"),
         ),
-        remove=("x-internal",),
+        remove=("proxy-authorization", "x-internal"),
     )
     assert allow.token is not None
     assert allow.token.subject == "alice"
@@ -291,3 +293,26 @@ def test_a_denial_is_a_value() -> None:
     view = RequestView("GET", "/orders/7", HOST, ())
 
     assert Service().check(view) == Deny(Reason.NO_CREDENTIAL, "read-order")
+
+
+def test_operators_see_whose_a_token_is_that_was_refused_after_its_signature_held() -> None:
+    deny = Service().deny(request(token(audience="stock")))
+    assert deny.held == (("aud", "stock"), ("issuer", "gateway"), ("sub", "alice"))
+
+    deny = Service().deny(request(workload_token(sub="system:serviceaccount:other:a")))
+    assert deny.held == (("issuer", "cluster"), ("sub", "system:serviceaccount:other:a"))
+
+    deny = Service().deny(request(token(sub=7)))
+    assert deny.held == (("issuer", "gateway"),)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["eyJ.not.one", token(OTHER_KEY), resigned(token(audience="stock"), bytes(64))],
+    ids=["malformed", "unknown key", "bad signature"],
+)
+def test_of_an_unverified_token_operators_see_nothing(text: str) -> None:
+    verdict = Service().check(request(text))
+    deny = verdict.unknown if isinstance(verdict, KeyNeeded) else verdict
+    assert isinstance(deny, Deny)
+    assert (deny.held, deny.token) == ((), None)

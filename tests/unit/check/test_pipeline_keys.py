@@ -42,7 +42,7 @@ def test_with_the_key_in_the_snapshot_the_same_token_passes() -> None:
     assert service.reason(view) is Reason.AUTHORIZED
 
 
-def test_a_token_without_a_kid_never_waits_for_a_key() -> None:
+def test_where_there_are_keys_a_token_without_a_kid_waits_for_no_other() -> None:
     nameless = sign(claims(), OTHER_KEY, kid=None)
 
     assert Service().deny(request(nameless)).reason is Reason.BAD_SIGNATURE
@@ -62,10 +62,22 @@ def test_a_key_without_a_kid_is_tried_before_one_is_asked_for() -> None:
     ids=["never read", "too old"],
 )
 def test_without_keys_no_token_of_the_issuer_is_decided(keys: KeySnapshot) -> None:
-    deny = Service(keys).deny(request(token()))
+    needed = Service(keys).check(request(text := token()))
 
-    assert deny.reason is Reason.KEYS_UNAVAILABLE
-    assert deny.detail == "the keys of gateway were never read or are too old"
+    assert isinstance(needed, KeyNeeded)
+    assert (needed.trust, needed.kid) == ("gateway", key_for("ES256").kid)
+    assert needed.unavailable.reason is Reason.KEYS_UNAVAILABLE
+    assert needed.unavailable.detail == "the keys of gateway were never read or are too old"
+    assert needed.unknown.reason is Reason.UNKNOWN_KEY
+    assert needed.unknown.detail == "gateway has no key of this id"
+    assert Service(keys).reason(request(text)) is Reason.KEYS_UNAVAILABLE
+
+
+def test_without_keys_a_token_without_a_kid_asks_for_any() -> None:
+    needed = Service(KeySnapshot()).check(request(sign(claims(), key_for("ES256"), kid=None)))
+
+    assert isinstance(needed, KeyNeeded)
+    assert needed.kid is None
 
 
 def test_an_algorithm_that_no_key_of_this_id_is_for_is_refused() -> None:

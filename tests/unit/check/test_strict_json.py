@@ -3,7 +3,7 @@ from time import process_time
 
 import pytest
 
-from sidecar.check.strict_json import MAXIMUM_DEPTH, StrictJsonError, load_object
+from sidecar.check.strict_json import MAXIMUM_DEPTH, MAXIMUM_NESTED, StrictJsonError, load_object
 
 
 def nested(depth: int) -> bytes:
@@ -68,6 +68,16 @@ def test_nesting_is_allowed_up_to_the_limit() -> None:
         load_object(nested(MAXIMUM_DEPTH + 1))
 
 
+def test_lists_and_objects_count_alike_as_levels() -> None:
+    def mixed(pairs: int) -> bytes:
+        return b'{"a":[' * pairs + b"]}" * pairs
+
+    assert load_object(mixed(MAXIMUM_DEPTH // 2))
+
+    with pytest.raises(StrictJsonError, match="nested more than 32 levels deep"):
+        load_object(mixed(MAXIMUM_DEPTH // 2 + 1))
+
+
 @pytest.mark.parametrize("data", [b'{"a":' * 5000, b"[" * 100_000, b'{"a":[' * 5000])
 def test_a_bomb_is_refused_before_it_is_read(data: bytes) -> None:
     with pytest.raises(StrictJsonError, match="nested more than 32 levels deep"):
@@ -79,6 +89,13 @@ def test_a_bomb_is_refused_before_it_is_read(data: bytes) -> None:
 )
 def test_brackets_inside_a_string_are_not_nesting(text: str) -> None:
     assert load_object(b'{"a": "%s"}' % text.encode())
+
+
+def test_lists_and_objects_are_bounded() -> None:
+    assert load_object(b'{"a": [%s]}' % b",".join([b"{}"] * (MAXIMUM_NESTED - 2)))
+
+    with pytest.raises(StrictJsonError, match="holds more than 4096 lists and objects"):
+        load_object(b'{"a": [%s]}' % b",".join([b"{}"] * (MAXIMUM_NESTED - 1)))
 
 
 def test_many_brackets_side_by_side_are_not_nesting() -> None:

@@ -37,6 +37,25 @@ def test_an_allowed_request_passes_every_step(run: Run, configuration: Path) -> 
     assert token.rpartition(".")[2] not in output
 
 
+def test_a_method_that_no_route_takes_is_shown(run: Run, configuration: Path) -> None:
+    _, output, _ = run("check", "-c", configuration, "get", "/orders/17", "--json", stdin=_token())
+
+    assert json.loads(output)["reason"] == "invalid_method"
+    assert _outcomes(output)["route"] == "failed"
+
+
+def test_what_an_identity_header_carries_is_shown(run: Run, configuration: Path) -> None:
+    text = configuration.read_text()
+    headers = "{x-user-id: sub, x-scopes: {normalised: scopes}}"
+    configuration.write_text(text.replace("{x-user-id: sub}", headers))
+
+    _, output, _ = run("check", "-c", configuration, "GET", "/orders/17", stdin=_token())
+
+    assert "x-user-id from sub" in output
+    assert "x-scopes from the scopes" in output
+    assert "set x-scopes: orders:read" in output
+
+
 @pytest.mark.parametrize(
     ("path", "changes", "end"),
     [
@@ -118,8 +137,9 @@ def test_keys_that_are_not_there_are_told(run: Run, configuration: Path) -> None
     status, output, _ = run("check", "-c", configuration, "GET", "/orders/1", stdin=_token())
 
     assert status == 1
-    assert "it has no keys" in output
     assert "reason: keys_unavailable" in output
+    file = configuration.parent / "gateway.json"
+    assert f"detail: no keys of gateway: {file} is not there" in output
 
 
 def test_claims_cannot_move_the_cursor(run: Run, configuration: Path) -> None:
@@ -137,13 +157,32 @@ def test_the_time_can_be_chosen(run: Run, configuration: Path) -> None:
     assert "not_yet_valid" in run(*arguments, "0", stdin=_token()).output
 
 
-def test_shadow_mode_says_what_enforcing_would_do(run: Run, configuration: Path) -> None:
+def test_shadow_mode_is_decided_as_if_enforced_and_said(run: Run, configuration: Path) -> None:
     configuration.write_text(configuration.read_text() + "mode: shadow\n")
-    status, output, _ = run("check", "-c", configuration, "GET", "/orders/1", "--no-token")
+    arguments = ("check", "-c", configuration, "GET", "/orders/1")
+    status, output, _ = run(*arguments, "--no-token")
 
-    assert status == 0
-    assert "enforced it would be deny" in output
+    assert status == 1
+    assert "decision: deny\n" in output
+    assert "mode: shadow, and decided here as if enforced" in output
+    assert "would_deny: the sidecar records this and lets the request through" in output
     assert "✗ the request carries at most one credential" in output
+
+    answer = json.loads(run(*arguments, "--no-token", "--json").output)
+    assert (answer["decision"], answer["mode"], answer["would_deny"]) == ("deny", "shadow", True)
+
+    status, output, _ = run(*arguments, stdin=_token())
+    assert status == 0
+    assert "mode: shadow" in output
+    assert "would_deny" not in output
+
+
+def test_without_shadow_mode_nothing_is_said_of_it(run: Run, configuration: Path) -> None:
+    arguments = ("check", "-c", configuration, "GET", "/orders/1", "--no-token")
+
+    assert "shadow" not in run(*arguments).output
+    answer = json.loads(run(*arguments, "--json").output)
+    assert (answer["mode"], answer["would_deny"]) == ("enforce", False)
 
 
 def test_headers_and_route_can_be_given(run: Run, configuration: Path) -> None:
@@ -184,7 +223,15 @@ def test_keys_at_a_url_can_be_given_as_a_file(run: Run, configuration: Path) -> 
     arguments = ("check", "-c", configuration, "GET", "/orders/1")
     file = configuration.parent / "gateway.json"
 
-    assert "reason: keys_unavailable" in run(*arguments, stdin=_token()).output
+    told = (
+        "the keys of gateway were not looked for: nothing is fetched without --fetch; add it, or "
+        "give the keys with --keys gateway=FILE"
+    )
+    output = run(*arguments, stdin=_token()).output
+    assert "reason: keys_unavailable" in output
+    assert f"    {told}\n" in output
+    assert f"detail: {told}\n" in output
+    assert json.loads(run(*arguments, "--json", stdin=_token()).output)["detail"] == told
     assert run(*arguments, "--keys", f"gateway={file}", stdin=_token()).status == 0
 
 
@@ -196,10 +243,11 @@ def test_keys_at_a_url_are_fetched_when_asked_to(
     assert run(*arguments, stdin=_token()).status == 0
 
     from_url.misbehave(answering(b"<html>"))
-    status, output, errors = run(*arguments, stdin=_token())
+    status, output, _ = run(*arguments, stdin=_token())
     assert status == 1
     assert "reason: keys_unavailable" in output
-    assert "no keys of gateway: " in errors
+    assert "detail: no keys of gateway: " in output
+    assert "too old" not in output
 
 
 @pytest.mark.parametrize(

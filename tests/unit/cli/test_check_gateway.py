@@ -95,6 +95,25 @@ def test_a_token_buys_a_token_that_is_told_and_not_shown(run: Run, gateway: Path
     assert "eyJ" not in output
 
 
+def test_what_a_credential_may_bring_is_told_beside_what_it_says(run: Run, gateway: Path) -> None:
+    gateway.write_text(
+        gateway.read_text()
+        .replace(
+            "    jwt: {trust", "    attributes: {roles: [clerk], claims: [acr]}\n    jwt: {trust"
+        )
+        .replace('{scopes: ["orders:read"]}', "{any_role: [boss, clerk]}")
+    )
+
+    status, output, _ = run(
+        "check", "-c", gateway, "GET", "/orders/17", stdin=_token(roles=["boss"])
+    )
+
+    assert status == 1
+    assert "missing_role" in output
+    for line in ("the token's roles", "roles it may bring: clerk", "groups it may bring: none"):
+        assert line in output
+
+
 def test_steps_of_a_session_are_not_reached_by_a_token(run: Run, gateway: Path) -> None:
     _, output, _ = run("check", "-c", gateway, "GET", "/orders/17", "--json", stdin=_token())
 
@@ -155,6 +174,9 @@ def test_a_session_of_the_gateways_own_is_opened_with_its_keys(run: Run, gateway
     known = {"sub": "alice", "scope": "orders:read"}
     token = simulation.seal(credential, known, ends=now + 3600)
 
+    header = ("--no-token", "--header", f"Cookie: __Host-session={token}")
+    assert run("check", "-c", gateway, "GET", "/orders/1", *header).status == 0
+
     later = ("--credential", "session", "--at", str(now + 90))
     status, output, _ = run("check", "-c", gateway, "GET", "/orders/1", *later, stdin=token)
 
@@ -171,6 +193,30 @@ def test_requests_without_a_credential_need_no_answer(run: Run, gateway: Path) -
 
     status, output, _ = run("check", "-c", gateway, "GET", "/healthz", *options)
     assert (status, json.loads(output)["reason"]) == (0, "public")
+
+
+def test_a_session_in_a_header_is_asked_about_like_one_on_standard_input(
+    run: Run, gateway: Path
+) -> None:
+    header = ("--no-token", "--header", "Cookie: sso=opaque", "--header", "Accept: */*")
+    status, _, errors = run("check", "-c", gateway, "GET", "/orders/17", *header)
+    assert status == 2
+    assert "only its issuer knows whose a session of sso is; " in errors
+
+    answer = ("--answer", _answer(gateway.parent))
+    assert run("check", "-c", gateway, "GET", "/orders/17", *header, *answer).status == 0
+    assert run("check", "-c", gateway, "GET", "/healthz", *header).status == 0
+
+
+def test_keys_that_were_not_looked_for_are_told(run: Run, gateway: Path) -> None:
+    url = "{jwks: {url: 'https://acme.example/jwks.json'}}"
+    text = gateway.read_text().replace("{file: {path: acme.json}}", url)
+    gateway.write_text(text)
+    _, output, _ = run("check", "-c", gateway, "GET", "/orders/17", "--json", stdin=_token())
+
+    answer = json.loads(output)
+    assert answer["reason"] == "keys_unavailable"
+    assert answer["detail"].startswith("the keys of acme were not looked for: ")
 
 
 @pytest.mark.parametrize(

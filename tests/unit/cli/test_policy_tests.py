@@ -60,6 +60,40 @@ tests:
     ]
 
 
+def test_shadow_mode_is_decided_as_if_enforced_and_said(
+    run: Run, configuration: Path, tests: Path
+) -> None:
+    configuration.write_text(configuration.read_text() + "mode: shadow\n")
+    tests.write_text(
+        """
+tests:
+  - name: nobody reads an order
+    request: {path: /orders/1}
+    expect: {decision: deny, reason: no_credential, route: orders}
+  - name: anybody reads the catalogue
+    request: {path: /catalogue, headers: {x-user-id: mallory}}
+    expect: {decision: allow, reason: anonymous, headers: {x-user-id: null}}
+  - name: anybody reads an order
+    request: {path: /orders/1}
+    expect: {decision: allow}
+"""
+    )
+    status, output, _ = run("test", "-c", configuration, tests)
+
+    assert status == 1
+    first, *rest = output.splitlines()
+    assert first == (
+        "mode is shadow: decided as if enforced; the sidecar lets through what is marked would_deny"
+    )
+    assert rest == [
+        "ok   nobody reads an order (would_deny)",
+        "ok   anybody reads the catalogue",
+        "FAIL anybody reads an order (would_deny)",
+        "       decision: expected allow, got deny (no_credential)",
+        "3 tests, 1 failed",
+    ]
+
+
 def test_junit_has_a_case_per_test(run: Run, configuration: Path, tests: Path) -> None:
     tests.write_text(
         'tests:\n- {name: "good <&>", request: {path: /healthz}, expect: {decision: allow}}\n'

@@ -4,7 +4,7 @@ import asyncio
 import json
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,9 +13,9 @@ import pytest
 from sidecar.clients.http import HttpClient, HttpSettings, Response, named
 from sidecar.errors import SourceFault
 from tests.support import key_server as misbehaviour
-from tests.support.key_server import JWKS, KeyServer, answering, redirecting
+from tests.support.key_server import JWKS, Connection, KeyServer, answering, redirecting
 from tests.support.rings import until
-from tests.support.tokens import key_for
+from tests.support.tokens import key_for, new_key
 
 
 @pytest.fixture
@@ -222,6 +222,14 @@ def test_a_redirect_leads_nowhere_else(
     )
 
 
+def test_a_redirect_to_a_very_long_address_is_not_read(
+    server: KeyServer, settings: HttpSettings
+) -> None:
+    server.misbehave(redirecting(f"https://{'a.' * 2000}x/"))
+    expected = f"{server.jwks_url} redirects to an address of more than 2048 characters"
+    assert refused(settings, server.jwks_url, follow=True) == expected
+
+
 def test_redirects_in_a_circle_end(server: KeyServer, settings: HttpSettings) -> None:
     server.misbehave(redirecting(JWKS))
     expected = f"{server.jwks_url} redirects more than 3 times"
@@ -246,7 +254,10 @@ def test_what_is_sent_is_never_sent_again_elsewhere(
 @pytest.mark.parametrize(
     ("how", "why"),
     [
-        (misbehaviour.endless_body, "sent more than 1048576 bytes"),
+        (
+            misbehaviour.endless_body,
+            "sent more than 262144 bytes; if its answer has to be that long, raise answer_bytes",
+        ),
         (misbehaviour.GZIP_BOMB, "sent its answer packed, unasked"),
         (misbehaviour.endless_headers, "sent an answer that is not HTTP"),
         (misbehaviour.speak_something_else, "sent an answer that is not HTTP"),
@@ -331,3 +342,94 @@ def test_a_server_that_demands_a_certificate_is_shown_the_clients(
         settings, certificate=directory / "client.crt", private_key=directory / "client.key"
     )
     assert get(known, server.jwks_url).status == 200
+
+
+# Documents that are asked for again.
+
+
+def again(
+    settings: HttpSettings, url: str, between: Callable[[], None] = lambda: None
+) -> tuple[Response, Response]:
+    """The answers to two requests, of which the second knows the first."""
+
+    async def request() -> tuple[Response, Response]:
+        client = HttpClient(settings)
+        try:
+            first = await client.get(url, follow=True)
+            between()
+            return first, await client.get(url, follow=True, known=first)
+        finally:
+            await client.close()
+
+    return asyncio.run(request())
+
+
+def test_what_has_not_changed_is_not_sent_again(server: KeyServer, settings: HttpSettings) -> None:
+    server.headers = {"Cache-Control": "max-age=60", "Age": "7"}
+
+    def renew() -> None:
+        server.headers = {"Cache-Control": "max-age=50"}
+
+    first, second = again(settings, server.jwks_url, renew)
+    assert server.confirmed == [JWKS]
+    assert (second.status, second.body) == (200, first.body)
+    assert second.headers["cache-control"] == "max-age=50"
+    assert "Age" not in second.headers
+
+
+def test_what_has_changed_is_sent_again(server: KeyServer, settings: HttpSettings) -> None:
+    first, second = again(
+        settings, server.jwks_url, lambda: server.publish(new_key("ES256", "next"))
+    )
+    assert server.confirmed == []
+    assert second.body != first.body
+
+
+def test_a_tag_is_held_against_the_document_that_had_it_and_no_other(
+    server: KeyServer, settings: HttpSettings
+) -> None:
+    server.headers = {"ETag": '"1"'}
+    server.documents["/other"] = {"keys": []}
+    served = server._serve_document
+
+    def move(connection: Connection) -> None:
+        if connection.path == JWKS:
+            connection.answer(b"", status=302, headers={"Location": "/other"})
+        else:
+            served(connection)
+
+    _, second = again(settings, server.jwks_url, lambda: server.misbehave(move))
+    assert json.loads(second.body) == {"keys": []}
+    _, headers = server.requests[-1]
+    assert "if-none-match" not in headers
+
+
+@pytest.mark.parametrize("tag", ["", "unquoted", f'"{"x" * 201}"', '"\xe9"', '"a", "b"', "*"])
+def test_a_tag_that_is_none_is_not_repeated(
+    server: KeyServer, settings: HttpSettings, tag: str
+) -> None:
+    server.headers = {"ETag": tag}
+    _, second = again(settings, server.jwks_url)
+    assert second.status == 200
+    assert [headers.get("if-none-match") for _, headers in server.requests] == [None, None]
+
+
+def test_a_weak_tag_will_do(server: KeyServer, settings: HttpSettings) -> None:
+    server.headers = {"ETag": 'W/"1"'}
+    again(settings, server.jwks_url)
+    assert server.confirmed == [JWKS]
+
+
+def test_nothing_is_asked_about_an_answer_that_was_none(
+    server: KeyServer, settings: HttpSettings
+) -> None:
+    server.misbehave(answering(b"busy", status=503, headers={"ETag": '"busy"'}))
+    first, second = again(settings, server.jwks_url, server.behave)
+    assert (first.status, second.status) == (503, 200)
+
+
+def test_a_confirmation_that_nobody_asked_for_is_no_document(
+    server: KeyServer, settings: HttpSettings
+) -> None:
+    server.misbehave(answering(b"", status=304))
+    assert get(settings, server.jwks_url).status == 304

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.clients.http import HttpSettings
+from sidecar.clients.http import ANSWER_BYTES, HttpSettings
 from sidecar.clients.vault import AppRoleLogin, Login, TokenFile, VaultClient, VaultSettings
 from sidecar.errors import SourceFault
 from tests.support.upstream import Received, Upstream, respond
@@ -93,6 +93,30 @@ def test_in_the_root_namespace_none_is_named(server: Server) -> None:
     (request,) = server.received
     assert request.method == "DELETE"
     assert request.values("x-vault-namespace") == []
+
+
+def test_a_long_answer_is_read_too(server: Server) -> None:
+    path, call = CALLS["list_kv"]
+    names = tuple(f"record-{number:04}" for number in range(10_000))
+    server.answers(path, {"data": {"keys": names}})
+
+    assert server.ask(call) == names
+
+
+def test_an_answer_above_the_limit_is_refused(server: Server) -> None:
+    path, call = CALLS["list_kv"]
+    server.answers(path, {"data": {"keys": ["x" * ANSWER_BYTES]}})
+
+    with pytest.raises(SourceFault, match=r"sent more than 262144 bytes.*raise answer_bytes"):
+        server.ask(call)
+
+
+def test_the_words_of_a_refusal_are_left_out_where_they_are_long(server: Server) -> None:
+    path, call = CALLS["list_kv"]
+    server.answers(path, {"errors": ["because " * 10_000]}, 400)
+
+    with pytest.raises(SourceFault, match=r"says no \(400\)$"):
+        server.ask(call)
 
 
 @pytest.mark.parametrize(

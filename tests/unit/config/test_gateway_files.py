@@ -27,7 +27,7 @@ credentials:
       ca_file: ca.crt
   - name: session
     cookie: __Host-session
-    session: {keys: {directory: session-keys}, issued_for: [sso]}
+    session: {keys: {directory: session-keys}, issued_for: [sso], outlives_credential: false}
 request_tokens:
   keys: {directory: request-keys}
   audiences: {orders: []}

@@ -1,12 +1,13 @@
 """From a file to the settings of the other layers."""
 
+import json
 from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
 
 from sidecar.check.extract import CookieSource, HeaderSource
-from sidecar.check.identity import IdentitySettings
+from sidecar.check.identity import IdentitySettings, Normalised
 from sidecar.clients.http import HttpSettings
 from sidecar.clients.vault import AppRoleLogin, KubernetesLogin, TokenFile, VaultSettings
 from sidecar.config import Configuration, KeyFiles, load
@@ -26,6 +27,7 @@ from sidecar.keys.settings import (
     TransitKeys,
 )
 from sidecar.model import TokenKind
+from tests.support.tokens import key_for
 
 EXAMPLES = Path(__file__).parents[2] / "support" / "configurations"
 SMALLEST = """
@@ -141,6 +143,18 @@ def test_an_algorithm_without_a_key_is_a_warning_while_another_has_one(
     ]
 
 
+def test_a_weak_key_in_a_file_is_a_warning(tmp_path: Path) -> None:
+    weak = {"kty": "OKP", "crv": "Ed25519", "x": "A" * 43, "kid": "weak"}
+    file = tmp_path / "keys.json"
+    file.write_text(json.dumps({"keys": [weak, key_for("ES256").jwk()]}))
+    text = SMALLEST.replace("keys/gateway.json", str(file))
+    configuration = _load(tmp_path, text, KeyFiles.REQUIRED)
+
+    assert [warning.text for warning in configuration.warnings] == [
+        "keys are left out: the key 'weak' is a point of small order"
+    ]
+
+
 def test_shadow_mode_is_a_warning(tmp_path: Path) -> None:
     configuration = _load(tmp_path, SMALLEST + "mode: shadow\n")
 
@@ -162,8 +176,10 @@ def test_methods_that_fall_through_to_a_public_route_are_a_warning(tmp_path: Pat
   - {name: deletion, match: {methods: [DELETE], path: "/orders/{id}"}, allow: {scopes: [write]}}
   - {name: assets, match: {methods: [GET, PATCH], path: "/**"}, allow: {public: true}}
 """
-    configuration = _load(tmp_path, SMALLEST.partition("  - {name: all")[0] + routes)
-    assert [(warning.position.line, warning.text) for warning in configuration.warnings] == [
+    warnings = [
+        (line, text) for line, text in _warnings(tmp_path, routes) if "does not cover" not in text
+    ]
+    assert warnings == [
         (
             13,
             'PATCH on /orders/{id} can reach the public route "assets"; '
@@ -177,6 +193,77 @@ def test_methods_that_fall_through_to_a_public_route_are_a_warning(tmp_path: Pat
     ]
 
 
+def _warnings(directory: Path, routes: str) -> list[tuple[int, str]]:
+    """The warnings about these routes, with their lines; the first is on line 12."""
+    configuration = _load(directory, SMALLEST.partition("  - {name: all")[0] + routes)
+    return [(warning.position.line, warning.text) for warning in configuration.warnings]
+
+
+PUBLIC = '  - {name: site, match: {path: "/**"}, allow: {public: true}}\n'
+
+
+@pytest.mark.parametrize(
+    ("path", "neighbour"),
+    [
+        ("/admin/**", "/admin"),
+        ("/tenants/{tenant}/**", "/tenants/{tenant}"),
+        ("/admin/", "/admin"),
+        ("/admin", "/admin/"),
+        ("/orders/{id}", "/orders/{id}/"),
+        ("/orders/*", "/orders/*/"),
+    ],
+)
+@pytest.mark.parametrize("match", ["", ", methods: [GET]", ", methods: [HEAD]", ", hosts: [a.b]"])
+def test_a_path_beside_a_protected_one_that_falls_to_a_public_route_is_a_warning(
+    tmp_path: Path, path: str, neighbour: str, match: str
+) -> None:
+    rule = f'  - {{name: a, match: {{path: "{path}"{match}}}, allow: {{scopes: [a]}}}}\n'
+    warnings = [told for told in _warnings(tmp_path, rule + PUBLIC) if "does not" in told[1]]
+    assert warnings == [
+        (
+            11,
+            f'{path} does not cover {neighbour}, which the public route "site" takes; if it is '
+            f"not meant to be public, write a route with the same rules and the path {neighbour}",
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    "routes",
+    [
+        '  - {name: a, match: {path: "/**"}, allow: {scopes: [a]}}\n',
+        '  - {name: a, match: {path: "/admin/**"}, allow: {scopes: [a]}}\n',
+        '  - {name: a, match: {path: "/"}, allow: {scopes: [a]}}\n' + PUBLIC,
+        '  - {name: a, match: {path: "/admin/**"}, allow: {scopes: [a]}}\n'
+        "  - {name: login, match: {path: /admin}, allow: {public: true}}\n",
+        '  - {name: a, match: {path: "/admin/**"}, allow: {scopes: [a]}}\n'
+        "  - {name: b, match: {path: /admin}, allow: {scopes: [a]}}\n" + PUBLIC,
+    ],
+    ids=["all", "alone", "root", "public on purpose", "covered"],
+)
+def test_a_path_that_is_covered_denied_or_public_on_purpose_needs_no_warning(
+    tmp_path: Path, routes: str
+) -> None:
+    assert _warnings(tmp_path, routes) == []
+
+
+def test_every_host_of_a_protected_route_is_looked_at(tmp_path: Path) -> None:
+    routes = """
+  - {name: a, match: {hosts: [a.b, c.d], path: "/admin/**"}, allow: {scopes: [a]}}
+  - {name: site, match: {hosts: [c.d], path: "/**"}, allow: {public: true}}
+"""
+    assert [line for line, _ in _warnings(tmp_path, routes)] == [12]
+
+
+def test_head_alone_can_fall_through(tmp_path: Path) -> None:
+    routes = """
+  - {name: a, match: {methods: [POST], path: "/orders"}, allow: {scopes: [a]}}
+  - {name: probe, match: {methods: [HEAD], path: "/**"}, allow: {public: true}}
+"""
+    ((_, text),) = _warnings(tmp_path, routes)
+    assert text.startswith('HEAD on /orders can reach the public route "probe"; ')
+
+
 def test_methods_that_no_route_takes_need_no_warning(tmp_path: Path) -> None:
     routes = (
         '  - {name: order, match: {methods: [GET], path: "/orders/{id}"}, allow: {scopes: [a]}}\n'
@@ -184,13 +271,31 @@ def test_methods_that_no_route_takes_need_no_warning(tmp_path: Path) -> None:
     assert _load(tmp_path, SMALLEST.partition("  - {name: all")[0] + routes).warnings == ()
 
 
+def test_a_header_carries_a_claim_or_what_rules_see(tmp_path: Path) -> None:
+    headers = "{x-a: roles, x-b: {normalised: roles}, x-c: [normalised], x-d: [normalised, roles]}"
+    identity = _load(tmp_path, SMALLEST + f"identity: {{headers: {headers}}}\n").check.identity
+
+    assert identity.headers == (
+        ("x-a", ("roles",)),
+        ("x-b", Normalised.ROLES),
+        ("x-c", ("normalised",)),
+        ("x-d", ("normalised", "roles")),
+    )
+
+
+def test_the_service_may_check_authorization_itself(tmp_path: Path) -> None:
+    text = SMALLEST + "token_sources: [{cookie: token}]\nidentity: {pass: [Authorization]}\n"
+
+    assert _load(tmp_path, text).check.identity.passed == ("authorization",)
+
+
 SOURCES: dict[str, SourceSettings] = {
     "jwks: {url: https://a.example/keys, ca_file: ca.crt, headers: {X-Key: secret}}": JwksKeys(
         "https://a.example/keys",
         HttpSettings(ca_file=Path("/etc/s/ca.crt"), headers=(("x-key", Path("/etc/s/secret")),)),
     ),
-    "jwks: {url: http://a.example/keys, allow_http: true}": JwksKeys(
-        "http://a.example/keys", HttpSettings(allow_http=True)
+    "jwks: {url: http://a.example/keys, allow_http: true, answer_bytes: 1000000}": JwksKeys(
+        "http://a.example/keys", HttpSettings(allow_http=True, answer_bytes=1_000_000)
     ),
     "oidc: {certificate: /tls/a.crt, private_key: /tls/a.key}": OidcKeys(
         "https://gateway.example",
@@ -214,30 +319,63 @@ SOURCES: dict[str, SourceSettings] = {
 }
 
 
-@pytest.mark.parametrize("text", SOURCES)
-def test_each_source_gets_its_settings(text: str) -> None:
-    models = Keys.model_validate(YAML(typ="safe").load(f"{{{text}}}"))
+def _settings(source: str, kind: str = "request") -> KeySettings:
+    """What becomes of a source, written as YAML, in an entry of this kind."""
     trust = Trust.model_validate(
         {
             "name": "gateway",
-            "kind": "request",
+            "kind": kind,
             "issuer": "https://gateway.example",
             "audiences": ["orders"],
             "algorithms": ["ES256"],
-            "keys": models,
+            "keys": Keys.model_validate(YAML(typ="safe").load(f"{{{source}}}")),
         }
     )
-    built = key_settings(trust, Path("/etc/s"), 64)
-    assert built == KeySettings(
+    return key_settings(trust, Path("/etc/s"), 64)
+
+
+@pytest.mark.parametrize("text", SOURCES)
+def test_each_source_gets_its_settings(text: str) -> None:
+    assert _settings(text) == KeySettings(
         "gateway",
         SOURCES[text],
-        refresh=300.0,
+        refresh=30.0,
         minimum_refresh=30.0,
         cooldown=10.0,
         max_stale=86400.0,
         timeout=10.0,
         maximum_waiters=64,
     )
+
+
+@pytest.mark.parametrize("text", [*SOURCES, "kubernetes: {}"])
+@pytest.mark.parametrize(
+    ("kind", "refresh"), [("request", 30.0), ("external", 300.0), ("workload", 300.0)]
+)
+def test_the_keys_of_our_own_tokens_are_fetched_more_often(
+    text: str, kind: str, refresh: float
+) -> None:
+    assert _settings(text, kind).refresh == refresh
+
+
+@pytest.mark.parametrize("kind", ["request", "external"])
+def test_a_file_is_looked_at_every_few_seconds_whoevers_keys_it_holds(kind: str) -> None:
+    assert _settings("file: {path: keys}", kind).refresh == 5.0
+
+
+@pytest.mark.parametrize(
+    ("times", "expected"),
+    [
+        ("refresh: 5s", (5.0, 5.0, 5.0)),
+        ("refresh: 1h", (3600.0, 30.0, 10.0)),
+        ("refresh: 5s, cooldown: 1s, min_refresh: 2s", (5.0, 2.0, 1.0)),
+    ],
+)
+def test_a_short_refresh_is_all_that_has_to_be_written(
+    times: str, expected: tuple[float, float, float]
+) -> None:
+    built = _settings(f"oidc: {{{times}}}")
+    assert (built.refresh, built.minimum_refresh, built.cooldown) == expected
 
 
 def test_a_cluster_is_reached_as_every_pod_can(tmp_path: Path) -> None:

@@ -9,13 +9,16 @@ from sidecar.clients.http import HttpSettings
 from sidecar.clients.vault import KubernetesLogin, TokenFile, VaultSettings
 from sidecar.config import Configuration, KeyFiles, load
 from sidecar.config.addresses import Endpoint
+from sidecar.config.key_models import JwksSource, refresh_of
 from sidecar.gateway.settings import (
+    Attributes,
     GatewaySettings,
     IntrospectedCredential,
     JwtCredential,
     ServerTlsFiles,
     SessionCredential,
 )
+from sidecar.keys.rings.lifecycle import Timings
 from sidecar.keys.rings.settings import InDirectory, InMemory, InTransit, RingPlace
 from sidecar.keys.settings import KvKeys, TransitKeys
 from sidecar.mint.settings import Grant, RequestTokenSettings
@@ -111,6 +114,19 @@ def test_credentials_are_looked_for_in_the_order_of_the_file(
     }
 
 
+def test_a_credential_brings_what_is_declared_and_a_session_what_was_brought(
+    gateway: GatewaySettings,
+) -> None:
+    assert gateway.attributes == {
+        "sso": Attributes(
+            ("*",), ("books", "team-*"), (("profile", "department"), ("acr",), ("level",))
+        ),
+        "legacy": Attributes(),
+        "partners": Attributes(),
+        "session": None,
+    }
+
+
 def test_an_issuer_is_asked_as_the_file_says(gateway: GatewaySettings) -> None:
     sso = gateway.credentials[0]
     assert isinstance(sso, IntrospectedCredential)
@@ -132,7 +148,7 @@ def test_an_issuer_is_asked_as_the_file_says(gateway: GatewaySettings) -> None:
         maximum_lookups=8,
         remembered=100,
         maximum_bytes=4096,
-        http=HttpSettings(ca_file=EXAMPLES / "tls" / "ca.crt"),
+        http=HttpSettings(ca_file=EXAMPLES / "tls" / "ca.crt", answer_bytes=65536),
     )
 
 
@@ -195,6 +211,15 @@ def test_request_tokens_are_what_the_file_says(gateway: GatewaySettings) -> None
     assert ring.place == InDirectory(EXAMPLES / "request-keys")
     assert (ring.timings.verifier_refresh, ring.timings.token_life) == (60.0, 120.0)
     assert (ring.timings.leeway, ring.timings.propagation) == (5.0, 30.0)
+
+
+def test_keys_are_published_for_as_long_as_sidecars_need_by_default(tmp_path: Path) -> None:
+    gateway = _load(tmp_path, SMALLEST).gateway
+    assert gateway is not None
+    keys = JwksSource.model_validate({"url": "https://gateway.example/.well-known/jwks.json"})
+    verifier_refresh = gateway.request_ring.timings.verifier_refresh
+    assert verifier_refresh == refresh_of(TokenKind.REQUEST, keys)
+    assert verifier_refresh == Timings().verifier_refresh, "and so does `sidecar keys new`"
 
 
 def test_a_route_grants_what_its_audiences_know_or_less(gateway: GatewaySettings) -> None:
@@ -310,6 +335,166 @@ def test_sessions_that_were_granted_to_anybody_are_a_warning(tmp_path: Path) -> 
         "any active token of this issuer will do, also one that a user granted to another "
         "application; say in clients or audiences whose are meant",
     )
+
+
+def _doubts(directory: Path, text: str) -> list[tuple[int, str]]:
+    warnings = _load(directory, text).warnings
+    return [(doubt.position.line, doubt.text) for doubt in warnings]
+
+
+def _first_with(line: str) -> str:
+    """The smallest file with a further line in its credential, which becomes line 6."""
+    return SMALLEST.replace("    cookie: sso\n", f"    {line}\n    cookie: sso\n")
+
+
+@pytest.mark.parametrize("kind", ["roles", "groups"])
+def test_all_roles_or_groups_of_a_partner_are_a_warning(tmp_path: Path, kind: str) -> None:
+    declared = f"attributes: {{{kind}: ['*']}}"
+    prefix = "subject_prefix: 'partner:'"
+
+    assert _doubts(tmp_path, _first_with(declared)) == []
+    assert _doubts(tmp_path, _first_with(f"{prefix}\n    attributes: {{{kind}: [a]}}")) == []
+    assert _doubts(tmp_path, _first_with(f"{prefix}\n    {declared}")) == [
+        (
+            7,
+            f"subject_prefix tells its subjects from others, and nothing tells its {kind} from "
+            "those of your own; name the ones it may bring",
+        )
+    ]
+
+
+@pytest.mark.parametrize("kind", ["roles", "groups"])
+def test_roles_or_groups_that_are_looked_for_and_dropped_are_a_warning(
+    tmp_path: Path, kind: str
+) -> None:
+    text = SMALLEST.replace(
+        "      clients: [login]\n", f"      clients: [login]\n      {kind}_claim: {kind}\n"
+    )
+    declared = text.replace(
+        "    cookie: sso\n", f"    cookie: sso\n    attributes: {{{kind}: [a]}}\n"
+    )
+
+    assert _doubts(tmp_path, declared) == []
+    assert _doubts(tmp_path, text) == [
+        (
+            11,
+            f'the {kind} found here are dropped, because "sso" may bring none; list them in its '
+            f"attributes, or leave {kind}_claim out",
+        )
+    ]
+
+
+def test_roles_of_a_trust_entry_that_are_dropped_are_a_warning(tmp_path: Path) -> None:
+    trust = """trust:
+  - name: acme
+    kind: external
+    issuer: https://acme.example
+    audiences: [shop]
+    algorithms: [ES256]
+    types: [jwt]
+    roles_claim: [realm_access, roles]
+    keys: {jwks: {url: https://acme.example/keys}}
+"""
+    partners = """
+  - name: partners
+    header: authorization
+    scheme: Bearer
+    subject_prefix: "partner:"
+    jwt: {trust: [acme]}
+"""
+    text = SMALLEST.replace("credentials:", f"{trust}credentials:")
+    text = text.replace("\nrequest_tokens", f"{partners}request_tokens")
+
+    assert [line for line, _ in _doubts(tmp_path, text)] == [11]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "missing"),
+    [
+        ("  audiences: {orders", "  claims: {vip: vip}\n  audiences: {orders", 13, "vip"),
+        (
+            "  audiences: {orders",
+            "  claims: {vip: [profile, vip]}\n  audiences: {orders",
+            13,
+            "profile.vip",
+        ),
+        ("allow: {authenticated: true}", "allow: {when: 'claims.vip == true'}", 15, "vip"),
+        ("allow: {authenticated: true}", "allow: {when: \"'a' in claims['vip']\"}", 15, "vip"),
+    ],
+)
+def test_a_claim_that_is_read_and_that_nobody_may_bring_is_a_warning(
+    tmp_path: Path, old: str, new: str, line: int, missing: str
+) -> None:
+    text = SMALLEST.replace(old, new)
+    declared = missing if "." not in missing else "[profile, vip]"
+
+    assert _doubts(tmp_path, text) == [
+        (
+            line,
+            f"no credential may bring {missing}; list it in the attributes of those that may",
+        )
+    ]
+    brings = f"    cookie: sso\n    attributes: {{claims: [{declared}]}}\n"
+    assert _doubts(tmp_path, text.replace("    cookie: sso\n", brings)) == []
+
+
+@pytest.mark.parametrize("name", ["act", "may_act", "cnf"])
+def test_a_condition_about_what_only_the_gateway_says_is_a_warning(
+    tmp_path: Path, name: str
+) -> None:
+    text = SMALLEST.replace("allow: {authenticated: true}", f"allow: {{when: has(claims.{name})}}")
+
+    assert _doubts(tmp_path, text) == [(15, f"no credential may bring {name}; leave it out")]
+
+
+def test_what_every_credential_brings_is_read_without_a_warning(tmp_path: Path) -> None:
+    text = SMALLEST.replace(
+        "allow: {authenticated: true}",
+        "allow: {when: \"claims.sub != '' && claims.roles != [] && claims.iss != ''\"}",
+    )
+
+    assert _doubts(tmp_path, text) == []
+
+
+@pytest.mark.parametrize(("rule", "kind"), [("any_role", "roles"), ("any_group", "groups")])
+def test_a_role_or_group_that_nobody_may_bring_is_a_warning(
+    tmp_path: Path, rule: str, kind: str
+) -> None:
+    asking = SMALLEST.replace("authenticated: true", f"{rule}: [clerk, boss]")
+
+    assert _doubts(tmp_path, asking) == [
+        (
+            15,
+            "no credential may bring any of: clerk, boss; list them in the attributes of those "
+            "that may",
+        )
+    ]
+    for brought in ("['*']", "[clerk]", "['cl*']"):
+        text = asking.replace(
+            "    cookie: sso\n", f"    cookie: sso\n    attributes: {{{kind}: {brought}}}\n"
+        )
+        assert _doubts(tmp_path, text) == []
+
+
+def test_a_session_that_ends_with_its_credential_unsaid_is_a_warning(tmp_path: Path) -> None:
+    session = """
+  - name: session
+    cookie: __Host-session
+    session: {keys: {directory: /sessions}, issued_for: [sso], absolute: 90m}
+"""
+    text = SMALLEST.replace("\nrequest_tokens", f"{session}request_tokens")
+
+    assert _doubts(tmp_path, text) == [
+        (
+            13,
+            "a session ends with the credential it was issued for, mostly long before absolute "
+            "(1.5h): with the exp of a JWT, or of the issuer's answer; write "
+            "outlives_credential: false if that is meant, or true to let it go on",
+        )
+    ]
+    for said in ("true", "false"):
+        written = text.replace("absolute: 90m", f"absolute: 90m, outlives_credential: {said}")
+        assert _doubts(tmp_path, written) == []
 
 
 def test_every_route_public_needs_no_credential(tmp_path: Path) -> None:

@@ -45,6 +45,80 @@ def test_a_page_of_any_other_may_not(method: str, origin: str) -> None:
     assert reason(method, ("origin", origin)) is Reason.CROSS_SITE_REQUEST
 
 
+@pytest.mark.parametrize(
+    ("fields", "held"),
+    [
+        ([("origin", "https://evil.example")], ("origin", "https://evil.example")),
+        (
+            [("origin", "null"), ("origin", "https://a.example")],
+            ("origin", "null, https://a.example"),
+        ),
+        ([("sec-fetch-site", "cross-site")], ("sec-fetch-site", "cross-site")),
+        (
+            [("sec-fetch-site", "none"), ("sec-fetch-site", "same-origin")],
+            ("sec-fetch-site", "none, same-origin"),
+        ),
+    ],
+)
+def test_operators_see_where_the_page_is_from(
+    fields: list[tuple[str, str]], held: tuple[str, str]
+) -> None:
+    headers = tuple((name, value.encode()) for name, value in fields)
+    refusal = refuse_cross_site(RequestView("POST", "/orders", HOST, headers), COOKIE, ORIGINS)
+
+    assert refusal is not None
+    assert refusal.held == (held,)
+    assert held[1] not in refusal.detail
+
+
+@pytest.mark.parametrize(
+    ("host", "origin"),
+    [
+        ("shop.example:8443", "https://shop.example:8443"),
+        ("Shop.Example:8443", "https://shop.example:8443"),
+        ("SHOP.example", "https://shop.example"),
+        ("shop.example:443", "https://shop.example"),
+        ("shop.example", "https://shop.example:443"),
+        ("shop.example:80", "https://shop.example:80"),
+        ("[2001:db8::443]", "https://[2001:db8::443]"),
+        ("[2001:db8::1]:443", "https://[2001:db8::1]"),
+    ],
+)
+def test_a_page_of_the_same_host_and_port_may(host: str, origin: str) -> None:
+    assert reason("POST", ("origin", origin), host=host) is None
+
+
+@pytest.mark.parametrize(
+    ("host", "origin"),
+    [
+        ("shop.example:8443", "https://shop.example"),
+        ("shop.example:8443", "https://shop.example:443"),
+        ("shop.example:8443", "https://shop.example:8444"),
+        ("shop.example", "https://shop.example:8443"),
+        ("shop.example:443", "https://shop.example:8443"),
+        ("shop.example:80", "https://shop.example"),
+        ("shop.example", "https://shop.example:80"),
+        ("shop.example:8443", "http://shop.example:8443"),
+        ("", "https://"),
+        ("", "https://:443"),
+    ],
+)
+def test_a_page_of_another_port_of_the_host_may_not(host: str, origin: str) -> None:
+    assert reason("POST", ("origin", origin), host=host) is Reason.CROSS_SITE_REQUEST
+
+
+def test_the_edge_says_whether_the_page_came_over_tls() -> None:
+    http, https = ("x-forwarded-proto", "http"), ("x-forwarded-proto", "https")
+    plain, secure = ("origin", "http://shop.example"), ("origin", "https://shop.example")
+
+    assert reason("POST", plain, http) is None
+    assert reason("POST", ("origin", "http://shop.example:80"), http) is None
+    assert reason("POST", plain, http, host="shop.example:80") is None
+    assert reason("POST", secure, https) is None
+    for stated in ([secure, http], [plain, https], [plain, http, http], [plain]):
+        assert reason("POST", *stated) is Reason.CROSS_SITE_REQUEST
+
+
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
 def test_a_method_that_changes_nothing_is_anybodys(method: str) -> None:
     assert reason(method, ("origin", "https://evil.example")) is None

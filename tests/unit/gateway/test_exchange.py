@@ -3,14 +3,16 @@ from typing import Any
 
 import pytest
 
-from sidecar.gateway.exchange import ExchangeSettings, IssuedSession, SessionExchange
+from sidecar.gateway.exchange import Exchanged, ExchangeSettings, IssuedSession, SessionExchange
+from sidecar.gateway.identities import Identities
+from sidecar.gateway.settings import Attributes
 from sidecar.keys.lookups import Done, Outcome
 from sidecar.keys.rings.ring import KeyRing
 from sidecar.keys.rings.sealing import TIMINGS
 from sidecar.model import Deny, Reason, RequestView
 from sidecar.snapshots.keys import KeySnapshot
 from tests.support.checks import NOW, key_set
-from tests.support.gateways import Gateway, partner_token, request
+from tests.support.gateways import ATTRIBUTES, Gateway, partner_token, request
 from tests.support.minting import claims_of, credential
 from tests.support.tokens import key_for, new_key
 
@@ -29,7 +31,7 @@ class Keeper:
     def snapshot(self) -> KeySnapshot:
         return self._gateway.keys
 
-    def lookup(self, trust: str, kid: str, timeout: float, done: Done) -> None:
+    def lookup(self, trust: str, kid: str | None, timeout: float, done: Done) -> None:
         assert (trust, kid, timeout) == ("partner", "stranger", 0.1)
         if self.brings is not None:
             self._gateway.keys = self.brings
@@ -42,7 +44,8 @@ class Login:
     def __init__(self, *, outlives: bool = False, accepted: tuple[str, ...] = ("sso", "mobile")):
         self.gateway = Gateway()
         self.keeper = Keeper(self.gateway)
-        settings = ExchangeSettings({"mobile": "partner:"}, outlives=outlives, patience=0.1)
+        identities = Identities({"mobile": "partner:"}, ATTRIBUTES)
+        settings = ExchangeSettings(identities, outlives=outlives, patience=0.1)
         self._exchange = SessionExchange(
             settings,
             [each for each in self.gateway.authenticators if each.name in accepted],
@@ -52,6 +55,9 @@ class Login:
         )
 
     def begin(self, view: RequestView) -> IssuedSession | Deny:
+        return self.exchanged(view).outcome
+
+    def exchanged(self, view: RequestView) -> Exchanged:
         return asyncio.run(self._exchange.begin(view))
 
     def session(self, view: RequestView) -> str:
@@ -89,6 +95,40 @@ def test_the_issuer_may_take_its_time() -> None:
     login.gateway.sso.slow = True
 
     assert login.session(request(sso=SSO))
+
+
+@pytest.mark.parametrize(
+    ("view", "name", "subject"),
+    [
+        (request(sso=SSO), "sso", "alice"),
+        (request(bearer=partner_token()), "mobile", "partner:bob"),
+        (request(sso="nobody"), "sso", None),
+        (request(bearer="nonsense"), "mobile", None),
+        (request(), "", None),
+        (request(sso=SSO, bearer=partner_token()), "", None),
+    ],
+)
+def test_it_is_told_which_credential_was_brought_and_whose_it_is(
+    view: RequestView, name: str, subject: str | None
+) -> None:
+    exchanged = Login().exchanged(view)
+
+    assert exchanged.credential == name
+    token = exchanged.outcome.token
+    assert (token.subject if token else None) == subject
+
+
+@pytest.mark.parametrize(("outlives", "expected"), [(False, 100.0), (True, None)])
+def test_it_is_told_when_a_session_ends_with_its_credential(
+    outlives: bool, expected: float | None
+) -> None:
+    login = Login(outlives=outlives)
+    login.gateway.sso.sessions[SSO] = credential({"exp": NOW + 100})
+
+    issued = login.begin(request(sso=SSO))
+
+    assert isinstance(issued, IssuedSession)
+    assert issued.ends_within == expected
 
 
 @pytest.mark.parametrize(
@@ -171,11 +211,39 @@ def test_a_new_key_is_waited_for() -> None:
     assert login.session(request(bearer=partner_token(stranger)))
 
 
+@pytest.mark.parametrize(
+    ("outcome", "expected"),
+    [(Outcome.UNAVAILABLE, Reason.KEYS_UNAVAILABLE), (Outcome.ABSENT, Reason.UNKNOWN_KEY)],
+)
+def test_where_there_are_no_keys_they_are_asked_for(outcome: Outcome, expected: Reason) -> None:
+    login, stranger = Login(), new_key("ES256", "stranger")
+    login.gateway.keys = KeySnapshot()
+    login.keeper.outcome = outcome
+    assert login.reason(request(bearer=partner_token(stranger))) is expected
+
+    login.keeper.outcome = Outcome.FOUND
+    login.keeper.brings = KeySnapshot({"partner": key_set(stranger)})
+    assert login.session(request(bearer=partner_token(stranger)))
+
+
 def test_without_a_key_to_seal_with_there_are_no_new_sessions() -> None:
     login = Login()
     login.gateway.sealing = KeyRing(TIMINGS, ())
 
     assert login.reason(request(sso=SSO)) is Reason.SIGNING_UNAVAILABLE
+
+
+def test_a_session_brings_what_its_credential_may_bring_and_keeps_it() -> None:
+    login = Login()
+    brought = partner_token(roles=["support", "customer"], groups=["staff"], acr="gold")
+
+    session = login.session(request(bearer=brought))
+
+    reloaded = Gateway(attributes={**ATTRIBUTES, "mobile": Attributes()})
+    reloaded.sealing = login.gateway.sealing
+    document = claims_of(reloaded.token(request(session=session)))
+    assert document["roles"] == ["customer"]
+    assert document.keys().isdisjoint({"groups", "acr"})
 
 
 def test_a_session_too_large_for_a_cookie_is_not_begun() -> None:
@@ -187,4 +255,4 @@ def test_a_session_too_large_for_a_cookie_is_not_begun() -> None:
 
 
 def test_an_issued_session_is_not_in_its_repr() -> None:
-    assert "secret" not in repr(IssuedSession("__Host-session=secret"))
+    assert "secret" not in repr(IssuedSession("__Host-session=secret", credential()))

@@ -194,6 +194,16 @@ def test_an_unknown_key_is_asked_for_as_at_a_sidecar(gateway: Gateway) -> None:
     assert gateway.reason(request(bearer=partner_token(stranger))) is Reason.AUTHORIZED
 
 
+def test_where_there_are_no_keys_they_are_asked_for_as_at_a_sidecar(gateway: Gateway) -> None:
+    gateway.keys = KeySnapshot()
+
+    needed = gateway.check(request(bearer=partner_token()))
+
+    assert isinstance(needed, KeyNeeded)
+    assert (needed.trust, needed.kid) == ("partner", key_for("ES256").kid)
+    assert needed.unavailable.reason is Reason.KEYS_UNAVAILABLE
+
+
 def test_without_a_key_to_sign_with_only_minting_fails(gateway: Gateway) -> None:
     gateway.ring = KeyRing(Timings(), ())
 
@@ -222,13 +232,54 @@ def test_the_rules_and_the_service_see_the_prefixed_subject() -> None:
     assert (document["sub"], document["owner"]) == ("partner:bob", "partner:bob")
 
 
-def test_no_issuer_with_a_prefix_names_an_actor_of_ours(gateway: Gateway) -> None:
-    act = {"sub": BFF, "act": {"sub": "app", "act": "nobody"}}
+@pytest.mark.parametrize("kind", ["sso", "mobile", "session"])
+def test_no_issuer_names_an_actor_of_ours(gateway: Gateway, kind: str) -> None:
+    gateway.sso.sessions[SSO] = credential({"act": {"sub": BFF}})
+    carried: dict[str, Any] = {
+        "sso": {"sso": SSO},
+        "mobile": {"bearer": partner_token(act={"sub": BFF})},
+        "session": {"session": gateway.session(credential({"act": {"sub": BFF}}))},
+    }[kind]
 
-    document = claims_of(gateway.token(request(bearer=partner_token(act=act))))
+    assert "act" not in claims_of(gateway.token(request(**carried)))
 
-    earlier = {"sub": "partner:app", "act": "nobody"}
-    assert document["act"] == {"sub": f"partner:{BFF}", "act": earlier}
+
+def test_a_partners_token_carries_what_is_declared_and_nothing_else(gateway: Gateway) -> None:
+    brought = partner_token(
+        roles=["support", "acme-clerk", "customer"],
+        groups=["staff", "books"],
+        acr="gold",
+        amr=["pwd"],
+        auth_time=NOW - 5,
+        department="toys",
+        client_id="login-page",
+    )
+    gateway = Gateway(request_tokens=replace(SETTINGS, claims=(("department", ("department",)),)))
+
+    document = claims_of(gateway.token(request(bearer=brought)))
+
+    assert document["roles"] == ["acme-clerk", "customer"]
+    assert document["groups"] == ["books"]
+    assert document["auth_time"] == NOW - 5
+    assert document["client_id"] == "partner:login-page"
+    assert document.keys().isdisjoint({"acr", "amr", "department"})
+
+
+@pytest.mark.parametrize("roles", [["support"], ["customer"]])
+def test_a_routes_rule_sees_the_roles_that_may_be_brought(
+    gateway: Gateway, roles: list[str]
+) -> None:
+    expected = Reason.AUTHORIZED if roles == ["customer"] else Reason.MISSING_ROLE
+
+    assert gateway.reason(request("/desk", bearer=partner_token(roles=roles))) is expected
+
+
+def test_a_condition_sees_nothing_that_is_not_declared(gateway: Gateway) -> None:
+    partners = request("/attributed", bearer=partner_token(department="toys", act={"sub": BFF}))
+    gateway.sso.sessions[SSO] = credential({"department": "toys"})
+
+    assert gateway.reason(partners) is Reason.CONDITION_NOT_MET
+    assert gateway.reason(request("/attributed", sso=SSO)) is Reason.AUTHORIZED
 
 
 def test_a_session_in_use_is_prolonged(gateway: Gateway) -> None:

@@ -19,7 +19,7 @@ KEYS = jwks(key_for("ES256"))
 
 def test_a_key_set_is_what_verifiers_read() -> None:
     document = jwks_document(KEYS, 300)
-    (key,) = parse(document.body)
+    (key,) = parse(document.body).keys
     assert key.kid == key_for("ES256").kid
     assert document.media_type == "application/jwk-set+json"
 

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from sidecar.errors import SourceFault
-from sidecar.keys.documents import MAXIMUM_KEYS, parse
+from sidecar.keys.documents import MAXIMUM_KEYS, in_short, parse, published
 from sidecar.snapshots.keys import VerificationKey
 from tests.support.tokens import ALGORITHMS, Json, PrivateKey, jwks, key_for, new_key
 
@@ -20,7 +20,7 @@ EC_JWK = EC_KEY.jwk()
 
 
 def read(*members: object) -> tuple[VerificationKey, ...]:
-    return parse(json.dumps({"keys": members}).encode())
+    return parse(json.dumps({"keys": members}).encode()).keys
 
 
 def pem(private: PrivateKey | ed448.Ed448PrivateKey) -> bytes:
@@ -34,7 +34,7 @@ def private_pem(private: PrivateKey) -> bytes:
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_a_jwk_of_every_algorithm_is_read(algorithm: str) -> None:
     key = key_for(algorithm)
-    (read_key,) = parse(json.dumps(jwks(key)).encode())
+    (read_key,) = parse(json.dumps(jwks(key)).encode()).keys
 
     assert read_key.kid == key.kid
     assert read_key.public_key == key.private.public_key()
@@ -87,6 +87,48 @@ def test_an_odd_key_is_passed_over_and_the_others_are_read(odd: object) -> None:
     assert key.kid == EC_KEY.kid
 
 
+LEFT_OUT_IN_SILENCE = [
+    {"kty": "AKP", "alg": "ML-DSA-44", "pub": "AA"},
+    {**EC_JWK, "use": "enc"},
+    {**EC_JWK, "key_ops": ["sign"]},
+    {"kty": "OKP", "crv": "X25519", "x": "A" * 43},
+]
+
+
+def test_keys_that_are_for_something_else_are_not_told_of() -> None:
+    document = json.dumps({"keys": [*LEFT_OUT_IN_SILENCE, EC_JWK]}).encode()
+
+    assert parse(document).left_out == ()
+
+
+def test_a_key_that_is_broken_or_too_small_is_told_of() -> None:
+    small = new_key("RS256", "small", rsa_bits=1024).jwk()
+    broken = {**EC_JWK, "kid": "\x1b[31m" + "k" * 100, "x": ""}
+    document = json.dumps({"keys": [small, broken, EC_JWK]}).encode()
+
+    assert parse(document).left_out == (
+        "the key 'small' has 1024 bits; accepted are 2048 to 8192",
+        f"the key '\\x1b[31m{'k' * 59}' cannot be read as one of type EC",
+    )
+
+
+def test_of_many_keys_that_are_left_out_the_first_few_are_named() -> None:
+    assert in_short(("a", "b", "c", "d", "e")) == "a; b; c; d; e"
+    assert in_short(("a", "b", "c", "d", "e", "f", "g")) == "a; b; c; d; e; and 2 more"
+
+
+def test_what_is_left_out_is_logged_with_its_source(caplog: pytest.LogCaptureFixture) -> None:
+    broken = {**EC_JWK, "kid": "broken", "x": ""}
+    keys = published("https://a.example/", json.dumps({"keys": [broken, EC_JWK]}).encode())
+
+    (record,) = caplog.records
+    assert [key.kid for key in keys] == [EC_KEY.kid]
+    assert vars(record).items() >= {
+        ("source", "https://a.example/"),
+        ("problem", "the key 'broken' cannot be read as one of type EC"),
+    }
+
+
 @pytest.mark.parametrize("member", ["d", "p", "q", "dp", "dq", "qi", "oth", "k"])
 def test_private_key_material_spoils_the_document(member: str) -> None:
     with pytest.raises(SourceFault, match="holds private or shared key material"):
@@ -111,6 +153,12 @@ def test_private_key_material_spoils_the_document(member: str) -> None:
         (pem(EC_KEY.private) + private_pem(EC_KEY.private)[:60], "holds a private key"),
         (pem(EC_KEY.private) + pem(RSA_KEY.private)[:200], "a PEM block without its end"),
         (b"-----BEGIN PUBLIC KEY-----", "a PEM block without its end"),
+        (
+            b"-----BEGIN PUBLIC KEY-----\n%b-----END PUBLIC KEY-----" % (b"A\n" * 100_000),
+            "a PEM block of more than 4096 bytes",
+        ),
+        (b"-----BEGIN A-----\n" * 1000, "a PEM block without its end"),
+        (b"-----BEGIN A-----\n" * 58_000, "holds 58000 keys; at most 1000 are read"),
         (
             b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----",
             "holds a PEM block that is not a public key",
@@ -137,6 +185,9 @@ def test_private_key_material_spoils_the_document(member: str) -> None:
         "private PEM, cut off",
         "public PEM, cut off",
         "PEM that only begins",
+        "PEM of a large block",
+        "PEM that begins often",
+        "PEM that begins very often",
         "certificate",
         "PEM of nonsense",
         "Ed448",
@@ -148,7 +199,7 @@ def test_a_document_that_cannot_be_used_says_why(document: bytes, problem: str) 
 
 
 def test_pem_keys_have_no_kid_and_no_algorithm_of_their_own() -> None:
-    keys = parse(b"\n" + pem(EC_KEY.private) + b"a comment\n" + pem(key_for("EdDSA").private))
+    keys = parse(b"\n" + pem(EC_KEY.private) + b"a comment\n" + pem(key_for("EdDSA").private)).keys
 
     assert [key.kid for key in keys] == [None, None]
     assert [key.algorithms for key in keys] == [{"ES256"}, {"EdDSA", "Ed25519"}]
@@ -164,7 +215,7 @@ def test_pem_keys_have_no_kid_and_no_algorithm_of_their_own() -> None:
     ids=["RSA of 1,024 bits", "other curve"],
 )
 def test_a_pem_key_that_fits_no_algorithm_is_passed_over(weak: PrivateKey) -> None:
-    (key,) = parse(pem(weak) + pem(EC_KEY.private))
+    (key,) = parse(pem(weak) + pem(EC_KEY.private)).keys
 
     assert key.algorithms == {"ES256"}
 

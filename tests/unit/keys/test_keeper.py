@@ -18,12 +18,17 @@ class Observer:
 
     def __init__(self) -> None:
         self.problems: list[str] = []
+        self.refreshed_one = asyncio.Event()
+        self.failed_one = asyncio.Event()
 
     def refreshed(self, trust: str, keys: int, now: float) -> None:
-        pass
+        del trust, keys, now
+        self.refreshed_one.set()
 
-    def refresh_failed(self, trust: str, problem: str) -> None:
+    def refresh_failed(self, trust: str, problem: str, *, serving: bool) -> None:
+        del serving
         self.problems.append(f"{trust}: {problem}")
+        self.failed_one.set()
 
     def recalled(self, trust: str, keys: int, fetched_at: float) -> None:
         pass
@@ -51,7 +56,8 @@ def test_the_snapshot_has_the_keys_of_every_source_that_could_be_read(tmp_path: 
         entries = [settings(name, tmp_path / name) for name in ("good", "bad")]
         keeper = KeyKeeper(entries, observer)
         keeper.start()
-        await keeper.tried(5.0)
+        async with asyncio.timeout(10.0):
+            await asyncio.gather(observer.refreshed_one.wait(), observer.failed_one.wait())
         await keeper.stop()
         return keeper
 
@@ -70,7 +76,7 @@ def test_a_key_added_to_the_file_is_found_when_a_token_names_it(tmp_path: Path) 
     async def rotate() -> Outcome:
         keeper = KeyKeeper([settings("gateway", tmp_path / "keys")], Observer())
         keeper.start()
-        await keeper.tried(5.0)
+        await keeper.first_keys(5.0)
         publish(tmp_path / "keys", key_for("ES256"), new_key("ES256", "next"))
         answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         keeper.lookup("gateway", "next", 5.0, answer.set_result)
@@ -82,11 +88,31 @@ def test_a_key_added_to_the_file_is_found_when_a_token_names_it(tmp_path: Path) 
     assert asyncio.run(rotate()) is Outcome.FOUND
 
 
+def test_one_source_without_keys_is_waited_for_as_long_as_was_said(tmp_path: Path) -> None:
+    publish(tmp_path / "good", key_for("ES256"))
+
+    async def start() -> None:
+        entries = [settings(name, tmp_path / name) for name in ("good", "missing")]
+        keeper = KeyKeeper(entries, Observer())
+        keeper.start()
+        waiting = asyncio.ensure_future(keeper.first_keys(3600.0))
+        await keeper.first_keys(0.05)
+        assert not waiting.done()
+
+        publish(tmp_path / "missing", key_for("ES256"))
+        async with asyncio.timeout(10.0):
+            await waiting
+        assert sorted(keeper.snapshot.sets) == ["good", "missing"]
+        await keeper.stop()
+
+    asyncio.run(start())
+
+
 def test_a_keeper_without_issuers_starts() -> None:
     async def start() -> None:
         keeper = KeyKeeper([], Observer())
         keeper.start()
-        await keeper.tried(5.0)
+        await keeper.first_keys(5.0)
         await keeper.stop()
 
     asyncio.run(start())

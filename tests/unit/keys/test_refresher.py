@@ -63,14 +63,19 @@ class Source:
 @dataclass
 class Observer:
     events: list[tuple[str, ...]] = field(default_factory=list)
+    serving: list[bool] = field(default_factory=list)
+    fetched: asyncio.Event = field(default_factory=asyncio.Event)
 
     def refreshed(self, trust: str, keys: int, now: float) -> None:
         del trust, now
         self.events.append(("refreshed", str(keys)))
+        self.fetched.set()
 
-    def refresh_failed(self, trust: str, problem: str) -> None:
+    def refresh_failed(self, trust: str, problem: str, *, serving: bool) -> None:
         del trust
         self.events.append(("failed", problem))
+        self.serving.append(serving)
+        self.fetched.set()
 
     def recalled(self, trust: str, keys: int, fetched_at: float) -> None:
         del trust, fetched_at
@@ -99,7 +104,7 @@ class Scene:
     published: list[KeySet]
     date: Date
 
-    def lookup(self, kid: str, timeout: float = 0.1) -> "asyncio.Future[Outcome]":
+    def lookup(self, kid: str | None, timeout: float = 0.1) -> "asyncio.Future[Outcome]":
         answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self.refresher.lookup(kid, timeout, answer.set_result)
         return answer
@@ -139,7 +144,7 @@ def play(
         )
         scene = Scene(used, refresher, observer, published, date)
         task = asyncio.create_task(refresher.run())
-        await refresher.first_fetch()
+        await observer.fetched.wait()
         try:
             await story(scene)
         finally:
@@ -151,7 +156,7 @@ def play(
 
 
 def keys(*signing: SigningKey) -> tuple[VerificationKey, ...]:
-    return parse(json.dumps(jwks(*signing)).encode())
+    return parse(json.dumps(jwks(*signing)).encode()).keys
 
 
 def test_keys_are_fetched_at_once_and_then_regularly() -> None:
@@ -161,7 +166,7 @@ def test_keys_are_fetched_at_once_and_then_regularly() -> None:
     fetches = play(story).source.fetches
     gaps = [later - earlier for earlier, later in pairwise(fetches)]
     assert len(gaps) >= 4
-    assert all(270 <= gap <= 330 for gap in gaps)
+    assert all(270 <= gap <= 300 for gap in gaps)
     assert len(set(gaps)) > 1, "the times are spread, so that not all sidecars ask at once"
 
 
@@ -204,7 +209,7 @@ def test_a_failed_fetch_publishes_nothing_and_is_tried_again_with_growing_patien
     failed = scene.source.fetches[1:]
     gaps = [later - earlier for earlier, later in pairwise(failed)]
     assert gaps[:4] == pytest.approx([1, 2, 4, 8], rel=0.11)
-    assert max(gaps) <= 330
+    assert max(gaps) <= 300
     assert scene.refresher.status().last_error
 
 
@@ -362,7 +367,7 @@ def test_the_status_shows_what_people_ask_for() -> None:
         await asyncio.sleep(1)
         upcoming = scene.refresher.status().next_refresh
         assert upcoming is not None
-        assert 270 <= upcoming - scene.source.fetches[0] <= 330
+        assert 270 <= upcoming - scene.source.fetches[0] <= 300
 
     play(story)
 
@@ -458,3 +463,187 @@ def test_a_date_that_is_set_back_changes_nothing_for_those_who_wait() -> None:
         assert await scene.lookup("new") is Outcome.FOUND
 
     play(story)
+
+
+def test_a_key_that_is_taken_out_is_let_go_within_one_refresh_though_nobody_asks() -> None:
+    async def story(scene: Scene) -> None:
+        scene.source.published = keys(NEW)
+        await asyncio.sleep(SETTINGS.refresh)
+        assert not scene.published[-1].knows("old")
+
+    for _ in range(20):  # whatever the fetches are spread by
+        play(story)
+
+
+def test_keys_asked_for_now_are_fetched_without_a_cooldown() -> None:
+    async def story(scene: Scene) -> None:
+        scene.source.published = keys(NEW)
+        scene.refresher.fetch_now()
+        await asyncio.sleep(0.001)
+        assert not scene.published[-1].knows("old")
+        await asyncio.sleep(100)
+        assert len(scene.source.fetches) == 2
+
+    play(story)
+
+
+def test_keys_asked_for_now_do_not_wait_for_the_cooldown_that_checks_wait_for() -> None:
+    async def story(scene: Scene) -> None:
+        await asyncio.sleep(SETTINGS.cooldown - 0.05)
+        waiting = scene.lookup("new")
+        await asyncio.sleep(0.01)
+        scene.source.published = keys(NEW)
+        scene.refresher.fetch_now()
+        asked = clock()
+        assert await waiting is Outcome.FOUND
+        assert clock() == asked
+
+    play(story)
+
+
+def test_a_fetch_under_way_does_not_stand_for_one_that_is_asked_for_now() -> None:
+    async def story(scene: Scene) -> None:
+        scene.source.takes = 2.0
+        scene.refresher.fetch_now()
+        await asyncio.sleep(1.0)
+        scene.source.published = keys(NEW)
+        scene.refresher.fetch_now()
+        await asyncio.sleep(3.1)
+        assert [later - scene.source.fetches[1] for later in scene.source.fetches[2:]] == [2.0]
+        assert not scene.published[-1].knows("old")
+
+    play(story)
+
+
+# While there are no keys.
+
+
+def away() -> Source:
+    return Source(keys(OLD), SourceFault("away"))
+
+
+async def until_it_hardly_tries(scene: Scene) -> None:
+    """Let so many attempts fail that the next regular one is minutes away."""
+    await asyncio.sleep(800)
+    (*_, last), upcoming = scene.source.fetches, scene.refresher.status().next_refresh
+    assert upcoming is not None
+    assert upcoming - last > 200
+    await asyncio.sleep(max(0.0, last + SETTINGS.cooldown - clock()))
+    assert scene.refresher.status().next_refresh == upcoming
+
+
+@pytest.mark.parametrize("kid", ["old", None])
+def test_without_keys_the_first_token_that_comes_has_them_fetched(kid: str | None) -> None:
+    async def story(scene: Scene) -> None:
+        await until_it_hardly_tries(scene)
+        scene.source.problem = None
+        assert await scene.lookup(kid) is Outcome.FOUND
+
+    play(story, away())
+
+
+def test_keys_that_are_too_old_are_as_good_as_none() -> None:
+    async def story(scene: Scene) -> None:
+        scene.source.problem = SourceFault("away")
+        await asyncio.sleep(SETTINGS.max_stale)
+        assert await scene.lookup("old") is Outcome.UNAVAILABLE
+        await until_it_hardly_tries(scene)
+        assert scene.observer.serving[-1] is False
+        scene.source.problem = None
+        assert await scene.lookup("old") is Outcome.FOUND
+        assert scene.published[-1].usable_until > clock()
+
+    scene = play(story)
+    assert scene.observer.serving[0] is True
+
+
+def test_without_keys_one_fetch_per_cooldown_serves_however_many_ask() -> None:
+    async def story(scene: Scene) -> None:
+        await until_it_hardly_tries(scene)
+        before = len(scene.source.fetches)
+        answers = []
+        for _ in range(300):
+            answers.append(scene.lookup("old"))
+            await asyncio.sleep(0.1)
+        assert {await answer for answer in answers} == {Outcome.UNAVAILABLE}
+        assert len(scene.source.fetches) - before == 30 / SETTINGS.cooldown
+
+    play(story, away())
+
+
+def test_without_keys_only_so_many_wait_at_once() -> None:
+    async def story(scene: Scene) -> None:
+        await until_it_hardly_tries(scene)
+        scene.source.takes, scene.source.problem = 0.05, None
+        answers = [scene.lookup("old") for _ in range(4)]
+        assert answers[3].done()
+        assert [await answer for answer in answers] == [
+            *[Outcome.FOUND] * 3,
+            Outcome.UNAVAILABLE,
+        ]
+
+    play(story, away())
+
+
+def test_first_keys_without_the_tokens_are_waited_with_as_for_any_unknown_kid() -> None:
+    async def story(scene: Scene) -> None:
+        await until_it_hardly_tries(scene)
+        scene.source.takes, scene.source.problem = 0.05, None
+        first = scene.lookup("forged")
+        await asyncio.sleep(0.01)
+        during = [
+            scene.lookup("other"),
+            scene.lookup("old"),
+        ]
+        assert await first is Outcome.ABSENT
+        assert await during[0] is Outcome.UNAVAILABLE, "that fetch had begun before it was asked"
+        assert await during[1] is Outcome.FOUND
+
+    play(story, away())
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_key_without_a_kid_may_be_the_one_that_is_looked_for(known: bool) -> None:
+    unnamed = parse(json.dumps({"keys": [OLD.jwk(kid=None)]}).encode()).keys
+
+    async def story(scene: Scene) -> None:
+        await until_it_hardly_tries(scene) if not known else await asyncio.sleep(20)
+        scene.source.problem = None
+        assert await scene.lookup("whatever") is Outcome.FOUND
+
+    play(story, Source(unnamed) if known else Source(unnamed, SourceFault("away")))
+
+
+def test_first_keys_are_waited_for_through_failures_that_are_soon_repeated() -> None:
+    async def story(scene: Scene) -> None:
+        began = clock()
+        waiting = asyncio.ensure_future(scene.refresher.first_keys())
+        await asyncio.sleep(9.0)
+        assert not waiting.done()
+        gaps = [later - earlier for earlier, later in pairwise(scene.source.fetches)]
+        assert max(gaps[1:]) <= 0.5
+        scene.source.problem = None
+        await waiting
+        assert clock() - began <= 9.5
+
+    play(story, away())
+
+
+def test_nobody_who_has_given_up_waiting_makes_it_try_more_often() -> None:
+    async def story(scene: Scene) -> None:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(scene.refresher.first_keys(), 5.0)
+        before = len(scene.source.fetches)
+        await asyncio.sleep(1000)
+        assert len(scene.source.fetches) - before < 10
+
+    play(story, away())
+
+
+def test_saved_keys_need_not_be_waited_for() -> None:
+    async def story(scene: Scene) -> None:
+        before = clock()
+        await scene.refresher.first_keys()
+        assert clock() == before
+
+    play(story, Source(problem=DOWN), Copy(SavedKeys(keys(OLD), 1_000_000.0 - 600)))

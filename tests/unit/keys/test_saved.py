@@ -12,7 +12,7 @@ from sidecar.keys.documents import parse
 from sidecar.keys.saved import SavedCopy, SavedKeys
 from tests.support.tokens import ALGORITHMS, Json, key_for
 
-KEYS = parse(json.dumps({"keys": [key_for(name).jwk() for name in ALGORITHMS]}).encode())
+KEYS = parse(json.dumps({"keys": [key_for(name).jwk() for name in ALGORITHMS]}).encode()).keys
 SAVED = SavedKeys(KEYS, 1_700_000_000.25)
 SOURCE = "jwks https://keys.example/"
 
@@ -48,7 +48,7 @@ def test_what_is_saved_comes_back_the_same(copy: SavedCopy, file: Path) -> None:
 
 def test_keys_without_a_kid_and_for_any_algorithm_come_back_the_same(copy: SavedCopy) -> None:
     jwk = key_for("RS256").jwk(kid=None, alg=None)
-    saved = SavedKeys(parse(json.dumps({"keys": [jwk]}).encode()), 1.0)
+    saved = SavedKeys(parse(json.dumps({"keys": [jwk]}).encode()).keys, 1.0)
     asyncio.run(copy.write(saved))
     assert read(copy) == saved
 

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from time import thread_time
 
 import pytest
 
@@ -10,7 +11,8 @@ from sidecar.check.refusal import Refusal
 from sidecar.clients.http import Response
 from sidecar.model import Reason, TokenKind, VerifiedToken
 from sidecar.session.answers import UnusableAnswer, Verdict, read
-from sidecar.session.settings import IntrospectionSettings, SecretAuthentication
+from sidecar.session.settings import ANSWER_BYTES, IntrospectionSettings, SecretAuthentication
+from tests.support.hard_documents import hard_documents
 
 NOW = 1_000_000.0
 URL = "https://sso.example/introspect"
@@ -20,6 +22,9 @@ SETTINGS = IntrospectionSettings(
     authentication=SecretAuthentication("gateway", Path("unused")),
     leeway=10.0,
 )
+
+# Whose a session is, as operators are told it with a refusal.
+ALICE = (("issuer", "sso"), ("sub", "alice"))
 
 
 def answered(
@@ -124,7 +129,8 @@ def test_a_session_may_have_to_be_that_of_a_named_client(client: object, accepte
         session(verdict)
     else:
         expected = "sso accepts the clients: login, portal"
-        assert verdict == Refusal(Reason.WRONG_AUDIENCE, expected)
+        held = (("client_id", client),) if isinstance(client, str) else ()
+        assert verdict == Refusal(Reason.WRONG_AUDIENCE, expected, held=(*held, *ALICE))
 
 
 def test_a_kind_of_token_that_its_issuer_does_not_issue_is_a_plain_no() -> None:
@@ -151,6 +157,65 @@ def test_only_200_is_an_answer(status: int) -> None:
 def test_a_session_is_somebodys(subject: object) -> None:
     expected = Refusal(Reason.INVALID_CLAIM, "sub is missing or not a name")
     assert answered(sub=subject) == expected
+
+
+@pytest.mark.parametrize("kind", ["Bearer", "bearer", "BEARER", None])
+def test_a_bearer_token_is_one_in_any_case_and_where_nothing_is_said(kind: object) -> None:
+    body = json.dumps({"active": True, "sub": "alice", "token_type": kind}).encode()
+
+    assert session(read(Response(200, {}, body), SETTINGS, "f00d", NOW)).subject == "alice"
+
+
+@pytest.mark.parametrize(
+    "kind", ["DPoP", "dpop", "mac", "N_A", "refresh_token", "", "Bearer ", 7, ["Bearer"], False]
+)
+def test_any_other_type_of_token_is_no_session(kind: object) -> None:
+    expected = Refusal(Reason.INACTIVE_SESSION, "its issuer says that it is no bearer token")
+    assert answered(token_type=kind) == expected
+
+
+@pytest.mark.parametrize("member", ["token_use", "typ"])
+@pytest.mark.parametrize(
+    "use",
+    ["refresh", "Refresh", "refresh_token", "Offline", "ID", "id_token", "application/rt+jwt"],
+)
+def test_a_token_to_get_others_or_to_know_who_logged_in_is_no_session(
+    member: str, use: str
+) -> None:
+    expected = f"its issuer says in {member} that it is no access token"
+    assert answered(SETTINGS, **{member: use}) == Refusal(Reason.INACTIVE_SESSION, expected)
+
+
+@pytest.mark.parametrize("member", ["token_use", "typ"])
+@pytest.mark.parametrize("use", ["access", "access_token", "Bearer", "JWT", "at+jwt", 7, ["x"]])
+def test_other_uses_are_left_to_the_issuer(member: str, use: object) -> None:
+    assert session(answered(SETTINGS, **{member: use})).subject == "alice"
+
+
+@pytest.mark.parametrize("name", hard_documents(1024))
+def test_the_hardest_answers_cost_little(name: str) -> None:
+    body = hard_documents(ANSWER_BYTES)[name]
+    began = thread_time()
+
+    with pytest.raises(UnusableAnswer):
+        read(Response(200, {}, body), SETTINGS, "f00d", NOW)
+
+    # CPU seconds of this thread; the hardest takes a few milliseconds.
+    assert thread_time() - began < 0.1
+
+
+def test_the_longest_lists_of_an_active_session_cost_little() -> None:
+    many = [f"{number:x}" for number in range(ANSWER_BYTES // 40)]
+    began = thread_time()
+
+    token = session(answered(scope=" ".join(many), roles=many, groups=many, aud=many))
+
+    assert len(token.roles) == len(token.groups) == len(many)
+    assert thread_time() - began < 0.1
+
+
+def test_that_a_session_has_ended_counts_before_what_kind_it_was() -> None:
+    assert answered(active=False, token_type="DPoP") == Refusal(Reason.INACTIVE_SESSION)
 
 
 def test_a_session_without_an_end_is_accepted() -> None:
@@ -184,13 +249,16 @@ def test_an_audience_that_is_ours_is_accepted(audience: object) -> None:
 @pytest.mark.parametrize("audience", ["other", ["other"], []])
 def test_an_audience_that_is_not_ours_is_refused(audience: object) -> None:
     settings = replace(SETTINGS, audiences=frozenset({"shop"}))
-    assert answered(settings, aud=audience) == Refusal(Reason.WRONG_AUDIENCE, "sso accepts: shop")
+    held = (("aud", "other" if audience else ""), *ALICE)
+    assert answered(settings, aud=audience) == Refusal(
+        Reason.WRONG_AUDIENCE, "sso accepts: shop", held=held
+    )
 
 
 @pytest.mark.parametrize("audience", [None, 17, ["shop", 17]])
 def test_where_an_audience_is_needed_it_has_to_be_there(audience: object) -> None:
     settings = replace(SETTINGS, audiences=frozenset({"shop"}))
-    expected = Refusal(Reason.INVALID_CLAIM, "aud is not a string or a list of strings")
+    expected = Refusal(Reason.INVALID_CLAIM, "aud is not a string or a list of strings", held=ALICE)
     assert answered(settings, aud=audience) == expected
 
 
@@ -203,7 +271,11 @@ def test_the_issuer_is_who_it_says_or_who_it_is_configured_to_be() -> None:
 
 def test_an_issuer_that_calls_itself_something_else_is_refused() -> None:
     settings = replace(SETTINGS, issuer="https://sso.example")
-    expected = Refusal(Reason.UNTRUSTED_ISSUER, "sso accepts: https://sso.example")
+    expected = Refusal(
+        Reason.UNTRUSTED_ISSUER,
+        "sso accepts: https://sso.example",
+        held=(("iss", "https://sso.example/"),),
+    )
     assert answered(settings, iss="https://sso.example/") == expected
 
 

@@ -37,7 +37,7 @@ def settings(server: KeyServer, tmp_path: Path) -> IntrospectionSettings:
         url=server.url + PATH,
         authentication=SecretAuthentication("gateway", secret),
         timeout=TIMEOUT,
-        http=HttpSettings(ca_file=server.ca_file, maximum_bytes=10_000),
+        http=HttpSettings(ca_file=server.ca_file, answer_bytes=10_000),
     )
 
 
@@ -75,7 +75,10 @@ def test_a_question_says_who_asks_and_what_answer_is_understood(
     [
         (misbehaviour.silence, "gave no answer within 0.3 s"),
         (misbehaviour.trickle, "gave no answer within 0.3 s"),
-        (misbehaviour.endless_body, "sent more than 10000 bytes"),
+        (
+            misbehaviour.endless_body,
+            "sent more than 10000 bytes; if its answer has to be that long, raise answer_bytes",
+        ),
         (misbehaviour.stop_in_the_middle, "sent an answer that ends too early"),
         (misbehaviour.close_at_once, "closed the connection without an answer"),
         (misbehaviour.speak_something_else, "sent an answer that is not HTTP"),

@@ -28,6 +28,9 @@ from tests.support.sessions import (
 
 OLD, NEW = SealingKey("old", bytes(32)), SealingKey("new", bytes(range(32)))
 
+# Whose a session is, as operators are told it with a refusal.
+ALICE = (("issuer", "session"), ("sub", "alice"))
+
 
 def renewed(sessions: Sessions, text: str, now: float) -> SessionToken | None:
     return sessions.tokens.renewed(sessions.opened(text, now=now), now)
@@ -87,20 +90,20 @@ def test_names_with_spaces_stay_one_role_and_one_group() -> None:
     assert token.roles == token.groups == names
 
 
-def test_how_and_by_whom_the_subject_was_authenticated_is_kept() -> None:
+def test_how_the_subject_was_authenticated_is_kept_and_who_acted_for_it_is_not() -> None:
     kept = {
         "client_id": "shop-web",
         "azp": "shop-web",
         "auth_time": NOW - 60,
         "acr": "gold",
         "amr": ["pwd", "otp"],
-        "act": {"sub": "support"},
     }
     sessions = Sessions()
 
-    token = sessions.opened(sessions.begin(identity(claims=kept)))
+    token = sessions.opened(sessions.begin(identity(claims={**kept, "act": {"sub": "app"}})))
 
     assert {name: token.claims[name] for name in kept} == kept
+    assert "act" not in token.claims
 
 
 def test_of_the_credentials_other_claims_those_that_are_named_are_kept() -> None:
@@ -191,7 +194,8 @@ def test_a_session_that_was_idle_for_too_long_has_expired() -> None:
 
     refusal = sessions.refused(sessions.begin(), now=NOW + IDLE)
 
-    assert refusal == Refusal(Reason.EXPIRED, "the session was idle for too long")
+    held = (("exp", "0 s ago"), *ALICE)
+    assert refusal == Refusal(Reason.EXPIRED, "the session was idle for too long", held=held)
 
 
 def test_a_session_in_use_ends_all_the_same() -> None:
@@ -204,7 +208,8 @@ def test_a_session_in_use_ends_all_the_same() -> None:
     assert sessions.opened(text, now=NOW + ABSOLUTE - 1)
     refusal = sessions.refused(text, now=NOW + ABSOLUTE)
 
-    assert refusal == Refusal(Reason.EXPIRED, "the session has come to its end")
+    held = (("session_exp", "0 s ago"), *ALICE)
+    assert refusal == Refusal(Reason.EXPIRED, "the session has come to its end", held=held)
 
 
 def test_a_session_ends_with_its_credential() -> None:
@@ -238,7 +243,8 @@ def test_the_clocks_of_two_replicas_may_be_a_leeway_apart() -> None:
 
     assert sessions.opened(text, now=NOW - 10)
     refusal = sessions.refused(text, now=NOW - 11)
-    assert refusal == Refusal(Reason.NOT_YET_VALID, "its iat lies in the future")
+    held = (("iat", "in 11 s"), *ALICE)
+    assert refusal == Refusal(Reason.NOT_YET_VALID, "its iat lies in the future", held=held)
 
 
 def test_a_clock_that_was_set_back_does_not_make_a_renewal_due() -> None:

@@ -91,6 +91,47 @@ def test_a_denial_in_shadow_mode_is_written_as_one_that_was_not_carried_out(
     assert (line["decision"], line["status"]) == ("would_deny", 403)
 
 
+def test_a_denial_without_a_route_has_the_method_and_the_path_without_its_query(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    log = decision_log()
+    (line,) = written(caplog, log, Deny(Reason.NO_ROUTE))
+
+    assert (line["method"], line["path"]) == ("GET", "/path")
+    assert log.recent()[0].held == {"method": "GET", "path": "/path"}
+
+
+def test_a_denial_of_a_route_has_what_was_held(caplog: pytest.LogCaptureFixture) -> None:
+    log = decision_log()
+    token = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhIn0.c2ln"
+    held = (("aud", "stock"), ("issuer", "gateway"), ("sub", "alice"), ("origin", token))
+    (line,) = written(caplog, log, Deny(Reason.WRONG_AUDIENCE, "read", held=held))
+
+    shown = {"aud": "stock", "issuer": "gateway", "sub": "alice", "origin": "[redacted]"}
+    assert {name: line[name] for name in shown} == shown
+    assert "path" not in line
+    assert log.recent()[0].held == shown
+
+
+@pytest.mark.parametrize(
+    ("reason", "held"),
+    [
+        (Reason.CALLER_NOT_ALLOWED, {"caller": "spiffe://shop/a"}),
+        (Reason.MISSING_ROLE, {"roles": "clerk, guest"}),
+        (Reason.MISSING_GROUP, {"groups": "berlin"}),
+    ],
+)
+def test_a_rule_that_does_not_hold_has_what_it_was_held_against(
+    reason: Reason, held: dict[str, str]
+) -> None:
+    log = decision_log()
+    envelope = ENVELOPE._replace(view=ENVELOPE.view._replace(principal="spiffe://shop/a"))
+    token = TOKEN._replace(roles=frozenset({"guest", "clerk"}), groups=frozenset({"berlin"}))
+    log.decided(envelope, Deny(reason, "read", token=token), 0.1)
+
+    assert log.recent()[0].held == held
+
+
 def test_allows_are_written_at_debug_alone(caplog: pytest.LogCaptureFixture) -> None:
     log = decision_log()
     assert written(caplog, log, ALLOW) == []
@@ -126,8 +167,19 @@ def test_a_failing_source_is_written_down_once_and_when_it_recovers(
     log = RefreshLog(Metrics())
     with caplog.at_level(logging.INFO, logger="sidecar.keys"):
         for problem in ("away", "away", "not JSON"):
-            log.refresh_failed("gateway", problem)
+            log.refresh_failed("gateway", problem, serving=True)
         log.refreshed("gateway", 2, 0.0)
         log.refreshed("gateway", 2, 0.0)
         log.looked_up("gateway", "found")
     assert [record.levelname for record in caplog.records] == ["ERROR", "ERROR", "INFO"]
+
+
+def test_a_failing_source_is_said_to_cost_tokens_only_where_it_does(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    log = RefreshLog(Metrics())
+    for serving in (False, False, True, False):
+        log.refresh_failed("gateway", "away", serving=serving)
+    none = "keys cannot be fetched, and there are none: tokens of this issuer get a 503"
+    some = "keys cannot be fetched; the last good ones serve until they are too old"
+    assert [record.message for record in caplog.records] == [none, some, none]

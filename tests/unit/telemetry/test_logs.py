@@ -6,11 +6,20 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from time import thread_time
 
 import pytest
 
 from sidecar.telemetry import logs
-from sidecar.telemetry.logs import LineLimit, Logs, redact
+from sidecar.telemetry.logs import (
+    LONGEST_FIELD,
+    LONGEST_TRACE,
+    JsonLines,
+    LineLimit,
+    Logs,
+    TextLines,
+    redact,
+)
 from tests.support.tokens import claims, key_for, sign
 
 TOKEN = sign(claims(issuer="i", audience="a", subject="s"), key_for("ES256"))
@@ -93,6 +102,77 @@ def test_what_looks_like_a_credential_is_redacted(secret: str) -> None:
     assert secret.rsplit(maxsplit=1)[-1] not in text
     assert text.startswith("before ")
     assert text.endswith(" after")
+
+
+@pytest.mark.parametrize(
+    ("text", "redacted"),
+    [
+        ("x" + TOKEN, "x[redacted]"),
+        ("eyJhbGciOiJFUzI1NiJ9", "[redacted]"),
+        ("eyJ" * 1000, "[redacted]"),
+        (f"{'eyJ' * 1000} {TOKEN}", "[redacted] [redacted]"),
+    ],
+    ids=["behind a letter", "a header alone", "beginnings", "beginnings and a token"],
+)
+def test_what_looks_like_the_beginning_of_a_token_is_redacted(text: str, redacted: str) -> None:
+    assert redact(text) == redacted
+
+
+def line_of(text: str, style: str) -> str:
+    stream = io.StringIO()
+    with logging_to(stream, style):
+        logging.getLogger("sidecar.test").info("event", extra={"sub": text})
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("style", ["json", "console"])
+def test_a_long_field_is_shortened(style: str) -> None:
+    line = line_of("a" * 60_000, style)
+
+    assert len(line) < LONGEST_FIELD + 200
+    assert "a...shortened" in line
+
+
+@pytest.mark.parametrize("formatter", [JsonLines(), TextLines()], ids=["json", "console"])
+@pytest.mark.parametrize("piece", ["eyJ", "bearer ", "eyJabcde.", "é", '"', "\n"])
+def test_a_line_costs_little_whatever_a_claim_holds(
+    formatter: logging.Formatter, piece: str
+) -> None:
+    record = logging.makeLogRecord({"msg": "check", "sub": piece * (60_000 // len(piece))})
+    began = thread_time()
+
+    for _ in range(100):
+        formatter.format(record)
+
+    # CPU seconds of this thread for ten seconds of denials at the default rate; it takes 0.01.
+    assert thread_time() - began < 0.5
+
+
+def test_a_field_as_long_as_it_may_be_is_whole() -> None:
+    assert json.loads(line_of("a" * LONGEST_FIELD, "json"))["sub"] == "a" * LONGEST_FIELD
+
+
+@pytest.mark.parametrize("style", ["json", "console"])
+@pytest.mark.parametrize("left", range(1, 40, 3))
+@pytest.mark.parametrize("secret", [TOKEN, "Bearer opaque-secret-123456"], ids=["JWT", "opaque"])
+def test_a_credential_that_is_cut_in_two_is_redacted(style: str, left: int, secret: str) -> None:
+    line = line_of("x" * (LONGEST_FIELD - left - 1) + " " + secret, style)
+
+    assert secret[:8] not in line, "what is shown of a credential says nothing"
+
+
+def test_a_long_event_and_a_long_stack_trace_are_shortened() -> None:
+    stream = io.StringIO()
+    with logging_to(stream):
+        try:
+            {"b": 1}["a" * 100_000]
+        except KeyError:
+            logging.getLogger("sidecar.test").exception("b" * 100_000)
+    document = json.loads(stream.getvalue())
+
+    assert document["event"] == "b" * LONGEST_FIELD + "...shortened"
+    assert document["exception"].startswith("Traceback")
+    assert len(document["exception"]) < LONGEST_TRACE + 20
 
 
 def test_a_credential_on_a_line_of_its_own_is_redacted_in_json_too() -> None:

@@ -9,6 +9,7 @@ from sidecar.check.templates import PathTemplate
 from sidecar.model import Allow, Deny, HeaderChanges, Reason, RequestView
 from sidecar.telemetry.metrics import DURATION_BUCKETS, Metrics, outcome_of
 from sidecar.wire.codec import Envelope
+from sidecar.wire.grpc_server import outcomes
 
 ENVELOPE = Envelope(RequestView("GET", "/secret-path", "secret-host", ()), "secret-id", grpc=False)
 
@@ -47,7 +48,18 @@ def test_what_can_happen_is_exported_as_zero_before_it_does() -> None:
     assert samples(metrics, "sidecar_verifications_total")[("gateway", "valid")] == 0.0
     assert samples(metrics, "sidecar_key_refreshes_total")[("gateway", "failure")] == 0.0
     assert samples(metrics, "sidecar_unknown_key_lookups_total")[("gateway", "absent")] == 0.0
+    assert samples(metrics, "sidecar_keys_last_success_timestamp_seconds") == {("gateway",): 0}
     assert samples(metrics, "sidecar_config_reloads_total") == {("failure",): 0, ("success",): 0}
+
+
+def test_calls_that_can_be_made_are_exported_as_zero_before_they_are() -> None:
+    metrics = Metrics()
+    metrics.expect_calls(outcomes(["/a/B"]))
+    calls = samples(metrics, "grpc_server_handled_total")
+    assert set(calls.values()) == {0.0}
+    assert {("OK", "/a/B"), ("ResourceExhausted", "/a/B"), ("Unimplemented", "unknown")} <= (
+        calls.keys()
+    )
 
 
 def test_in_shadow_mode_the_denials_to_expect_are_those_not_carried_out() -> None:
@@ -92,7 +104,7 @@ def test_outcomes_are_named_for_what_became_of_the_request() -> None:
 def test_keys_and_their_age_are_shown_by_issuer() -> None:
     metrics = Metrics()
     metrics.refreshed("gateway", 2, 1700000000.0)
-    metrics.refresh_failed("gateway", "away")
+    metrics.refresh_failed("gateway", "away", serving=True)
     metrics.looked_up("gateway", "found")
     assert samples(metrics, "sidecar_keys") == {("gateway",): 2}
     assert samples(metrics, "sidecar_keys_last_success_timestamp_seconds") == {
@@ -102,6 +114,14 @@ def test_keys_and_their_age_are_shown_by_issuer() -> None:
         ("gateway", "success"): 1,
         ("gateway", "failure"): 1,
     }
+
+
+def test_nothing_is_shown_of_the_keys_of_an_issuer_that_is_gone() -> None:
+    metrics = Metrics()
+    metrics.expect(["gateway", "partner"], [], shadow=False)
+    metrics.forget(["partner"])
+    assert samples(metrics, "sidecar_keys") == {("gateway",): 0}
+    assert samples(metrics, "sidecar_keys_last_success_timestamp_seconds") == {("gateway",): 0}
 
 
 def test_reloads_calls_and_the_cache_are_counted() -> None:

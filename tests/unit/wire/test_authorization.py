@@ -79,7 +79,7 @@ class Watcher:
     def refreshed(self, trust: str, keys: int, now: float) -> None:
         pass
 
-    def refresh_failed(self, trust: str, problem: str) -> None:
+    def refresh_failed(self, trust: str, problem: str, *, serving: bool) -> None:
         pass
 
     def recalled(self, trust: str, keys: int, fetched_at: float) -> None:
@@ -113,6 +113,7 @@ def play(
     shadow: bool = False,
     cooldown: float = 0.0,
     clock: Callable[[], float] | None = None,
+    published: bool = True,
 ) -> Scene:
     settings = CheckSettings(
         trust=(
@@ -129,7 +130,8 @@ def play(
         shadow=shadow,
     )
     file = tmp_path / "keys.json"
-    publish(file, key_for("ES256"))
+    if published:
+        publish(file, key_for("ES256"))
 
     async def stage() -> Scene:
         watcher = Watcher()
@@ -137,7 +139,7 @@ def play(
             [KeySettings("gateway", FileKeys(file), refresh=3600, cooldown=cooldown)], watcher
         )
         keys.start()
-        await keys.tried(5.0)
+        await keys.first_keys(5.0 if published else 0.0)
         policy = Policy(Pipeline(settings, watcher), keys, realm="shop", key_wait=5.0)
         loop = asyncio.get_running_loop()
         authorization = Authorization(policy, watcher, loop, clock=clock or time.time)
@@ -151,11 +153,12 @@ def play(
     return asyncio.run(stage())
 
 
-def request(key: SigningKey | None = None) -> bytes:
+def request(key: SigningKey | None = None, **header: str | None) -> bytes:
     """A check of a request with a valid token, signed with ``key``."""
     token = sign(
         claims(issuer="https://gateway.shop.internal", audience="orders", subject="alice"),
         key or key_for("ES256"),
+        **header,
     )
     message = CheckRequest()
     http = message.attributes.request.http
@@ -213,6 +216,37 @@ def test_when_the_key_cannot_be_looked_for_the_client_is_told_to_come_back(tmp_p
         assert call.replies[0].denied_response.status.code == 503
 
     play(tmp_path, story, cooldown=3600.0)
+
+
+@pytest.mark.parametrize("kid", ["test-ES256", None])
+def test_where_there_are_no_keys_a_token_has_them_fetched_and_passes(
+    tmp_path: Path, kid: str | None
+) -> None:
+    async def story(scene: Scene) -> None:
+        key = key_for("ES256")
+        publish(scene.keys, key)
+        call = await scene.check(Call(request(key, kid=kid)))
+        assert call.reason == Reason.AUTHORIZED.label
+
+    play(tmp_path, story, published=False)
+
+
+def test_a_forged_token_is_refused_by_the_first_keys_that_come(tmp_path: Path) -> None:
+    async def story(scene: Scene) -> None:
+        publish(scene.keys, key_for("ES256"))
+        call = await scene.check(Call(request(new_key("ES256", "forged"))))
+        assert call.reason == Reason.UNKNOWN_KEY.label
+
+    play(tmp_path, story, published=False)
+
+
+def test_where_no_keys_come_in_time_the_client_is_told_to_come_back(tmp_path: Path) -> None:
+    async def story(scene: Scene) -> None:
+        call = await scene.check(Call(request()))
+        assert call.reason == Reason.KEYS_UNAVAILABLE.label
+        assert call.replies[0].denied_response.status.code == 503
+
+    play(tmp_path, story, published=False, cooldown=3600.0)
 
 
 @pytest.mark.parametrize("key", [None, new_key("ES256", "unknown")])

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from sidecar.check.refusal import Refusal
 from sidecar.model import (
+    LISTENER_REASONS,
     Allow,
     Deny,
     HeaderChanges,
@@ -145,9 +146,24 @@ def test_a_route_given_by_envoy_is_kept_even_when_its_name_is_empty(route: str) 
     assert decode(check_request(route=route).SerializeToString()).view.route == route
 
 
-def test_the_request_id_is_cut_and_printable() -> None:
-    assert decoded(("x-request-id", b"a" * 200)).request_id == "a" * 128
-    assert decoded(("x-request-id", b"a\nb\x7f\xc3\xa9 c")).request_id == "ab c"
+@pytest.mark.parametrize(
+    "request_id",
+    ["request-7", "9b2d7c1e-4a5f-4c3b-8f6e-2d1c0b9a8f7e", "Root=1-67891233-abcdef", "a" * 64],
+)
+def test_a_plain_request_id_is_repeated(request_id: str) -> None:
+    assert decoded(("x-request-id", request_id.encode())).request_id == request_id
+
+
+@pytest.mark.parametrize(
+    "value", [b"a" * 65, b"a b", b"a,b", b"a\nb", b"a\n", b"\xc3\xa9", b"<b>", b""]
+)
+def test_nothing_is_shown_of_a_request_id_that_could_hold_a_token_or_is_not_plain(
+    value: bytes,
+) -> None:
+    assert decoded(("x-request-id", value)).request_id == ""
+
+
+def test_a_request_without_an_id_has_none() -> None:
     assert decoded().request_id == ""
 
 
@@ -259,7 +275,11 @@ def test_a_cookie_of_a_denial_is_among_its_headers(grpc: bool) -> None:
     assert metadata(with_cookie) == metadata(response(denial))
 
 
-@pytest.mark.parametrize("reason", [r for r in Reason if r.status >= 400], ids=lambda r: r.label)
+@pytest.mark.parametrize(
+    "reason",
+    [r for r in Reason if r.status >= 400 and r not in LISTENER_REASONS],
+    ids=lambda r: r.label,
+)
 def test_a_denial_is_a_problem_document(reason: Reason) -> None:
     denied = response(Deny(reason, "read-order", detail="role admin"))
     assert "role admin" not in str(denied)
@@ -285,6 +305,17 @@ def test_a_denial_is_a_problem_document(reason: Reason) -> None:
     assert ("retry-after" in headers) == (reason.status == 503)
     assert ("www-authenticate" in headers) == (reason.status == 401 or reason.error is not None)
     assert all(not option.append.value for option in denied.denied_response.headers)
+
+
+@pytest.mark.parametrize("reason", list(Reason), ids=lambda r: r.label)
+@pytest.mark.parametrize("grpc", [False, True])
+def test_no_answer_has_anything_of_what_is_held_for_operators(reason: Reason, grpc: bool) -> None:
+    bare = Deny(reason, "read-order", "detail", "f00d", TOKEN, ("orders:read",), "session=1")
+    held = bare._replace(held=(("origin", "https://evil.example"), ("sub", "mallory")))
+
+    assert response(held, grpc=grpc) == response(bare, grpc=grpc)
+    shadowed = ALLOW._replace(would_deny=bare)
+    assert response(shadowed._replace(would_deny=held)) == response(shadowed)
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,15 @@
 
 from pathlib import Path
 
-from tools.protos import TARGET, compile_into, differences
+import pytest
+
+from tools.protos import ROOT, TARGETS, compile_into, differences
 
 
-def test_what_is_committed_is_what_protos_compiles_to(tmp_path: Path) -> None:
-    compile_into(tmp_path)
-    assert differences(tmp_path, TARGET) == []
+@pytest.mark.parametrize("folder", TARGETS)
+def test_what_is_committed_is_what_protos_compiles_to(folder: str, tmp_path: Path) -> None:
+    compile_into(tmp_path, folder)
+    assert differences(tmp_path, ROOT / TARGETS[folder]) == []
 
 
 def test_changed_missing_and_superfluous_files_are_named(tmp_path: Path) -> None:

@@ -144,7 +144,7 @@ def test_what_it_publishes_is_what_is_in_the_directory(tmp_path: Path) -> None:
         await ring.start()
         now = time.time()
         assert ring.jwks(now) == made.jwks(now) != {"keys": []}
-        assert ring.max_age() == 300
+        assert ring.max_age() == 30
         await ring.stop()
 
     asyncio.run(story())

@@ -1,0 +1,76 @@
+"""Who a credential stands for: its subject told apart, and of its attributes those it may bring.
+
+What an issuer says about its own people is its word. What counts here is declared for each of its
+credentials: the rules of routes, conditions, sessions and request tokens all see the same.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from sidecar.check.claims import find
+from sidecar.check.patterns import matches_any
+from sidecar.gateway.settings import EVERY_NAME, Attributes
+from sidecar.model import VerifiedToken
+
+# What was verified, or bounds the credential itself; these grant nothing in another's name.
+_KEPT: Final = ("iss", "aud", "exp", "nbf", "iat", "jti", "scope")
+# Names that another issuer may have given to somebody else: subject_prefix tells them apart.
+_PREFIXED: Final = ("sub", "client_id", "azp")
+
+# The claims that every credential brings, besides its roles and groups.
+ALWAYS_BROUGHT: Final = frozenset({*_KEPT, *_PREFIXED})
+
+
+class Identities:
+    """Reads whom credentials stand for, under one configuration.
+
+    ``prefixes`` and ``attributes`` are those of ``GatewaySettings``.
+    """
+
+    def __init__(
+        self, prefixes: Mapping[str, str], attributes: Mapping[str, Attributes | None]
+    ) -> None:
+        self._prefixes = prefixes
+        self._attributes = attributes
+
+    def of(self, credential: str, token: VerifiedToken) -> VerifiedToken:
+        """The token of the credential with this name, with nothing in it that is not declared.
+
+        Its claims are those of ``ALWAYS_BROUGHT`` and the declared ones, and its roles and groups
+        under these names. Who acts for the subject (``act``) is never among them: an issuer must
+        not name workloads of ours, and earlier actors are for its own records (RFC 8693 §4.1).
+        """
+        attributes = self._attributes[credential]
+        if attributes is None:
+            return token
+        prefix = self._prefixes.get(credential, "")
+        roles = _declared(attributes.roles, token.roles)
+        groups = _declared(attributes.groups, token.groups)
+        claims = _claims(token.claims, attributes, prefix)
+        for name, names in (("roles", roles), ("groups", groups)):
+            if names:
+                claims[name] = sorted(names)
+        return token._replace(
+            subject=prefix + token.subject, claims=claims, roles=roles, groups=groups
+        )
+
+
+def _declared(patterns: tuple[str, ...], names: frozenset[str]) -> frozenset[str]:
+    if EVERY_NAME in patterns:
+        return names
+    return frozenset([name for name in names if matches_any(patterns, name)])
+
+
+def _claims(source: Mapping[str, object], attributes: Attributes, prefix: str) -> dict[str, Any]:
+    claims: dict[str, Any] = {name: source[name] for name in _KEPT if name in source}
+    for name in _PREFIXED:
+        if isinstance(value := source.get(name), str) and value:
+            claims[name] = prefix + value
+    for *parents, last in attributes.claims:
+        value = find(source, (*parents, last))
+        if value is not None:
+            holder = claims
+            for parent in parents:
+                holder = holder.setdefault(parent, {})
+            holder[last] = value
+    return claims

@@ -1,0 +1,38 @@
+"""What of a request operators are shown: one line, cut to a length, without what looks secret."""
+
+import re
+from typing import Final
+
+from sidecar.telemetry.logs import redact
+
+LONGEST: Final = 256
+
+# Where a path ends and what only looks like one begins, encoded by mistake or not: a query, a
+# fragment, path parameters (";jsessionid=…").
+_END: Final = re.compile(r"[?#;]|%3[BFbf]|%23")
+# A random secret of 256 bits takes 43 characters in base64url; a UUID has 36.
+_LONG_SEGMENT: Final = re.compile(r"[^/]{41,}")
+
+
+def excerpt(text: str) -> str:
+    """The beginning of a text, in printable ASCII and without what looks like a token."""
+    shown = redact(_escaped(text[:LONGEST]))
+    is_whole = max(len(text), len(shown)) <= LONGEST
+    return shown if is_whole else f"{shown[:LONGEST]}..."
+
+
+def path_excerpt(path: str) -> str:
+    """The beginning of a path without its query; a segment as long as a secret is not shown."""
+    part = path[: 2 * LONGEST]
+    end = _END.search(part)
+    if end is not None:
+        part = part[: end.start()]
+    elif len(part) < len(path):
+        # Of a segment that was cut through, nobody knows how long it is.
+        part = part.rpartition("/")[0] + "/..."
+    return excerpt(_LONG_SEGMENT.sub("[redacted]", part))
+
+
+def _escaped(text: str) -> str:
+    """The text with everything but printable ASCII as escape sequences."""
+    return text if text.isascii() and text.isprintable() else ascii(text)[1:-1]

@@ -1,0 +1,59 @@
+"""What is written down about the gateway's internal listener: sessions, and all that it refuses."""
+
+from typing import Final
+
+from sidecar.gateway.exchange import Exchanged
+from sidecar.model import Deny
+from sidecar.telemetry.decisions import DecisionLog
+from sidecar.telemetry.gateway_metrics import GatewayMetrics
+from sidecar.wire.codec import Envelope
+
+# What the status page shows as the route of a session that was refused.
+_SESSION: Final = "POST /session"
+
+
+class InternalLog:
+    """Tells metrics, log and status page about the internal listener (``InternalObserver``)."""
+
+    def __init__(self, metrics: GatewayMetrics, decisions: DecisionLog) -> None:
+        self._metrics = metrics
+        self._decisions = decisions
+
+    def exchanged(self, envelope: Envelope, exchanged: Exchanged, duration: float) -> None:
+        """A session was asked for. Who got one is told, and never the session."""
+        credential, outcome = exchanged
+        denial = outcome._replace(route=_SESSION) if isinstance(outcome, Deny) else None
+        self._metrics.exchanged(credential, denial)
+        token = outcome.token
+        line: dict[str, object] = {
+            "request_id": envelope.request_id,
+            "credential": credential,
+            "decision": "issued" if denial is None else "deny",
+            "duration_ms": round(duration * 1000, 3),
+        }
+        if denial is not None:
+            line |= _about(denial, denial.reason.status)
+            line |= {"token": denial.fingerprint} if denial.fingerprint else {}
+        if token is not None:
+            line |= {"issuer": token.trust, "sub": token.subject, "token": token.fingerprint}
+        if not isinstance(outcome, Deny) and outcome.ends_within is not None:
+            line["ends_within_s"] = round(outcome.ends_within)
+        self._decisions.internal("session", envelope, denial, line)
+
+    def refused(self, envelope: Envelope, denial: Deny, status: int) -> None:
+        """Another request was refused."""
+        self._metrics.refused_inside(denial)
+        line: dict[str, object] = {
+            "request_id": envelope.request_id,
+            "decision": "deny",
+            **_about(denial, status),
+        }
+        self._decisions.internal("internal", envelope, denial, line)
+
+
+def _about(denial: Deny, status: int) -> dict[str, object]:
+    return {
+        "reason": denial.reason.label,
+        "status": status,
+        "detail": denial.detail or denial.reason.sentence,
+    }

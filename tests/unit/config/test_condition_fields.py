@@ -1,0 +1,76 @@
+"""Names of ``request`` that no request has, wherever an expression reads them."""
+
+import pytest
+
+from sidecar.check.conditions import REQUEST_FIELDS, Condition
+from sidecar.check.routing import Routed
+from sidecar.config.condition_fields import UnknownName, unknown_names
+from tests.support.checks import request, route
+
+
+def unknown(expression: str) -> list[UnknownName]:
+    return list(unknown_names(Condition(expression), ["id"]))
+
+
+def test_the_fields_are_those_that_conditions_are_given() -> None:
+    facts = Routed(request(), route("a", "/a"), "/a").facts()
+    assert set(facts) == set(REQUEST_FIELDS)
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "request.method == 'GET' && request.host != '' && request.path == request.caller",
+        "request.params.id == '1' && request['params']['id'] == '1'",
+        "has(request.params.id) && 'id' in request.params && 'method' in request",
+        "claims.params.x == 1 && claims.request.x == 1 && claims['request']['x'] == 1",
+        "request.params[claims.sub] == 'a' && claims.sub in request.params && request != {}",
+        "request.params.id.startsWith('request.hots') // request.hots",
+        "claims.list.exists(request, request.x == 1)",
+        "claims.list.exists(x, request.params.id == x)",
+        "request.caller.size() > 0 && request.params.id.size() == 1",
+    ],
+)
+def test_names_that_are_there_are_good(expression: str) -> None:
+    assert unknown(expression) == []
+
+
+@pytest.mark.parametrize(
+    ("expression", "name", "of", "column"),
+    [
+        ("request.hots == ''", "hots", "request", 1),
+        ("request['hots'] == ''", "hots", "request", 1),
+        ("!has(request.hots)", "hots", "request", 6),
+        ("'hots' in request", "hots", "request", 11),
+        ("request.headers.accept == ''", "headers", "request", 1),
+        ("request.params.x == ''", "x", "request.params", 1),
+        ("request.params['x'] == ''", "x", "request.params", 1),
+        ("request['params'].x == ''", "x", "request.params", 1),
+        ("'x' in request.params", "x", "request.params", 8),
+        ("[1, request.params.x].size() == 2", "x", "request.params", 5),
+        ("{'a': request.params.x} == {}", "x", "request.params", 7),
+        ("{request.params.x: 1} == {}", "x", "request.params", 2),
+        ("request.params.x.size() == 1", "x", "request.params", 1),
+        ("claims.list.all(i, i == request.params.x)", "x", "request.params", 25),
+        ("request.hots.exists(request, request.x == 1)", "hots", "request", 1),
+        (
+            "claims.\u00e9 == request.params.x".replace("claims.\u00e9", "'\u00e9'"),
+            "x",
+            "request.params",
+            8,
+        ),
+    ],
+)
+def test_a_name_that_is_never_there_is_found_with_its_place(
+    expression: str, name: str, of: str, column: int
+) -> None:
+    assert unknown(expression) == [UnknownName(name, of, 1, column)]
+
+
+def test_lines_of_an_expression_are_counted() -> None:
+    found = unknown("true &&\n  request.a == 1 &&\n\n request.b == 1")
+    assert sorted(each[2:] for each in found) == [(2, 3), (4, 2)]
+
+
+def test_what_is_nested_too_deep_to_be_read_is_left_alone() -> None:
+    assert unknown("[1].map(i, " * 20 + "request.params.x" + ")" * 20 + " == []") == []
