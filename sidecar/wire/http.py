@@ -8,15 +8,19 @@ import asyncio
 import json
 import logging
 import socket
+import time
 from collections.abc import Callable
 from functools import partial
+from io import BytesIO
 from typing import Any, Final
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.typedefs import Handler
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
+from sidecar.check.recent import RecentWhile
 from sidecar.errors import ListenFault
 from sidecar.wire.tls import ServerTls
 
@@ -27,6 +31,14 @@ _LARGEST_HEADER: Final = 4096
 MALFORMED: Final[web.AppKey[Callable[[], None]]] = web.AppKey("malformed")
 # Connections of one listener: few enough to leave files for everything else to open.
 MOST_CONNECTIONS: Final = 200
+# How long a page that takes time to write is the same for all who ask, in seconds.
+_RENDERED_FOR: Final = 1.0
+_FORMATS: Final = 2
+
+_JSON: Final = "application/json; charset=utf-8"
+_PLAIN: Final = "text/plain; charset=utf-8"
+_TEXT: Final = choose_encoder("")
+_OPENMETRICS: Final = choose_encoder("application/openmetrics-text")
 
 
 class _NotTheClients(logging.Filter):
@@ -48,6 +60,7 @@ class HttpListener:
 
     With ``tls`` it speaks HTTPS. ``largest_header`` bounds each line of a request, in bytes. The
     oldest connection makes room where there are too many: who only holds them keeps nobody out.
+    A connection is closed after one answer: who sends requests and does not read gets no more.
     """
 
     def __init__(
@@ -63,6 +76,7 @@ class HttpListener:
         self._port = port
         self._context = tls.context if tls else None
         application.on_response_prepare.append(_say_no_versions)
+        application.middlewares.insert(0, _answer_once)
         self._runner = web.AppRunner(application, handle_signals=False)
         self._connection = partial(
             _Connection,
@@ -105,7 +119,11 @@ class HttpListener:
         assert pages is not None  # noqa: S101 - nobody connects before it was set up
         connections = pages.connections
         for oldest in connections[: max(0, len(connections) + 1 - MOST_CONNECTIONS)]:
+            transport = oldest.transport
             oldest.force_close()
+            if transport is not None:
+                # To be closed, it would wait until the client has read what was sent.
+                transport.abort()
         return self._connection(pages)
 
 
@@ -138,16 +156,38 @@ async def _say_no_versions(_: web.Request, response: web.StreamResponse) -> None
     response.headers.popall("Server", None)
 
 
-def metrics_pages(registry: CollectorRegistry, ready: Callable[[], bool]) -> web.Application:
-    """``/metrics``, ``/livez`` and ``/readyz``: for Prometheus and the kubelet."""
+@web.middleware
+async def _answer_once(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Close the connection after the answer; requests sent ahead of it are not looked at.
+
+    Nobody who asks here asks often, and a client may send ahead as much as it likes (RFC 9112
+    §9.3.2): all of it would be answered, read or not.
+    """
+    try:
+        response = await handler(request)
+    except web.HTTPException as refusal:
+        refusal.force_close()
+        raise
+    response.force_close()
+    return response
+
+
+def metrics_pages(
+    registry: CollectorRegistry,
+    ready: Callable[[], bool],
+    *,
+    clock: Callable[[], float] = time.monotonic,
+) -> web.Application:
+    """``/metrics``, ``/livez`` and ``/readyz``: for Prometheus and the kubelet.
+
+    Metrics are written at most once a second in each of their two formats, whoever asks. ``clock``
+    gives seconds.
+    """
+    page = _Rendered(clock)
 
     async def metrics(request: web.Request) -> web.Response:
-        try:
-            encode, content_type = choose_encoder(request.headers.get("Accept", ""))
-        except (TypeError, ValueError):
-            # The library trips over odd versions; a neighbour could have us log each of them.
-            encode, content_type = choose_encoder("")
-        return web.Response(body=encode(registry), headers={"Content-Type": content_type})
+        encode, content_type = _format(request.headers.get("Accept", ""))
+        return page.response(content_type, lambda: encode(registry), 200)
 
     async def livez(_: web.Request) -> web.Response:
         return web.Response(text="ok\n")
@@ -163,17 +203,29 @@ def metrics_pages(registry: CollectorRegistry, ready: Callable[[], bool]) -> web
 
 
 def admin_pages(
-    status: Callable[[], dict[str, object]], ready: Callable[[], bool]
+    status: Callable[[], dict[str, object]],
+    ready: Callable[[], bool],
+    *,
+    clock: Callable[[], float] = time.monotonic,
 ) -> web.Application:
-    """``/`` and ``/readyz?verbose``: what runs, with which keys, and what it denied lately."""
+    """``/`` and ``/readyz?verbose``: what runs, with which keys, and what it denied lately.
+
+    The status is asked for at most once a second in each format. ``clock`` gives seconds.
+    """
+    rendered = _Rendered(clock)
+
+    def shown(request: web.Request, code: int) -> web.Response:
+        if "application/json" in request.headers.get("Accept", ""):
+            return rendered.response(_JSON, lambda: json.dumps(status()).encode(), code)
+        return rendered.response(_PLAIN, lambda: _text(status()).encode(), code)
 
     async def page(request: web.Request) -> web.Response:
-        return _status(request, status(), 200)
+        return shown(request, 200)
 
     async def readyz(request: web.Request) -> web.Response:
         if "verbose" not in request.query:
             return _readiness(ready=ready())
-        return _status(request, status(), 200 if ready() else 503)
+        return shown(request, 200 if ready() else 503)
 
     application = web.Application(client_max_size=0)
     application.add_routes([web.get("/", page), web.get("/readyz", readyz)])
@@ -188,10 +240,41 @@ def _readiness(*, ready: bool) -> web.Response:
     )
 
 
-def _status(request: web.Request, status: dict[str, object], code: int) -> web.Response:
-    if "application/json" in request.headers.get("Accept", ""):
-        return web.json_response(status, status=code)
-    return web.Response(text="\n".join(_lines(status, "")) + "\n", status=code)
+def _format(accept: str) -> tuple[Callable[[CollectorRegistry], bytes], str]:
+    """How the metrics are written for an ``Accept`` header, and the media type of that.
+
+    One of two: a client may name any version and escaping, and each would be written for itself.
+    """
+    try:
+        _, content_type = choose_encoder(accept)
+    except (TypeError, ValueError):
+        # The library trips over odd versions; a neighbour could have us log each of them.
+        return _TEXT
+    return _OPENMETRICS if content_type.startswith("application/openmetrics-text") else _TEXT
+
+
+class _Rendered:
+    """One page in its formats, each as it was written within the last second.
+
+    What is sent is a file: no more of that is sent ahead than the client reads.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._written: RecentWhile[str, bytes] = RecentWhile(_FORMATS)
+
+    def response(self, content_type: str, write: Callable[[], bytes], code: int) -> web.Response:
+        """The page as an answer; ``write`` is called where it is too old, or was never written."""
+        now = self._clock()
+        page = self._written.get(content_type, now)
+        if page is None:
+            page = write()
+            self._written.add(content_type, page, now, now + _RENDERED_FOR)
+        return web.Response(body=BytesIO(page), status=code, headers={"Content-Type": content_type})
+
+
+def _text(status: dict[str, object]) -> str:
+    return "\n".join(_lines(status, "")) + "\n"
 
 
 def _lines(value: object, indent: str) -> list[str]:

@@ -2,7 +2,9 @@
 
 import contextlib
 import json
+import math
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -43,6 +45,7 @@ class SidecarProcess:
         self._admin_port = free_port()
         self._command = command
         self._directory = directory
+        self._metrics_read = -math.inf
         self.configure(configuration)
 
     def __enter__(self) -> Self:
@@ -125,9 +128,13 @@ class SidecarProcess:
 
     def metric(self, name: str, **labels: str) -> float:
         """The sum of a metric's samples whose labels include ``labels``; 0 when there is none."""
+        # The page that was read last may be shown for a second: wait for what is true now.
+        time.sleep(max(0.0, self._metrics_read + 1.0 - time.monotonic()))
+        page = self.get("/metrics").body.decode()
+        self._metrics_read = time.monotonic()
         return sum(
             sample.value
-            for family in text_string_to_metric_families(self.get("/metrics").body.decode())
+            for family in text_string_to_metric_families(page)
             for sample in family.samples
             if sample.name == name and labels.items() <= sample.labels.items()
         )

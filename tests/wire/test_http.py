@@ -1,12 +1,17 @@
 """The pages of both HTTP listeners, over real sockets."""
 
 import asyncio
+import contextlib
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import pytest
-from prometheus_client import CollectorRegistry, Counter
+from aiohttp import web
+from prometheus_client import CollectorRegistry, Counter, Metric
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 
 from sidecar.errors import ListenFault
 from sidecar.wire import http as listeners
@@ -14,6 +19,8 @@ from sidecar.wire.http import HttpListener, admin_pages, metrics_pages
 from tests.support import http1
 from tests.support.http1 import Field, Response
 from tests.support.ports import LOOPBACK, free_port
+
+T = TypeVar("T")
 
 STATUS: dict[str, object] = {
     "ready": True,
@@ -60,6 +67,58 @@ def get(
             await listener.stop()
 
     return asyncio.run(serve())
+
+
+def serving(pages: web.Application, ask: Callable[[int], T]) -> T:
+    """Serve ``pages`` while ``ask`` asks, in a thread of its own."""
+    port = free_port()
+
+    async def serve() -> T:
+        listener = HttpListener(LOOPBACK, port, pages)
+        await listener.start()
+        try:
+            return await asyncio.to_thread(ask, port)
+        finally:
+            await listener.stop()
+
+    return asyncio.run(serve())
+
+
+@dataclass
+class Clock:
+    now: float = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Counted(Collector):
+    """Metrics that count how often they are collected, on a page of ``megabytes``."""
+
+    def __init__(self, megabytes: int = 0) -> None:
+        self.times = 0
+        self._text = "a" * 1_000_000
+        self._samples = megabytes
+        self.registry = CollectorRegistry()
+        self.registry.register(self)
+
+    def describe(self) -> Iterable[Metric]:
+        return []
+
+    def collect(self) -> Iterable[Metric]:
+        self.times += 1
+        family = GaugeMetricFamily("times", "How often.", labels=["number", "text"])
+        for number in range(self._samples):
+            family.add_metric([str(number), self._text], 0)
+        family.add_metric(["", ""], self.times)
+        return [family]
+
+
+def send_ahead(address: http1.Address, target: str, requests: int) -> socket.socket:
+    """A connection on which that many requests were sent and no answer is read."""
+    client = socket.create_connection(address, timeout=15)
+    client.sendall(f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode() * requests)
+    return client
 
 
 def test_metrics_are_served_in_the_text_format() -> None:
@@ -189,3 +248,143 @@ def test_an_address_that_is_taken_is_a_fault_that_says_so() -> None:
         return Response(0, (), b"")
 
     get("/", ask=second)
+
+
+@pytest.mark.parametrize("accept", ["", "application/openmetrics-text"])
+def test_metrics_are_written_once_a_second_whoever_asks(accept: str) -> None:
+    counted, clock = Counted(), Clock()
+
+    def ask(port: int) -> list[bytes]:
+        pages = []
+        for passed in (0.0, 0.0, 0.9, 0.1, 0.5):
+            clock.now += passed
+            headers = [("accept", accept)]
+            response = http1.request((LOOPBACK, port), "GET", "/metrics", headers)
+            assert accept in (response.header("content-type") or "")
+            pages.append(response.body)
+        return pages
+
+    first, *others = serving(metrics_pages(counted.registry, bool, clock=clock), ask)
+    assert others[:2] == [first, first]
+    assert others[2:] == [others[2]] * 2 != [first] * 2
+    assert counted.times == 2
+
+
+def test_no_choice_of_versions_has_metrics_written_more_often() -> None:
+    counted = Counted()
+
+    def ask(port: int) -> None:
+        for format_ in ("application/openmetrics-text", "text/plain"):
+            for version in ("0.0.4", "1.0.0", "1.0.1", "2.0.0", "7"):
+                for escaping in ("underscores", "values", "dots", "allow-utf-8", "none"):
+                    accept = f"{format_}; version={version}; escaping={escaping}"
+                    headers = [("accept", accept)]
+                    assert http1.request((LOOPBACK, port), "GET", "/metrics", headers).body
+
+    serving(metrics_pages(counted.registry, bool, clock=Clock()), ask)
+    assert counted.times == 2, "once in each of two formats"
+
+
+def test_the_status_is_asked_for_once_a_second_whoever_asks() -> None:
+    asked, clock = [], Clock()
+
+    def status() -> dict[str, object]:
+        asked.append(clock.now)
+        return {"asked": len(asked)}
+
+    def ask(port: int) -> list[bytes]:
+        bodies = []
+        for target, passed in (("/", 0.0), ("/readyz?verbose", 0.9), ("/", 0.1)):
+            clock.now += passed
+            bodies.append(http1.request((LOOPBACK, port), "GET", target).body)
+        return bodies
+
+    bodies = serving(admin_pages(status, bool, clock=clock), ask)
+    assert bodies == [b"asked: 1\n", b"asked: 1\n", b"asked: 2\n"]
+
+
+@pytest.mark.parametrize(("target", "status"), [("/livez", 200), ("/nowhere", 404)])
+def test_a_connection_is_closed_after_its_answer(target: str, status: int) -> None:
+    def ask(port: int) -> Response:
+        with http1.Connection((LOOPBACK, port)) as connection:
+            response = connection.request("GET", target)
+            assert connection.read(1) == b""
+            return response
+
+    response = serving(metrics_pages(CollectorRegistry(), bool), ask)
+    assert (response.status, response.header("connection")) == (status, "close")
+
+
+def test_requests_that_are_sent_ahead_are_not_looked_at_and_hold_up_nobody() -> None:
+    handled = []
+
+    def ready() -> bool:
+        handled.append("a request")
+        return True
+
+    def ask(port: int) -> Response:
+        clients = [send_ahead((LOOPBACK, port), "/readyz", 200) for _ in range(190)]
+        try:
+            return http1.request((LOOPBACK, port), "GET", "/readyz")
+        finally:
+            for client in clients:
+                client.close()
+
+    assert serving(metrics_pages(CollectorRegistry(), ready), ask).status == 200
+    assert len(handled) <= 191
+
+
+def test_no_more_of_a_page_is_sent_ahead_than_the_client_reads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    megabytes = 16
+    accepted: list[asyncio.BaseProtocol] = []
+    accept = HttpListener._accept
+
+    def remembered(listener: HttpListener) -> asyncio.BaseProtocol:
+        accepted.append(accept(listener))
+        return accepted[-1]
+
+    monkeypatch.setattr(HttpListener, "_accept", remembered)
+
+    def ask(port: int) -> tuple[int, int]:
+        with send_ahead((LOOPBACK, port), "/metrics", 1) as client:
+            client.recv(1)
+            (unread,) = accepted
+            waiting = unread.transport.get_write_buffer_size()  # type: ignore[attr-defined]  # aiohttp's
+            read = 1
+            while received := client.recv(1_000_000):
+                read += len(received)
+            return waiting, read
+
+    counted = Counted(megabytes)
+    waiting, read = serving(metrics_pages(counted.registry, bool), ask)
+    assert waiting <= 256 * 1024
+    assert read >= megabytes * 1_000_000, "who reads gets all of it"
+
+
+def test_answers_that_nobody_reads_keep_nobody_out_and_do_not_add_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    megabytes = 32
+    monkeypatch.setattr(listeners, "MOST_CONNECTIONS", 3)
+
+    def ask(port: int) -> int:
+        unread = [send_ahead((LOOPBACK, port), "/metrics", 1) for _ in range(5)]
+        try:
+            for client in unread:
+                with contextlib.suppress(ConnectionError):
+                    client.recv(1)
+            for _ in range(2):
+                assert http1.request((LOOPBACK, port), "GET", "/livez").status == 200
+            read = 0
+            with contextlib.suppress(ConnectionError):
+                while received := unread[0].recv(1_000_000):
+                    read += len(received)
+            return read
+        finally:
+            for client in unread:
+                client.close()
+
+    counted = Counted(megabytes)
+    assert serving(metrics_pages(counted.registry, bool), ask) < megabytes * 1_000_000

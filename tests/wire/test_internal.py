@@ -335,6 +335,20 @@ def test_a_body_is_refused_unread_and_the_connection_closed(
     assert gateway.asked == []
 
 
+def test_requests_that_are_sent_ahead_are_not_looked_at(gateway: Gateway) -> None:
+    def ask() -> Response:
+        with Connection((LOOPBACK, gateway.port)) as connection:
+            connection.socket.sendall(b"POST /session HTTP/1.1\r\nHost: x\r\n\r\n" * 20)
+            first = connection.receive()
+            with pytest.raises(ConnectionResetError):
+                connection.receive()
+            return first
+
+    response = gateway.ask(ask)
+    assert (response.status, response.header("connection")) == (204, "close")
+    assert len(gateway.asked) == 1
+
+
 def test_a_large_credential_fits_and_a_header_beyond_that_is_refused(gateway: Gateway) -> None:
     assert gateway.request("POST", "/session", ("cookie", "s=" + "a" * 12_000)).status == 204
     assert gateway.request("POST", "/session", ("cookie", "s=" + "a" * 20_000)).status == 400
