@@ -31,12 +31,9 @@ _LARGEST_HEADER: Final = 4096
 MALFORMED: Final[web.AppKey[Callable[[], None]]] = web.AppKey("malformed")
 # Connections of one listener: few enough to leave files for everything else to open.
 MOST_CONNECTIONS: Final = 200
-# How long a page that takes time to write is the same for all who ask, in seconds.
-_RENDERED_FOR: Final = 1.0
-_FORMATS: Final = 2
+# How long all who ask are shown the same metrics, in seconds.
+_METRICS_AGE: Final = 1.0
 
-_JSON: Final = "application/json; charset=utf-8"
-_PLAIN: Final = "text/plain; charset=utf-8"
 _TEXT: Final = choose_encoder("")
 _OPENMETRICS: Final = choose_encoder("application/openmetrics-text")
 
@@ -183,11 +180,16 @@ def metrics_pages(
     Metrics are written at most once a second in each of their two formats, whoever asks. ``clock``
     gives seconds.
     """
-    page = _Rendered(clock)
+    written: RecentWhile[str, bytes] = RecentWhile(limit=2)
 
     async def metrics(request: web.Request) -> web.Response:
         encode, content_type = _format(request.headers.get("Accept", ""))
-        return page.response(content_type, lambda: encode(registry), 200)
+        now = clock()
+        page = written.get(content_type, now)
+        if page is None:
+            page = encode(registry)
+            written.add(content_type, page, now, now + _METRICS_AGE)
+        return _page(page, content_type, 200)
 
     async def livez(_: web.Request) -> web.Response:
         return web.Response(text="ok\n")
@@ -203,29 +205,17 @@ def metrics_pages(
 
 
 def admin_pages(
-    status: Callable[[], dict[str, object]],
-    ready: Callable[[], bool],
-    *,
-    clock: Callable[[], float] = time.monotonic,
+    status: Callable[[], dict[str, object]], ready: Callable[[], bool]
 ) -> web.Application:
-    """``/`` and ``/readyz?verbose``: what runs, with which keys, and what it denied lately.
-
-    The status is asked for at most once a second in each format. ``clock`` gives seconds.
-    """
-    rendered = _Rendered(clock)
-
-    def shown(request: web.Request, code: int) -> web.Response:
-        if "application/json" in request.headers.get("Accept", ""):
-            return rendered.response(_JSON, lambda: json.dumps(status()).encode(), code)
-        return rendered.response(_PLAIN, lambda: _text(status()).encode(), code)
+    """``/`` and ``/readyz?verbose``: what runs, with which keys, and what it denied lately."""
 
     async def page(request: web.Request) -> web.Response:
-        return shown(request, 200)
+        return _status(request, status(), 200)
 
     async def readyz(request: web.Request) -> web.Response:
         if "verbose" not in request.query:
             return _readiness(ready=ready())
-        return shown(request, 200 if ready() else 503)
+        return _status(request, status(), 200 if ready() else 503)
 
     application = web.Application(client_max_size=0)
     application.add_routes([web.get("/", page), web.get("/readyz", readyz)])
@@ -253,28 +243,16 @@ def _format(accept: str) -> tuple[Callable[[CollectorRegistry], bytes], str]:
     return _OPENMETRICS if content_type.startswith("application/openmetrics-text") else _TEXT
 
 
-class _Rendered:
-    """One page in its formats, each as it was written within the last second.
-
-    What is sent is a file: no more of that is sent ahead than the client reads.
-    """
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._written: RecentWhile[str, bytes] = RecentWhile(_FORMATS)
-
-    def response(self, content_type: str, write: Callable[[], bytes], code: int) -> web.Response:
-        """The page as an answer; ``write`` is called where it is too old, or was never written."""
-        now = self._clock()
-        page = self._written.get(content_type, now)
-        if page is None:
-            page = write()
-            self._written.add(content_type, page, now, now + _RENDERED_FOR)
-        return web.Response(body=BytesIO(page), status=code, headers={"Content-Type": content_type})
+def _status(request: web.Request, status: dict[str, object], code: int) -> web.Response:
+    if "application/json" in request.headers.get("Accept", ""):
+        return _page(json.dumps(status).encode(), "application/json; charset=utf-8", code)
+    text = "\n".join(_lines(status, "")) + "\n"
+    return _page(text.encode(), "text/plain; charset=utf-8", code)
 
 
-def _text(status: dict[str, object]) -> str:
-    return "\n".join(_lines(status, "")) + "\n"
+def _page(body: bytes, content_type: str, code: int) -> web.Response:
+    """A page of any length. As a file, it is sent no further ahead than the client reads."""
+    return web.Response(body=BytesIO(body), status=code, headers={"Content-Type": content_type})
 
 
 def _lines(value: object, indent: str) -> list[str]:

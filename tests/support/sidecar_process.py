@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 from ruamel.yaml import YAML
 
 from tests.support import http1
@@ -128,16 +129,20 @@ class SidecarProcess:
 
     def metric(self, name: str, **labels: str) -> float:
         """The sum of a metric's samples whose labels include ``labels``; 0 when there is none."""
-        # The page that was read last may be shown for a second: wait for what is true now.
+        return sum(
+            sample.value
+            for sample in self.metrics()
+            if sample.name == name and labels.items() <= sample.labels.items()
+        )
+
+    def metrics(self) -> list[Sample]:
+        """Every sample there is, as it is now."""
+        # What was read last is shown for a second.
         time.sleep(max(0.0, self._metrics_read + 1.0 - time.monotonic()))
         page = self.get("/metrics").body.decode()
         self._metrics_read = time.monotonic()
-        return sum(
-            sample.value
-            for family in text_string_to_metric_families(page)
-            for sample in family.samples
-            if sample.name == name and labels.items() <= sample.labels.items()
-        )
+        families = text_string_to_metric_families(page)
+        return [sample for family in families for sample in family.samples]
 
     def log(self) -> list[Json]:
         """Its log lines, on whichever stream they are."""

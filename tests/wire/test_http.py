@@ -285,24 +285,6 @@ def test_no_choice_of_versions_has_metrics_written_more_often() -> None:
     assert counted.times == 2, "once in each of two formats"
 
 
-def test_the_status_is_asked_for_once_a_second_whoever_asks() -> None:
-    asked, clock = [], Clock()
-
-    def status() -> dict[str, object]:
-        asked.append(clock.now)
-        return {"asked": len(asked)}
-
-    def ask(port: int) -> list[bytes]:
-        bodies = []
-        for target, passed in (("/", 0.0), ("/readyz?verbose", 0.9), ("/", 0.1)):
-            clock.now += passed
-            bodies.append(http1.request((LOOPBACK, port), "GET", target).body)
-        return bodies
-
-    bodies = serving(admin_pages(status, bool, clock=clock), ask)
-    assert bodies == [b"asked: 1\n", b"asked: 1\n", b"asked: 2\n"]
-
-
 @pytest.mark.parametrize(("target", "status"), [("/livez", 200), ("/nowhere", 404)])
 def test_a_connection_is_closed_after_its_answer(target: str, status: int) -> None:
     def ask(port: int) -> Response:
