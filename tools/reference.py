@@ -15,6 +15,7 @@ from sidecar.config.gateway.models import Gateway
 from sidecar.config.models import Sidecar
 from sidecar.config.section import Section
 from sidecar.model import Reason
+from sidecar.telemetry.gateway_metrics import GatewayMetrics
 from sidecar.telemetry.metrics import Metrics
 
 ROOT = Path(__file__).parents[1]
@@ -104,21 +105,30 @@ def _commands(root: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser
 
 def metrics() -> str:
     """Every metric with its type, its labels and what it counts."""
+    every = Metrics()
+    of_both = len(every.descriptions)
+    GatewayMetrics(every)
     rows = [
         f"| `{name}` | {type_} | {', '.join(f'`{label}`' for label in labels)} | {text} |"
-        for name, type_, labels, text in Metrics().descriptions
+        for name, type_, labels, text in every.descriptions
     ]
+    heading = ["| metric | type | labels | meaning |", "|---|---|---|---|"]
     return "\n".join(
         [
             "# Metrics",
             "",
             "On `/metrics`, with 0 for every label set the configuration can lead to. Labels come",
             "from the configuration and from closed lists, never from a request. There are also",
-            "the usual ones of the process and of Python's garbage collector.",
+            "the usual ones of the process and of Python's garbage collector. All who ask within a",
+            "second are shown the same.",
             "",
-            "| metric | type | labels | meaning |",
-            "|---|---|---|---|",
-            *rows,
+            *heading,
+            *rows[:of_both],
+            "",
+            "A gateway has these besides:",
+            "",
+            *heading,
+            *rows[of_both:],
             "",
         ]
     )

@@ -33,7 +33,8 @@ from sidecar.gateway.settings import (
 from sidecar.keys.rings import AnyRing
 from sidecar.keys.rings.lifecycle import State
 from sidecar.keys.rings.opened import open_ring, open_sealing_ring
-from sidecar.keys.rings.settings import InDirectory, InMemory, RingSettings
+from sidecar.keys.rings.rotation import next_publication
+from sidecar.keys.rings.settings import InDirectory, InMemory, InTransit, RingSettings
 from sidecar.mint.minter import REQUEST, Minter
 from sidecar.model import Deny, Reason, RequestView
 from sidecar.session.introspection import Introspector
@@ -75,6 +76,8 @@ class GatewayRole:
         self._metrics = metrics
         self._handover = before.hand_over() if isinstance(before, GatewayRole) else Handover()
         self._rings: dict[str, AnyRing[Any]] = {}
+        # The sets whose rings say when their keys are replaced.
+        self._rotated: list[str] = []
         self._unstarted: list[tuple[RingSettings, AnyRing[Any]]] = []
         self._starting: list[asyncio.Task[None]] = []
         self._verifiers: list[Verifier] = []
@@ -114,7 +117,10 @@ class GatewayRole:
         while self._signs_later():  # noqa: ASYNC110 - its date comes; nobody tells of it
             await asyncio.sleep(_LOOK)
         # From here on it is the role in use.
-        self._metrics.watch({name: partial(_states, ring) for name, ring in self._rings.items()})
+        self._metrics.watch(
+            {name: partial(_states, ring) for name, ring in self._rings.items()},
+            {name: partial(_rotation_due, self._rings[name]) for name in self._rotated},
+        )
 
     async def _started(self, patience: float) -> None:
         """Return when the rings have begun or ``patience`` is over; a bug in one is raised."""
@@ -201,6 +207,8 @@ class GatewayRole:
         if new:
             self._unstarted.append((settings, ring))
         self._rings[settings.set] = ring
+        if not isinstance(settings.place, InTransit):
+            self._rotated.append(settings.set)
         return ring
 
     def _authenticator(self, credential: CredentialSettings) -> Authenticator:
@@ -315,6 +323,11 @@ async def _stop(ring: AnyRing[Any]) -> None:
 
 def _states(ring: AnyRing[Any]) -> tuple[State, ...]:
     return ring.keys.states(time.time())
+
+
+def _rotation_due(ring: AnyRing[Any]) -> float:
+    keys = ring.keys
+    return next_publication(keys) if keys.keys else 0.0
 
 
 def _ring_status(ring: AnyRing[Any]) -> dict[str, object]:

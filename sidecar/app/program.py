@@ -69,6 +69,7 @@ class _Program:
         log = configuration.log
         self._logs = Logs(log.format, log.level)
         self._metrics = Metrics()
+        self._metrics.configured(shadow=configuration.check.shadow, now=self._loaded_at)
         self._decisions = DecisionLog(
             self._metrics, allows=log.allows, per_second=log.denials_per_second
         )
@@ -204,7 +205,7 @@ class _Program:
         )
         self._configuration, self._loaded_at = configuration, time.time()
         self._reload_error = None
-        self._metrics.reloaded(success=True)
+        self._metrics.reloaded(shadow=configuration.check.shadow, now=self._loaded_at)
         _log.info("the new configuration is in use", extra={"digest": configuration.digest})
         try:
             await checks.ended()
@@ -230,7 +231,7 @@ class _Program:
 
     def _not_reloaded(self, problem: str) -> None:
         self._reload_error = problem
-        self._metrics.reloaded(success=False)
+        self._metrics.not_reloaded()
         _log.error("the new configuration is not used", extra={"problem": problem})
 
     def _is_ready(self) -> bool:

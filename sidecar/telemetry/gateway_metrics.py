@@ -55,6 +55,12 @@ class GatewayMetrics:
             "Keys of a ring by the state they are in: published, active or retired.",
             ("set", "state"),
         )
+        self._rotation_due = metrics.gauge(
+            "sidecar_signing_key_rotation_due_timestamp_seconds",
+            "When a ring's next key is due to be published, to replace its newest in time; 0 while "
+            "there are no keys. Not for a transit key, which Vault rotates.",
+            ("set",),
+        )
         self._introspections = metrics.counter(
             "sidecar_introspections",
             "Questions to a session's issuer. result: active, inactive or unavailable.",
@@ -116,13 +122,25 @@ class GatewayMetrics:
             for result in _INTROSPECTED:
                 self._introspections.labels(credential, result)
 
-    def watch(self, rings: Mapping[str, Callable[[], Iterable[State]]]) -> None:
-        """Export the states of the rings' keys, by set, as they are whenever somebody asks."""
+    def watch(
+        self,
+        rings: Mapping[str, Callable[[], Iterable[State]]],
+        rotations: Mapping[str, Callable[[], float]],
+    ) -> None:
+        """Export how it is with the rings, by set, whenever somebody asks.
+
+        Args:
+            rings: give the states of their keys.
+            rotations: give when the next key is due, in Unix seconds.
+        """
         self._signing_keys.clear()
+        self._rotation_due.clear()
         for key_set, states in rings.items():
             for state in _EXPORTED_STATES:
                 gauge = self._signing_keys.labels(key_set, state.value)
                 gauge.set_function(partial(_count, states, state))
+        for key_set, due in rotations.items():
+            self._rotation_due.labels(key_set).set_function(due)
 
     def minted(self, kind: str, result: str, duration: float) -> None:
         """A token was asked for (``MintObserver``)."""

@@ -97,6 +97,19 @@ class Metrics:
             "Reloads of the configuration. result: success or failure.",
             ("result",),
         )
+        self._reload_successful = self.gauge(
+            "sidecar_config_last_reload_successful",
+            "1 if the configuration that was read last is in use, 0 if the one before it still is.",
+        )
+        self._loaded_at = self.gauge(
+            "sidecar_config_last_reload_success_timestamp_seconds",
+            "When the configuration in use was loaded.",
+        )
+        self._mode = self.gauge(
+            "sidecar_mode",
+            "1 for the mode in use, 0 for the other. mode: enforce or shadow.",
+            ("mode",),
+        )
         self._suppressed = self.counter(
             "sidecar_log_lines_suppressed", "Log lines about checks left out by the rate limit."
         )
@@ -204,9 +217,22 @@ class Metrics:
         """A check needed a key that was not there (``RefreshObserver``)."""
         self._lookups.labels(trust, result).inc()
 
-    def reloaded(self, *, success: bool) -> None:
-        """The configuration was read again."""
-        self._reloads.labels("success" if success else "failure").inc()
+    def configured(self, *, shadow: bool, now: float) -> None:
+        """A configuration is in use from ``now`` on (Unix seconds)."""
+        self._reload_successful.set(1)
+        self._loaded_at.set(now)
+        self._mode.labels("enforce").set(not shadow)
+        self._mode.labels("shadow").set(shadow)
+
+    def reloaded(self, *, shadow: bool, now: float) -> None:
+        """The configuration was read again, and is in use from ``now`` on (Unix seconds)."""
+        self._reloads.labels("success").inc()
+        self.configured(shadow=shadow, now=now)
+
+    def not_reloaded(self) -> None:
+        """The configuration was read again, and is not used."""
+        self._reloads.labels("failure").inc()
+        self._reload_successful.set(0)
 
     def suppressed(self) -> None:
         """A log line was left out."""

@@ -104,6 +104,16 @@ class Replica(GatewayProcess):
         """How many tokens it has made."""
         return self.metric("sidecar_tokens_minted_total", kind="request", result="minted")
 
+    def rotation_due(self) -> float | None:
+        """When its request keys are to be rotated, in Unix seconds, where it says so."""
+        name = "sidecar_signing_key_rotation_due_timestamp_seconds"
+        due = [
+            each.value
+            for each in self.metrics()
+            if each.name == name and each.labels == {"set": "request"}
+        ]
+        return due[0] if due else None
+
     def ring(self) -> Json:
         """What its status page says about the request keys."""
         told: Json = self.status_page()["signing_keys"]["request"]

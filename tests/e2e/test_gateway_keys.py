@@ -1,5 +1,6 @@
 """The keys of one gateway under trouble and change: Vault goes away, the configuration changes."""
 
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -200,15 +201,23 @@ def test_metrics_and_status_page_follow_a_rotation(tmp_path: Path) -> None:
     with running_replica(home(tmp_path), place) as gateway:
         (old,) = gateway.published_kids()
         assert shown(gateway) == {old: "active"}
+        due = gateway.rotation_due()
+        assert due is not None
 
         place.rotate()
         eventually(lambda: len(gateway.published_kids()) == 2)
         (new,) = gateway.published_kids() - {old}
         assert shown(gateway) == {old: "active", new: "published"}
+        assert (gateway.rotation_due() or 0) > due > time.time()
         eventually(lambda: gateway.kid == new)
         assert shown(gateway) == {old: "retired", new: "active"}
         eventually(lambda: gateway.published_kids() == {new})
         assert shown(gateway) == {old: "gone", new: "active"}
+
+
+def test_when_a_transit_key_is_rotated_is_not_known(tmp_path: Path, openbao: OpenBao) -> None:
+    with running_replica(home(tmp_path), Transit(openbao, tmp_path)) as gateway:
+        assert gateway.rotation_due() is None
 
 
 def shown(gateway: Replica) -> dict[str, str]:

@@ -56,6 +56,15 @@ def test_new_rules_take_effect_under_traffic(
         load.wait_for(50)
 
     assert sidecar.metric("sidecar_config_reloads_total", result="success") == 1
+    assert sidecar.metric("sidecar_config_last_reload_successful") == 1
+
+
+def test_the_mode_in_use_is_a_metric(sidecar: SidecarProcess, tmp_path: Path) -> None:
+    assert sidecar.metric("sidecar_mode", mode="enforce") == 1
+    loaded = sidecar.metric("sidecar_config_last_reload_success_timestamp_seconds")
+    sidecar.configure(shop.configuration(tmp_path, mode="shadow"))
+    eventually(lambda: sidecar.metric("sidecar_mode", mode="shadow") == 1)
+    assert sidecar.metric("sidecar_config_last_reload_success_timestamp_seconds") > loaded
 
 
 def test_bad_rules_leave_the_old_ones_serving(
@@ -66,6 +75,7 @@ def test_bad_rules_leave_the_old_ones_serving(
         eventually(lambda: sidecar.metric("sidecar_config_reloads_total", result="failure") > 0)
         load.wait_for(50)
 
+    assert sidecar.metric("sidecar_config_last_reload_successful") == 0
     assert sidecar.ready()
     assert pod.request(target="/orders/1", token=shop.token()).response.status == 200
 

@@ -124,9 +124,28 @@ def test_nothing_is_shown_of_the_keys_of_an_issuer_that_is_gone() -> None:
     assert samples(metrics, "sidecar_keys_last_success_timestamp_seconds") == {("gateway",): 0}
 
 
+def test_the_configuration_in_use_is_shown_with_its_mode_and_since_when() -> None:
+    metrics = Metrics()
+
+    def shown() -> tuple[float, float, dict[tuple[str, ...], float]]:
+        return (
+            samples(metrics, "sidecar_config_last_reload_successful")[()],
+            samples(metrics, "sidecar_config_last_reload_success_timestamp_seconds")[()],
+            samples(metrics, "sidecar_mode"),
+        )
+
+    metrics.configured(shadow=True, now=1700000000.0)
+    assert shown() == (1, 1700000000.0, {("enforce",): 0, ("shadow",): 1})
+    metrics.not_reloaded()
+    assert shown() == (0, 1700000000.0, {("enforce",): 0, ("shadow",): 1})
+    metrics.reloaded(shadow=False, now=1700000060.0)
+    assert shown() == (1, 1700000060.0, {("enforce",): 1, ("shadow",): 0})
+    assert samples(metrics, "sidecar_config_reloads_total") == {("success",): 1, ("failure",): 1}
+
+
 def test_reloads_calls_and_the_cache_are_counted() -> None:
     metrics = Metrics()
-    metrics.reloaded(success=True)
+    metrics.reloaded(shadow=False, now=0)
     metrics.handled("/a/B", "OK")
     metrics.remembered(hit=True)
     metrics.remembered(hit=False)
