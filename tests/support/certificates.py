@@ -13,6 +13,18 @@ from cryptography.x509.oid import NameOID
 _BEFORE = datetime.now(UTC) - timedelta(minutes=5)
 _AFTER = datetime.now(UTC) + timedelta(days=1)
 
+_SIGNS_CERTIFICATES = x509.KeyUsage(
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=False,
+    encipher_only=False,
+    decipher_only=False,
+)
+
 
 class CertificateAuthority:
     """Issues certificates into ``directory``; ``ca.crt`` there is its own."""
@@ -25,6 +37,10 @@ class CertificateAuthority:
         certificate = (
             self._builder(self._name, self._key)
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(_SIGNS_CERTIFICATES, critical=True)
+            .add_extension(
+                x509.SubjectKeyIdentifier.from_public_key(self._key.public_key()), critical=False
+            )
             .sign(self._key, hashes.SHA256())
         )
         self.certificate_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
@@ -87,6 +103,11 @@ class CertificateAuthority:
             .serial_number(x509.random_serial_number())
             .not_valid_before(min(_BEFORE, expires - timedelta(days=1)))
             .not_valid_after(expires)
+            # Python 3.13 and later trust what RFC 5280 §4.2.1 asks for, and nothing less.
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()),
+                critical=False,
+            )
         )
 
 
