@@ -35,7 +35,7 @@ def newer_releases(tmp_path: Path) -> Mapping[str, str]:
     for lock in LOCKS.glob("*.txt"):
         for name in pinned(lock):
             (directory / f"{name.replace('-', '_')}-9999-py3-none-any.whl").touch()
-    return {"PIP_FIND_LINKS": str(directory)}
+    return {"PIP_FIND_LINKS": f"{directory} {os.environ.get('PIP_FIND_LINKS', '')}".strip()}
 
 
 def pinned(lock: Path) -> dict[str, str]:
