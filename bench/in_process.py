@@ -15,8 +15,8 @@ from sidecar.keys.keeper import KeyKeeper
 from sidecar.telemetry.decisions import DecisionLog
 from sidecar.telemetry.metrics import Metrics
 from sidecar.telemetry.refreshes import RefreshLog
-from sidecar.wire._pb.envoy.service.auth.v3.external_auth_pb2 import CheckResponse
 from sidecar.wire.authorization import Authorization, Policy
+from sidecar.wire.grpc._pb.envoy.service.auth.v3.external_auth_pb2 import CheckResponse
 
 
 class Call:

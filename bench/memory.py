@@ -18,7 +18,7 @@ _TOKENS = 2000
 # first condition, which this service does not have.
 _STEPS = {
     "Python itself": "pass",
-    "grpc, protobuf and the messages": "import sidecar.wire.codec, sidecar.wire.grpc_server",
+    "grpc, protobuf and the messages": "import sidecar.wire.grpc.codec, sidecar.wire.grpc.server",
     "cryptography and PyJWT": "import sidecar.check.jws",
     "aiohttp and asyncio": "import sidecar.wire.http",
     "prometheus-client": "import sidecar.telemetry.metrics",

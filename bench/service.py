@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from sidecar.wire._pb.envoy.service.auth.v3.external_auth_pb2 import CheckRequest
+from sidecar.wire.grpc._pb.envoy.service.auth.v3.external_auth_pb2 import CheckRequest
 from tests.support.sidecar_process import write_json
 from tests.support.tokens import SigningKey, claims, jwks, new_key, sign
 

@@ -20,7 +20,7 @@ from bench.in_process import Checks, sidecar_checks
 from bench.mint import minting_gateway
 from bench.sampling import cpu_per_call, interleaved, ratio
 from bench.service import BROWSER, HOST, Service, described
-from sidecar.wire._pb.envoy.service.auth.v3.external_auth_pb2 import CheckResponse
+from sidecar.wire.grpc._pb.envoy.service.auth.v3.external_auth_pb2 import CheckResponse
 from tests.support.gateway_process import ISSUER
 from tests.support.tokens import SigningKey, claims, sign
 

@@ -87,8 +87,8 @@ def serve_aio(address: str) -> None:
 def serve_ours(address: str) -> None:
     """Serve as the sidecar does."""
     # Imported here alone: sidecar.wire decides how grpc runs in its process.
-    from sidecar.wire.grpc_server import GrpcServer  # noqa: PLC0415 - see above
-    from sidecar.wire.sockets import parse_address  # noqa: PLC0415 - see above
+    from sidecar.wire.grpc.server import GrpcServer  # noqa: PLC0415 - see above
+    from sidecar.wire.grpc.sockets import parse_address  # noqa: PLC0415 - see above
 
     server = GrpcServer(
         parse_address(address),

@@ -8,7 +8,7 @@ from pathlib import Path
 from bench.figures import Figure
 from bench.http2 import Answer, Connection, Request
 from bench.sampling import cpu_of, percentiles
-from sidecar.wire._pb.envoy.service.auth.v3.external_auth_pb2 import CheckResponse
+from sidecar.wire.grpc._pb.envoy.service.auth.v3.external_auth_pb2 import CheckResponse
 
 CALLS = {1: 1_000, 16: 4_000}  # in flight: calls in a round
 

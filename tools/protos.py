@@ -16,7 +16,7 @@ from grpc_tools import protoc  # type: ignore[import-untyped]  # it has no stubs
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "protos"
 # Each folder of protos/, and where it is compiled to.
-TARGETS = {"envoy": Path("sidecar/wire/_pb"), "cel": Path("sidecar/config/_pb")}
+TARGETS = {"envoy": Path("sidecar/wire/grpc/_pb"), "cel": Path("sidecar/config/_pb")}
 # mypy-protobuf: protoc's own stubs do not pass mypy's strict mode.
 STUB_COMPILER = Path(sys.executable).with_name("protoc-gen-mypy")
 

@@ -28,10 +28,10 @@ from sidecar.telemetry.metrics import Metrics
 from sidecar.telemetry.refreshes import RefreshLog
 from sidecar.wire import authorization
 from sidecar.wire.authorization import Authorization
-from sidecar.wire.grpc_server import GrpcServer, Limits, outcomes
-from sidecar.wire.health import HEALTH_METHOD, health
+from sidecar.wire.grpc.health import HEALTH_METHOD, health
+from sidecar.wire.grpc.server import GrpcServer, Limits, outcomes
+from sidecar.wire.grpc.sockets import parse_address
 from sidecar.wire.http import HttpListener, admin_pages, metrics_pages
-from sidecar.wire.sockets import parse_address
 
 _log = logging.getLogger("sidecar")
 

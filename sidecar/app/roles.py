@@ -8,7 +8,7 @@ from sidecar.keys.keeper import KeyKeeper
 from sidecar.telemetry.metrics import Metrics
 from sidecar.telemetry.refreshes import RefreshLog
 from sidecar.wire.authorization import Checks, Policy
-from sidecar.wire.codec import RequestLimits
+from sidecar.wire.grpc.codec import RequestLimits
 
 
 class Instruments(NamedTuple):

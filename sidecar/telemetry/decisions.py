@@ -15,7 +15,7 @@ from sidecar.model import Decision, Deny, Reason
 from sidecar.telemetry.excerpts import excerpt, path_excerpt
 from sidecar.telemetry.logs import LineLimit
 from sidecar.telemetry.metrics import Metrics, outcome_of
-from sidecar.wire.codec import Envelope
+from sidecar.wire.grpc.codec import Envelope
 
 _log = logging.getLogger("sidecar.check")
 

@@ -6,7 +6,7 @@ from sidecar.gateway.exchange import Exchanged
 from sidecar.model import Deny
 from sidecar.telemetry.decisions import DecisionLog
 from sidecar.telemetry.gateway_metrics import GatewayMetrics
-from sidecar.wire.codec import Envelope
+from sidecar.wire.grpc.codec import Envelope
 
 # What the status page shows as the route of a session that was refused.
 _SESSION: Final = "POST /session"

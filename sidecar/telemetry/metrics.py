@@ -18,7 +18,7 @@ from prometheus_client.process_collector import ProcessCollector
 from sidecar.check.routes import Route
 from sidecar.keys.lookups import Outcome
 from sidecar.model import Allow, Decision, Reason, Step
-from sidecar.wire.codec import Envelope
+from sidecar.wire.grpc.codec import Envelope
 
 # The route label of a request that reached no route.
 NO_ROUTE: Final = ""

@@ -17,7 +17,7 @@ from sidecar.keys.keeper import KeyKeeper
 from sidecar.keys.lookups import Outcome
 from sidecar.model import Decision, Deny, KeyNeeded, Reason, RequestView, Unfinished
 from sidecar.snapshots.keys import KeySnapshot
-from sidecar.wire.codec import (
+from sidecar.wire.grpc.codec import (
     DEFAULT_LIMITS,
     UNREAD,
     Envelope,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sidecar.session.settings import IntrospectionSettings, SecretAuthentication
-from sidecar.wire.codec import DEFAULT_LIMITS
+from sidecar.wire.grpc.codec import DEFAULT_LIMITS
 from tests.support import envoy
 from tests.support.certificates import CertificateAuthority
 from tests.support.envoy import GATEWAY, MTLS, PLAIN, Json

@@ -8,7 +8,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from sidecar.wire._pb.envoy.service.auth.v3.external_auth_pb2 import CheckResponse
+from sidecar.wire.grpc._pb.envoy.service.auth.v3.external_auth_pb2 import CheckResponse
 from tests.support.authz_server import Check, grpc_server, raw_server
 from tests.support.pod import Exchange, Pod, running_pod
 from tests.support.ports import socket_directory

@@ -10,7 +10,7 @@ import grpc
 import pytest
 
 from sidecar.model import Allow, Decision, Deny, HeaderChanges, Reason, RequestView
-from sidecar.wire.codec import decode, encode
+from sidecar.wire.grpc.codec import decode, encode
 from tests.support import envoy, http2, http2_frames
 from tests.support.authz_server import grpc_server
 from tests.support.certificates import CertificateAuthority

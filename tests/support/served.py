@@ -7,8 +7,8 @@ from typing import cast
 
 import grpc
 
-from sidecar.wire.grpc_server import Call, GrpcServer, Handler, Limits
-from sidecar.wire.sockets import Address
+from sidecar.wire.grpc.server import Call, GrpcServer, Handler, Limits
+from sidecar.wire.grpc.sockets import Address
 from tests.support.processes import eventually
 
 ECHO = "/test.Echo/Echo"

@@ -11,9 +11,9 @@ import grpc
 import pytest
 
 from sidecar.errors import Fault
-from sidecar.wire import completion_queue
-from sidecar.wire.grpc_server import UNKNOWN_METHOD, Call, GrpcServer, Limits
-from sidecar.wire.sockets import Address, UnixAddress, parse_address
+from sidecar.wire.grpc import completion_queue
+from sidecar.wire.grpc.server import UNKNOWN_METHOD, Call, GrpcServer, Limits
+from sidecar.wire.grpc.sockets import Address, UnixAddress, parse_address
 from tests.support.served import ECHO, PARK, Served, served, status_of, unary
 
 OVER_TCP = "127.0.0.1:0"

@@ -11,8 +11,8 @@ from grpc_health.v1.health_pb2 import (  # type: ignore[import-untyped]  # it ha
 )
 from grpc_health.v1.health_pb2_grpc import HealthStub  # type: ignore[import-untyped]  # likewise
 
-from sidecar.wire.health import HEALTH_METHOD, health
-from sidecar.wire.sockets import UnixAddress
+from sidecar.wire.grpc.health import HEALTH_METHOD, health
+from sidecar.wire.grpc.sockets import UnixAddress
 from tests.support.served import Served, served, status_of
 
 

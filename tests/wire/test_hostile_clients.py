@@ -11,8 +11,8 @@ from pathlib import Path
 import grpc
 import pytest
 
-from sidecar.wire.grpc_server import Limits
-from sidecar.wire.sockets import UnixAddress
+from sidecar.wire.grpc.server import Limits
+from sidecar.wire.grpc.sockets import UnixAddress
 from tests.support.processes import eventually
 from tests.support.served import ECHO, PARK, Served, served, status_of
 

@@ -20,7 +20,7 @@ from sidecar.keys.sources import Fetched
 from sidecar.keys.sources.jwks import JwksSource
 from sidecar.keys.sources.oidc import OidcSource
 from sidecar.model import Deny, Reason, RequestView
-from sidecar.wire.codec import Envelope
+from sidecar.wire.grpc.codec import Envelope
 from sidecar.wire.http import HttpListener
 from sidecar.wire.internal import LARGEST_HEADER, internal_pages
 from sidecar.wire.tls import ServerTls

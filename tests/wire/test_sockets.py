@@ -9,7 +9,7 @@ import grpc
 import pytest
 
 from sidecar.errors import ListenFault
-from sidecar.wire.sockets import LoopbackAddress, UnixAddress, parse_address
+from sidecar.wire.grpc.sockets import LoopbackAddress, UnixAddress, parse_address
 from tests.support.processes import eventually
 from tests.support.served import ECHO, served, unary
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from sidecar.wire.sockets import Address, UnixAddress
+from sidecar.wire.grpc.sockets import Address, UnixAddress
 from tests.support.processes import eventually
 from tests.support.served import ECHO, Served, served, status_of, unary
 

@@ -12,10 +12,13 @@ import pytest
 from sidecar.keys.keeper import KeyKeeper
 from sidecar.model import Allow, Decision, Deny, HeaderChanges, Reason, RequestView, Unfinished
 from sidecar.snapshots.keys import KeySnapshot
-from sidecar.wire._pb.envoy.service.auth.v3.external_auth_pb2 import CheckRequest, CheckResponse
 from sidecar.wire.authorization import METHOD, Authorization, Policy
-from sidecar.wire.codec import Envelope
-from sidecar.wire.sockets import UnixAddress
+from sidecar.wire.grpc._pb.envoy.service.auth.v3.external_auth_pb2 import (
+    CheckRequest,
+    CheckResponse,
+)
+from sidecar.wire.grpc.codec import Envelope
+from sidecar.wire.grpc.sockets import UnixAddress
 from tests.support.processes import eventually
 from tests.support.served import Served, served, status_of
 

@@ -17,7 +17,7 @@ from sidecar.model import (
 from sidecar.telemetry.decisions import RECENT, DecisionLog
 from sidecar.telemetry.metrics import Metrics
 from sidecar.telemetry.refreshes import RefreshLog
-from sidecar.wire.codec import Envelope
+from sidecar.wire.grpc.codec import Envelope
 
 ENVELOPE = Envelope(RequestView("GET", "/path?secret", "host", ()), "request-7", grpc=False)
 TOKEN = VerifiedToken(

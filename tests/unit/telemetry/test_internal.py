@@ -10,7 +10,7 @@ from sidecar.telemetry.decisions import DecisionLog
 from sidecar.telemetry.gateway_metrics import GatewayMetrics
 from sidecar.telemetry.internal import InternalLog
 from sidecar.telemetry.metrics import Metrics
-from sidecar.wire.codec import Envelope
+from sidecar.wire.grpc.codec import Envelope
 from tests.support.minting import credential
 
 VIEW = RequestView("POST", "/session", "gateway", (("cookie", b"sso=secret"),))

@@ -4,8 +4,8 @@ isort:skip_file
 Trimmed from Envoy: envoy/service/auth/v3/attribute_context.proto."""
 
 from collections import abc as _abc
-from sidecar.wire._pb.envoy.config.core.v3 import address_pb2 as _address_pb2
-from sidecar.wire._pb.envoy.config.core.v3 import base_pb2 as _base_pb2
+from sidecar.wire.grpc._pb.envoy.config.core.v3 import address_pb2 as _address_pb2
+from sidecar.wire.grpc._pb.envoy.config.core.v3 import base_pb2 as _base_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers

@@ -4,9 +4,9 @@ isort:skip_file
 Trimmed from Envoy: envoy/service/auth/v3/external_auth.proto."""
 
 from collections import abc as _abc
-from sidecar.wire._pb.envoy.config.core.v3 import base_pb2 as _base_pb2
-from sidecar.wire._pb.envoy.service.auth.v3 import attribute_context_pb2 as _attribute_context_pb2
-from sidecar.wire._pb.envoy.type.v3 import http_status_pb2 as _http_status_pb2
+from sidecar.wire.grpc._pb.envoy.config.core.v3 import base_pb2 as _base_pb2
+from sidecar.wire.grpc._pb.envoy.service.auth.v3 import attribute_context_pb2 as _attribute_context_pb2
+from sidecar.wire.grpc._pb.envoy.type.v3 import http_status_pb2 as _http_status_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import struct_pb2 as _struct_pb2

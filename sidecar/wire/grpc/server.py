@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from grpc import StatusCode
 
-from sidecar.wire import completion_queue as core
-from sidecar.wire.sockets import Address, Listener
+from sidecar.wire.grpc import completion_queue as core
+from sidecar.wire.grpc.sockets import Address, Listener
 
 _log = logging.getLogger(__name__)
 

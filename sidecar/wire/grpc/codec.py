@@ -16,13 +16,13 @@ from grpc import StatusCode
 from sidecar.check.refusal import Refusal
 from sidecar.errors import Fault
 from sidecar.model import Allow, Decision, Deny, Reason, RequestView, VerifiedToken
-from sidecar.wire._pb.envoy.config.core.v3.base_pb2 import HeaderValueOption
-from sidecar.wire._pb.envoy.service.auth.v3.attribute_context_pb2 import AttributeContext
-from sidecar.wire._pb.envoy.service.auth.v3.external_auth_pb2 import (
+from sidecar.wire.denials import http_status, printable_id, problem
+from sidecar.wire.grpc._pb.envoy.config.core.v3.base_pb2 import HeaderValueOption
+from sidecar.wire.grpc._pb.envoy.service.auth.v3.attribute_context_pb2 import AttributeContext
+from sidecar.wire.grpc._pb.envoy.service.auth.v3.external_auth_pb2 import (
     CheckRequest,
     CheckResponse,
 )
-from sidecar.wire.denials import http_status, printable_id, problem
 
 _OVERWRITE: Final = HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
 _APPEND: Final = HeaderValueOption.APPEND_IF_EXISTS_OR_ADD

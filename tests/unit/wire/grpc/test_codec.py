@@ -19,9 +19,12 @@ from sidecar.model import (
     TokenKind,
     VerifiedToken,
 )
-from sidecar.wire._pb.envoy.config.core.v3.base_pb2 import HeaderValueOption
-from sidecar.wire._pb.envoy.service.auth.v3.external_auth_pb2 import CheckRequest, CheckResponse
-from sidecar.wire.codec import UNREAD, RequestLimits, UndecodableRequest, decode, encode
+from sidecar.wire.grpc._pb.envoy.config.core.v3.base_pb2 import HeaderValueOption
+from sidecar.wire.grpc._pb.envoy.service.auth.v3.external_auth_pb2 import (
+    CheckRequest,
+    CheckResponse,
+)
+from sidecar.wire.grpc.codec import UNREAD, RequestLimits, UndecodableRequest, decode, encode
 
 TOKEN = VerifiedToken(
     trust="gateway",
