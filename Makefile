@@ -9,7 +9,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes
 ENVOY_VERSIONS := 1.36.4 1.37.0 1.38.3 1.39.3 1.40.0
 
-.PHONY: demo test test-envoys test-install lint bench protos lock reference clean
+.PHONY: demo test test-envoys test-install test-public-grpc lint bench protos lock reference clean
 
 demo: .venv/.ready .envoy/1.40.0 .openid-provider  ## a login at an SSO, a gateway, two services with their sidecars: a tour of what they do
 	$(BIN)/python -m examples.demo
@@ -25,6 +25,9 @@ test-envoys: .venv/.ready $(ENVOY_VERSIONS:%=.envoy/%)  ## headers, denials and 
 
 test-install: .venv/.ready  ## both locks with the oldest pip supported and one of today, in a copy of this folder; there the demo with the oldest
 	$(BIN)/python -m pytest tests/install -m registry -n 0
+
+test-public-grpc: .venv/.ready .envoy/1.40.0  ## the same, on the gRPC server that needs no private part of grpcio
+	GRPC_SERVER=public $(BIN)/python -m pytest tests/e2e -m every_envoy
 
 lint: .venv/.ready  ## style, types, layers, and that what is generated is up to date
 	$(BIN)/ruff check .

@@ -87,13 +87,15 @@ def serve_aio(address: str) -> None:
 def serve_ours(address: str) -> None:
     """Serve as the sidecar does."""
     # Imported here alone: sidecar.wire decides how grpc runs in its process.
-    from sidecar.wire.grpc.server import GrpcServer  # noqa: PLC0415 - see above
+    from sidecar.wire.grpc.calls import Limits  # noqa: PLC0415 - see above
+    from sidecar.wire.grpc.server import new_server  # noqa: PLC0415 - see above
     from sidecar.wire.grpc.sockets import parse_address  # noqa: PLC0415 - see above
 
-    server = GrpcServer(
+    server = new_server(
         parse_address(address),
         {METHOD: lambda call: call.reply(RESPONSE)},
         handled=lambda _method, _code: None,
+        limits=Limits(),
     )
     server.start()
     threading.Event().wait()

@@ -28,8 +28,9 @@ from sidecar.telemetry.metrics import Metrics
 from sidecar.telemetry.refreshes import RefreshLog
 from sidecar.wire import authorization
 from sidecar.wire.authorization import Authorization
+from sidecar.wire.grpc.calls import Limits, outcomes
 from sidecar.wire.grpc.health import HEALTH_METHOD, health
-from sidecar.wire.grpc.server import GrpcServer, Limits, outcomes
+from sidecar.wire.grpc.server import GrpcServer, new_server
 from sidecar.wire.grpc.sockets import parse_address
 from sidecar.wire.http import HttpListener, admin_pages, metrics_pages
 
@@ -96,13 +97,14 @@ class _Program:
                 stack.push_async_callback(listener.stop)
             methods = {authorization.METHOD: checks.check, HEALTH_METHOD: health(self._is_ready)}
             self._metrics.expect_calls(outcomes(methods))
-            server = GrpcServer(
+            server = new_server(
                 parse_address(self._configuration.listen.authz),
                 methods,
                 handled=self._metrics.handled,
                 limits=Limits(max_pending=self._configuration.pending_checks),
             )
             server.start()
+            self._metrics.served_by(server.implementation)
             self._server = server
             tending = asyncio.create_task(self._tend(checks, reload))
             stopping = asyncio.create_task(stop.wait())

@@ -121,6 +121,12 @@ class Metrics:
         self.gauge("sidecar_build_info", "The release that runs.", ("version",)).labels(
             version("authz-sidecar")
         ).set(1)
+        self._grpc_server = self.gauge(
+            "sidecar_grpc_server_info",
+            "The gRPC server in use: completion_queue, or public where the installed grpcio lacks "
+            "what that needs, at a higher cost per check.",
+            ("implementation",),
+        )
         # Looking a child up by its labels is half of what counting costs; labels are closed sets.
         self._check = cache(self._checks.labels)
         self._verification = cache(self._verifications.labels)
@@ -233,6 +239,10 @@ class Metrics:
         """The configuration was read again, and is not used."""
         self._reloads.labels("failure").inc()
         self._reload_successful.set(0)
+
+    def served_by(self, implementation: str) -> None:
+        """The gRPC server that was chosen."""
+        self._grpc_server.labels(implementation).set(1)
 
     def suppressed(self) -> None:
         """A log line was left out."""

@@ -1,4 +1,4 @@
-"""The sidecar with a fault put in, for the reasons that no request can cause.
+"""The sidecar with a fault put in, for what no request can cause.
 
 Run as ``python -m tests.support.faulty_sidecar FAULT serve …``.
 """
@@ -9,6 +9,7 @@ import time
 
 from sidecar.check.pipeline import Pipeline
 from sidecar.wire.authorization import Authorization
+from sidecar.wire.grpc import completion_queue
 
 
 def _break() -> None:
@@ -25,6 +26,11 @@ def _delay() -> None:
     defaults["clock"] = lambda: time.time() + 10
 
 
+def _public_grpc() -> None:
+    """Have grpcio lack what the fast gRPC server uses."""
+    completion_queue._USED = ("Server.gone",)
+
+
 if __name__ == "__main__":
-    {"broken": _break, "late": _delay}[sys.argv.pop(1)]()
+    {"broken": _break, "late": _delay, "public-grpc": _public_grpc}[sys.argv.pop(1)]()
     runpy.run_module("sidecar", run_name="__main__")

@@ -1,4 +1,4 @@
-"""A GrpcServer for the length of a ``with`` block, and a plain grpc client of it."""
+"""A gRPC server for the length of a ``with`` block, and a plain grpc client of it."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -7,7 +7,8 @@ from typing import cast
 
 import grpc
 
-from sidecar.wire.grpc.server import Call, GrpcServer, Handler, Limits
+from sidecar.wire.grpc.calls import Call, Handler, Limits
+from sidecar.wire.grpc.server import GrpcServer, new_server
 from sidecar.wire.grpc.sockets import Address
 from tests.support.processes import eventually
 
@@ -51,7 +52,7 @@ def served(
     handled: list[tuple[str, str]] = []
     parked: list[Call] = []
     methods: dict[str, Handler] = {ECHO: lambda call: call.reply(call.body), PARK: parked.append}
-    server = GrpcServer(
+    server = new_server(
         address,
         methods | dict(handlers or {}),
         handled=lambda method, code: handled.append((method, code)),

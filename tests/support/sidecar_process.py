@@ -3,6 +3,7 @@
 import contextlib
 import json
 import math
+import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -21,8 +22,14 @@ from tests.support.processes import Child
 
 Json = dict[str, Any]
 
-SIDECAR = (sys.executable, "-m", "sidecar")
 FAULTY_SIDECAR = (sys.executable, "-m", "tests.support.faulty_sidecar")
+# `make test-public-grpc` has the same tests run on the gRPC server that is used with a grpcio which
+# lacks what the fast one needs.
+SIDECAR = (
+    (*FAULTY_SIDECAR, "public-grpc")
+    if os.environ.get("GRPC_SERVER") == "public"
+    else (sys.executable, "-m", "sidecar")
+)
 
 
 class SidecarProcess:

@@ -3,8 +3,8 @@
 grpc's public servers pass every call between threads, and that hand-over is most of what a call
 costs (docs/decisions/0001-grpc-server.md). Here the thread that polls also reads the sockets, runs
 the handler and writes the answer. The calls below are the ones grpc's own ``_server.py`` makes.
-They belong to ``grpc._cython.cygrpc``, which is private: nothing but this module may touch it,
-grpcio is held to one minor release, and ``Core`` checks that every name it uses is there.
+They belong to ``grpc._cython.cygrpc``, which is private: nothing but this module may touch it, and
+``missing`` says which of the names it uses the installed grpcio does not have.
 """
 
 import math
@@ -12,10 +12,10 @@ import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import grpc
-from grpc._cython import cygrpc  # type: ignore[attr-defined]  # compiled, and in no stub
-
-from sidecar.errors import Fault
+try:
+    from grpc._cython import cygrpc  # type: ignore[attr-defined]  # compiled, and in no stub
+except ImportError:  # pragma: no cover - a grpcio that is built otherwise
+    cygrpc = None
 
 Tag = Callable[[Any], None]
 """What an event of the queue is for: it is called with the event."""
@@ -25,7 +25,7 @@ CoreCall = Any
 
 _NO_FLAGS = 0
 _LAST_SECOND = float(2**63 - 1)
-_USED = (
+_USED: tuple[str, ...] = (
     "CompletionQueue.poll",
     "ReceiveCloseOnServerOperation.cancelled",
     "ReceiveMessageOperation.message",
@@ -43,20 +43,19 @@ _USED = (
 )
 
 
+def missing() -> list[str]:
+    """Return the names this module uses that the installed grpcio does not have."""
+    return [name for name in _USED if not _has(name)]
+
+
 class Core:
     """A grpc core server with one completion queue. Everything but ``poll`` is thread-safe.
 
-    ``options`` are channel arguments (grpc's ``channel_arg_names.h``). Raises Fault where the
-    installed grpcio does not have what this module is written for.
+    ``options`` are channel arguments (grpc's ``channel_arg_names.h``). Only where nothing is
+    ``missing``.
     """
 
     def __init__(self, options: Sequence[tuple[str, int]]) -> None:
-        missing = [name for name in _USED if not _has(name)]
-        if missing:
-            raise Fault(
-                f"grpcio {grpc.__version__} does not fit: it has no {', '.join(missing)};"
-                " install the release that this program's dependencies name"
-            )
         self._queue = cygrpc.CompletionQueue()
         self._server = cygrpc.Server(tuple(options), False)
         self._server.register_completion_queue(self._queue)

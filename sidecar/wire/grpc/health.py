@@ -13,7 +13,7 @@ from grpc_health.v1.health_pb2 import (  # type: ignore[import-untyped]  # it ha
     HealthCheckResponse,
 )
 
-from sidecar.wire.grpc.server import Call, Handler
+from sidecar.wire.grpc.calls import Call, Handler
 
 HEALTH_METHOD: Final = "/grpc.health.v1.Health/Check"
 

@@ -8,8 +8,8 @@ from sidecar.check.routes import Match, Route
 from sidecar.check.templates import PathTemplate
 from sidecar.model import Allow, Deny, HeaderChanges, Reason, RequestView
 from sidecar.telemetry.metrics import DURATION_BUCKETS, Metrics, outcome_of
+from sidecar.wire.grpc.calls import outcomes
 from sidecar.wire.grpc.codec import Envelope
-from sidecar.wire.grpc.server import outcomes
 
 ENVELOPE = Envelope(RequestView("GET", "/secret-path", "secret-host", ()), "secret-id", grpc=False)
 
