@@ -8,9 +8,9 @@ import re
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from sidecar.check import base64url
 from sidecar.check.refusal import Refusal
-from sidecar.check.strict_json import StrictJsonError, load_object
+from sidecar.jose import base64url
+from sidecar.jose.strict_json import StrictJsonError, load_object
 from sidecar.model import Reason
 
 _COMPACT: Final = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")

@@ -6,13 +6,14 @@ A signature that held is remembered; everything else about a token is looked at 
 from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
-from sidecar.check import claims, jws, signature
+from sidecar.check import claims, jws
 from sidecar.check.claims import SignedToken
 from sidecar.check.recent import Recent
 from sidecar.check.refusal import Refusal, deny
 from sidecar.check.remembered import Remembered
-from sidecar.check.strict_json import load_again
 from sidecar.check.trust import TrustEntry, TrustTable
+from sidecar.jose.algorithms import verify
+from sidecar.jose.strict_json import load_again
 from sidecar.model import KeyNeeded, Reason, VerifiedToken
 from sidecar.snapshots.keys import KeySnapshot, VerificationKey
 
@@ -135,7 +136,7 @@ def _verifying_key(
             trust.name, header.kid, f"the keys of {trust.name} were never read or are too old"
         )
     for key in key_set.candidates(header.kid, header.algorithm):
-        if signature.holds(header.algorithm, key.public_key, token.signing_input, token.signature):
+        if verify(header.algorithm, key.public_key, token.signing_input, token.signature):
             return key
     if header.kid is not None and not key_set.knows(header.kid):
         return _missing(trust.name, header.kid, f"{trust.name} has no key of this id")

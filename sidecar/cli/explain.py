@@ -7,7 +7,7 @@ looked at. Nothing printed here is the token itself.
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 
-from sidecar.check import jws, signature
+from sidecar.check import jws
 from sidecar.check.claims import find
 from sidecar.check.extract import CookieSource, Credential, TokenSource, cookie_finder, extract
 from sidecar.check.identity import IdentitySource, Normalised
@@ -20,6 +20,7 @@ from sidecar.check.routes import METHOD, Route, RouteTable
 from sidecar.check.trust import TrustEntry, TrustTable
 from sidecar.cli.key_sets import KnownKeys
 from sidecar.cli.texts import dated, printable
+from sidecar.jose import algorithms
 from sidecar.model import RequestView, Step
 from sidecar.snapshots.keys import KeySnapshot
 
@@ -169,7 +170,7 @@ def _about_signature(
     kid, algorithm = token.header.kid, token.header.algorithm
     candidates = key_set.candidates(kid, algorithm) if key_set else ()
     for key in candidates:
-        if signature.holds(algorithm, key.public_key, token.signing_input, token.signature):
+        if algorithms.verify(algorithm, key.public_key, token.signing_input, token.signature):
             return (f"signed by the key {key.thumbprint}",)
     return tuple(f"not signed by the key {key.thumbprint}" for key in candidates)
 

@@ -8,11 +8,12 @@ from typing import Any, Final
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt import get_algorithm_by_name
 
-from sidecar.check import base64url
 from sidecar.check.trust import TrustEntry
 from sidecar.cli.policy_tests import Token
-from sidecar.keys.thumbprint import thumbprint
-from sidecar.snapshots.keys import KeySet, KeySnapshot, VerificationKey, algorithms_for
+from sidecar.jose import base64url
+from sidecar.jose.algorithms import algorithms_for
+from sidecar.jose.jwk import thumbprint
+from sidecar.snapshots.keys import KeySet, KeySnapshot, VerificationKey
 
 _PrivateKey = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey
 

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import quote
 
-from sidecar.check.strict_json import StrictJsonError, load_object
 from sidecar.clients.http import HttpClient, HttpSettings, Response, named
 from sidecar.errors import SourceFault
+from sidecar.jose.strict_json import StrictJsonError, load_object
 
 _LONGEST_EXPLANATION: Final = 200
 # Bytes. More would hold up whatever else waits for the event loop.

@@ -18,7 +18,7 @@ from sidecar.check.jws import media_type
 from sidecar.check.routes import METHOD
 from sidecar.check.templates import PathTemplate
 from sidecar.check.trust import ClaimPath
-from sidecar.snapshots.keys import SUPPORTED_ALGORITHMS
+from sidecar.jose.algorithms import SUPPORTED_ALGORITHMS
 
 _DURATION: Final = re.compile(r"(-?[0-9]{1,9}(?:\.[0-9]{1,3})?)(ms|s|m|h)")
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}

@@ -12,18 +12,18 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 from jwt.exceptions import InvalidKeyError
 
-from sidecar.check.strict_json import StrictJsonError, load_object
 from sidecar.errors import SourceFault
-from sidecar.keys.thumbprint import thumbprint
-from sidecar.keys.weakness import weakness
-from sidecar.snapshots.keys import (
+from sidecar.jose.algorithms import (
     ED25519_NAMES,
     MAXIMUM_RSA_BITS,
     MINIMUM_RSA_BITS,
     PublicKey,
-    VerificationKey,
     algorithms_for,
 )
+from sidecar.jose.jwk import thumbprint
+from sidecar.jose.strict_json import StrictJsonError, load_object
+from sidecar.jose.weakness import weakness
+from sidecar.snapshots.keys import VerificationKey
 
 _log = logging.getLogger("sidecar.keys")
 

@@ -17,12 +17,13 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
-from sidecar.check.strict_json import StrictJsonError, load_object
 from sidecar.clients import files
 from sidecar.errors import SourceFault
+from sidecar.jose.algorithms import algorithms_for
+from sidecar.jose.jwk import members
+from sidecar.jose.strict_json import StrictJsonError, load_object
 from sidecar.keys.documents import parse
-from sidecar.keys.thumbprint import members
-from sidecar.snapshots.keys import VerificationKey, algorithms_for
+from sidecar.snapshots.keys import VerificationKey
 
 _log = logging.getLogger("sidecar.keys")
 

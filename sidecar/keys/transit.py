@@ -7,10 +7,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from sidecar.clients.vault_transit import TransitKey
 from sidecar.errors import SourceFault
+from sidecar.jose.algorithms import algorithms_for
+from sidecar.jose.jwk import thumbprint
+from sidecar.jose.weakness import weakness
 from sidecar.keys.documents import MAXIMUM_KEYS, parse
-from sidecar.keys.thumbprint import thumbprint
-from sidecar.keys.weakness import weakness
-from sidecar.snapshots.keys import VerificationKey, algorithms_for
+from sidecar.snapshots.keys import VerificationKey
 
 
 def verification_keys(key: TransitKey) -> dict[int, VerificationKey]:

@@ -11,7 +11,7 @@ from sidecar.check.claims import distance
 from sidecar.check.recent import RecentWhile
 from sidecar.check.refusal import Refusal
 from sidecar.errors import SourceFault
-from sidecar.keys.compact import compact, signing_input
+from sidecar.jose.compact import compact, signing_input
 from sidecar.keys.rings.ring import KeyRing, SigningKey
 from sidecar.mint import request_tokens
 from sidecar.mint.settings import TYPE, Grant, RequestTokenSettings

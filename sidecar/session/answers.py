@@ -16,9 +16,9 @@ from sidecar.check.claims import (
 )
 from sidecar.check.jws import media_type
 from sidecar.check.refusal import Refusal
-from sidecar.check.strict_json import StrictJsonError, load_object
 from sidecar.clients.http import Response, named
 from sidecar.errors import SourceFault
+from sidecar.jose.strict_json import StrictJsonError, load_object
 from sidecar.model import Reason, TokenKind, VerifiedToken
 from sidecar.session.settings import IntrospectionSettings
 

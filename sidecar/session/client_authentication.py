@@ -17,15 +17,14 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 from jwt.exceptions import InvalidKeyError
 
-from sidecar.check.strict_json import load_object
 from sidecar.clients.files import Version, read, version
 from sidecar.clients.secrets import read_secret
 from sidecar.errors import SourceFault
-from sidecar.keys.compact import compact, signing_input
+from sidecar.jose.algorithms import PrivateKey, algorithms_for
+from sidecar.jose.compact import compact, signing_input
+from sidecar.jose.strict_json import load_object
 from sidecar.keys.rings.local import LocalKey
-from sidecar.keys.rings.signing import PrivateKey
 from sidecar.session.settings import ClientAuthentication, KeyAuthentication, SecretAuthentication
-from sidecar.snapshots.keys import algorithms_for
 
 ASSERTION_LIFETIME: Final = 30
 ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"  # RFC 7523 §2.2

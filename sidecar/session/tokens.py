@@ -13,12 +13,13 @@ from typing import Any, Final
 
 from sidecar.check.claims import about, distance
 from sidecar.check.refusal import Refusal
-from sidecar.check.strict_json import StrictJsonError, load_object
 from sidecar.errors import SourceFault
+from sidecar.jose import jwe
+from sidecar.jose.jwe import JweError
+from sidecar.jose.strict_json import StrictJsonError, load_object
 from sidecar.keys.rings.ring import KeyRing
 from sidecar.keys.rings.sealing import SealingKey
 from sidecar.model import Reason, TokenKind, VerifiedToken
-from sidecar.session import jwe
 from sidecar.session.settings import SessionTokenSettings
 
 TYPE: Final = "session+jwt"
@@ -101,17 +102,16 @@ class SessionTokens:
             return Refusal(
                 Reason.TOKEN_TOO_LARGE, f"more than {settings.maximum_token_bytes} bytes"
             )
-        sealed = jwe.parse(text, TYPE)
-        if isinstance(sealed, Refusal):
-            return sealed
+        try:
+            sealed = jwe.parse(text, TYPE)
 
-        # 2. A key of ours sealed it, header and all.
-        key = self._ring().find(sealed.kid, now)
-        if key is None:
-            return _invalid("its key is unknown here, or gone")
-        payload = jwe.unseal(sealed, key)
-        if isinstance(payload, Refusal):
-            return payload
+            # 2. A key of ours sealed it, header and all.
+            key = self._ring().find(sealed.kid, now)
+            if key is None:
+                return _invalid("its key is unknown here, or gone")
+            payload = jwe.unseal(sealed, key)
+        except JweError as fault:
+            return _invalid(str(fault))
 
         # 3. It was made by this gateway, as tokens are made now.
         claims = _read(payload)

@@ -6,35 +6,9 @@ from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import Final
 
-from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from sidecar.jose.algorithms import PublicKey
 
-PublicKey = EllipticCurvePublicKey | Ed25519PublicKey | RSAPublicKey
-
-MINIMUM_RSA_BITS: Final = 2048  # RFC 7518 §3.3
-MAXIMUM_RSA_BITS: Final = 8192  # a larger one costs milliseconds per check
 MAXIMUM_CANDIDATES: Final = 4
-
-_RSA: Final = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"})
-_EC_BY_CURVE: Final = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
-# RFC 9864 names per curve what RFC 8037 calls EdDSA: for this curve, one algorithm with two names.
-ED25519_NAMES: Final = frozenset({"EdDSA", "Ed25519"})
-SUPPORTED_ALGORITHMS: Final = _RSA | frozenset(_EC_BY_CURVE.values()) | ED25519_NAMES
-
-
-def algorithms_for(key: PublicKey) -> frozenset[str]:
-    """The JWS algorithms a key can be used with (RFC 7518 §3.1, RFC 8037 §3.1, RFC 9864).
-
-    Empty for a key that must not be used at all: another curve, or an RSA key below 2,048 or above
-    8,192 bits.
-    """
-    if isinstance(key, RSAPublicKey):
-        return _RSA if MINIMUM_RSA_BITS <= key.key_size <= MAXIMUM_RSA_BITS else frozenset()
-    if isinstance(key, EllipticCurvePublicKey):
-        name = _EC_BY_CURVE.get(key.curve.name)
-        return frozenset({name}) if name else frozenset()
-    return ED25519_NAMES
 
 
 @dataclass(frozen=True, slots=True)

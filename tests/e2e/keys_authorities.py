@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from typing_extensions import override
 
-from sidecar.keys.thumbprint import thumbprint
+from sidecar.jose.jwk import thumbprint
 from tests.e2e.shop import AUDIENCE
 from tests.support import kubernetes_api
 from tests.support.key_server import KeyServer, close_at_once

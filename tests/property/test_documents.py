@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.errors import SourceFault
+from sidecar.jose.algorithms import algorithms_for
 from sidecar.keys.documents import parse
-from sidecar.snapshots.keys import algorithms_for
 from tests.property.test_jws import json_values
 from tests.support.tokens import key_for
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sidecar.check import jws
 from sidecar.check.jws import UnverifiedToken
 from sidecar.check.refusal import Refusal
-from sidecar.check.strict_json import StrictJsonError, load_object
+from sidecar.jose.strict_json import StrictJsonError, load_object
 from tests.support.tokens import segment
 
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"

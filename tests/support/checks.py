@@ -7,7 +7,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from sidecar.check import jws, signature
+from sidecar.check import jws
 from sidecar.check.conditions import Condition
 from sidecar.check.cookies import TokenCookies
 from sidecar.check.extract import TokenSource, cookie_finder
@@ -17,9 +17,11 @@ from sidecar.check.policy import Requirement
 from sidecar.check.routes import Match, Route
 from sidecar.check.templates import PathTemplate
 from sidecar.check.trust import TrustEntry
+from sidecar.jose import algorithms
+from sidecar.jose.algorithms import SUPPORTED_ALGORITHMS
 from sidecar.keys.documents import parse
 from sidecar.model import Allow, Decision, Deny, KeyNeeded, Reason, RequestView, TokenKind
-from sidecar.snapshots.keys import SUPPORTED_ALGORITHMS, KeySet, KeySnapshot, VerificationKey
+from sidecar.snapshots.keys import KeySet, KeySnapshot, VerificationKey
 from tests.support import tokens
 from tests.support.tokens import Json, SigningKey, key_for
 
@@ -121,7 +123,7 @@ def signed_with(key: VerificationKey, token: str) -> bool:
     return (
         parsed.header.kid == key.kid
         and algorithm in key.algorithms
-        and signature.holds(algorithm, key.public_key, parsed.signing_input, parsed.signature)
+        and algorithms.verify(algorithm, key.public_key, parsed.signing_input, parsed.signature)
     )
 
 

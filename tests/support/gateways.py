@@ -25,6 +25,7 @@ from sidecar.gateway.authenticators import (
 from sidecar.gateway.pipeline import GatewayPipeline
 from sidecar.gateway.session_cookies import SessionCookies
 from sidecar.gateway.settings import Attributes, GatewaySettings
+from sidecar.jose.algorithms import SUPPORTED_ALGORITHMS
 from sidecar.keys.rings.local import LocalKey
 from sidecar.keys.rings.ring import KeyRing
 from sidecar.keys.rings.rotation import begin
@@ -45,7 +46,7 @@ from sidecar.model import (
 )
 from sidecar.session.settings import SessionTokenSettings
 from sidecar.session.tokens import SessionTokens
-from sidecar.snapshots.keys import SUPPORTED_ALGORITHMS, KeySnapshot
+from sidecar.snapshots.keys import KeySnapshot
 from tests.support import tokens
 from tests.support.checks import NOW, Recorder, key_set, route
 from tests.support.minting import ISSUER, SETTINGS, MintRecorder, credential, ring

@@ -15,8 +15,8 @@ from dataclasses import asdict, fields
 from itertools import pairwise
 from typing import Final
 
-from sidecar.check.strict_json import StrictJsonError, load_object
 from sidecar.errors import ConfigurationFault, SourceFault
+from sidecar.jose.strict_json import StrictJsonError, load_object
 from sidecar.keys.rings.lifecycle import Timings
 from sidecar.keys.rings.ring import KeyRing, RingKey
 from sidecar.keys.rings.stored import StoredKey, from_jwk

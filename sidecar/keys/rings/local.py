@@ -17,10 +17,16 @@ from jwt import get_algorithm_by_name
 from jwt.exceptions import InvalidKeyError
 
 from sidecar.errors import SourceFault
-from sidecar.keys.rings.signing import PrivateKey, Sign, signing
-from sidecar.keys.thumbprint import members, thumbprint
-from sidecar.keys.weakness import weakness
-from sidecar.snapshots.keys import MINIMUM_RSA_BITS, PublicKey, algorithms_for
+from sidecar.jose.algorithms import (
+    MINIMUM_RSA_BITS,
+    PrivateKey,
+    PublicKey,
+    Sign,
+    algorithms_for,
+    signer,
+)
+from sidecar.jose.jwk import members, thumbprint
+from sidecar.jose.weakness import weakness
 
 DEFAULT_ALGORITHM: Final = "ES256"
 
@@ -65,7 +71,7 @@ class LocalKey:
         public = private.public_key()
         kid = thumbprint(public)
         jwk = public_jwk(public, algorithm)
-        return cls(kid, algorithm, jwk, private, signing(private, algorithm))
+        return cls(kid, algorithm, jwk, private, signer(private, algorithm))
 
     def sign(self, message: bytes) -> bytes:
         """The JWS signature, at once (``SigningKey.sign``)."""

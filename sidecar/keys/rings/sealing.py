@@ -12,8 +12,8 @@ from typing import Final
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from sidecar.check import base64url
 from sidecar.errors import SourceFault
+from sidecar.jose import base64url
 from sidecar.keys.rings.lifecycle import Timings
 
 ALGORITHM: Final = "A256GCM"  # RFC 7518 §5.3, used directly (§4.5)

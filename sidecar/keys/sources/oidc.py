@@ -9,9 +9,9 @@ from typing import Final
 
 from yarl import URL
 
-from sidecar.check.strict_json import StrictJsonError, load_object
 from sidecar.clients.http import LONGEST_URL, HttpClient, Response, named
 from sidecar.errors import SourceFault
+from sidecar.jose.strict_json import StrictJsonError, load_object
 from sidecar.keys.settings import OidcKeys
 from sidecar.keys.sources import Fetched
 from sidecar.keys.sources.jwks import KeySetReader, refuse_other_than_document

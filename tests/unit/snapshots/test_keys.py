@@ -1,14 +1,8 @@
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from sidecar.snapshots.keys import (
-    MAXIMUM_CANDIDATES,
-    KeySet,
-    KeySnapshot,
-    PublicKey,
-    VerificationKey,
-    algorithms_for,
-)
+from sidecar.jose.algorithms import PublicKey, algorithms_for
+from sidecar.snapshots.keys import MAXIMUM_CANDIDATES, KeySet, KeySnapshot, VerificationKey
 from tests.support.checks import NOW
 
 RSA_ALGORITHMS = {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"}

@@ -7,8 +7,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from sidecar.errors import SourceFault
+from sidecar.jose.jwk import thumbprint
 from sidecar.keys.rings.local import ALGORITHMS, LocalKey, from_private_jwk
-from sidecar.keys.thumbprint import thumbprint
 from tests.support.rings import signed_now, verifies
 from tests.support.tokens import key_for
 

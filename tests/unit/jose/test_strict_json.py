@@ -3,7 +3,7 @@ from time import process_time
 
 import pytest
 
-from sidecar.check.strict_json import MAXIMUM_DEPTH, MAXIMUM_NESTED, StrictJsonError, load_object
+from sidecar.jose.strict_json import MAXIMUM_DEPTH, MAXIMUM_NESTED, StrictJsonError, load_object
 
 
 def nested(depth: int) -> bytes:

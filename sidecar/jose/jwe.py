@@ -2,22 +2,20 @@
 
 ``dir`` with ``A256GCM`` alone (RFC 7518 §4.5 and §5.3): the key encrypts the content itself, and
 its tag proves that a holder of the key wrote it, header included. Parsing is as strict as that of
-``check.jws``, for the same reason.
+a signed token (``check.jws``), for the same reason.
 """
 
 import json
 import re
 import secrets
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from sidecar.check import base64url
-from sidecar.check.refusal import Refusal
-from sidecar.check.strict_json import StrictJsonError, load_object
-from sidecar.keys.rings.sealing import SealingKey
-from sidecar.model import Reason
+from sidecar.jose import base64url
+from sidecar.jose.strict_json import StrictJsonError, load_object
 
 # Header, no encrypted key, 96 bits of initialisation vector, ciphertext, 128 bits of tag.
 _COMPACT: Final = re.compile(
@@ -31,6 +29,25 @@ _IV_BYTES: Final = 12
 _TAG_BYTES: Final = 16
 # Ours have four.
 _HEADER_VALUES: Final = 8
+_NOT_CANONICAL: Final = "a segment is not canonical base64url"
+
+
+class JweError(ValueError):
+    """The text is not a token that this key sealed. The message says why."""
+
+
+class ContentKey(Protocol):
+    """A symmetric key that encrypts content itself."""
+
+    @property
+    def kid(self) -> str:
+        """Its id."""
+        ...
+
+    @property
+    def cipher(self) -> AESGCM:
+        """What uses it."""
+        ...
 
 
 class Sealed(NamedTuple):
@@ -42,7 +59,7 @@ class Sealed(NamedTuple):
     ciphertext: bytes
 
 
-def seal(payload: bytes, key: SealingKey, type_: str) -> str:
+def seal(payload: bytes, key: ContentKey, type_: str) -> str:
     """A compact JWE of the payload.
 
     Args:
@@ -58,32 +75,37 @@ def seal(payload: bytes, key: SealingKey, type_: str) -> str:
     return f"{header}..{encode(iv)}.{encode(ciphertext)}.{encode(tag)}"
 
 
-def parse(text: str, type_: str) -> Sealed | Refusal:
+def parse(text: str, type_: str) -> Sealed:
     """Take a compact JWE apart.
 
     Args:
         text: what the client sent; any text, its size is the caller's to limit.
         type_: the ``typ`` that its header must have.
+
+    Raises:
+        JweError: it is not a compact JWE of that type.
     """
     parts = _COMPACT.fullmatch(text)
     if parts is None:
-        return _invalid("it is not five base64url segments as direct encryption has them")
+        raise JweError("it is not five base64url segments as direct encryption has them")
     encoded_header, encoded_iv, encoded_ciphertext, encoded_tag = parts.groups()
     kid = _read_header(encoded_header, type_)
-    if isinstance(kid, Refusal):
-        return kid
     iv, ciphertext, tag = map(base64url.decode, (encoded_iv, encoded_ciphertext, encoded_tag))
     if iv is None or ciphertext is None or tag is None:
-        return _NOT_CANONICAL
+        raise JweError(_NOT_CANONICAL)
     return Sealed(kid, encoded_header.encode(), iv, ciphertext + tag)
 
 
-def unseal(sealed: Sealed, key: SealingKey) -> bytes | Refusal:
-    """The payload, if this key sealed exactly this token."""
+def unseal(sealed: Sealed, key: ContentKey) -> bytes:
+    """The payload.
+
+    Raises:
+        JweError: this key did not seal exactly this token.
+    """
     try:
         return key.cipher.decrypt(sealed.iv, sealed.ciphertext, sealed.header)
-    except InvalidTag:
-        return _invalid("it was changed, or sealed with another key of this id")
+    except InvalidTag as fault:
+        raise JweError("it was changed, or sealed with another key of this id") from fault
 
 
 @lru_cache(maxsize=16)  # one for each key that seals
@@ -93,23 +115,16 @@ def _header(kid: str, type_: str) -> str:
 
 
 @lru_cache(maxsize=64)  # all tokens of a key have one header
-def _read_header(encoded: str, type_: str) -> str | Refusal:
+def _read_header(encoded: str, type_: str) -> str:
     """The ``kid`` of a header that has the members ``seal`` writes and no other."""
     raw = base64url.decode(encoded)
     if raw is None:
-        return _NOT_CANONICAL
+        raise JweError(_NOT_CANONICAL)
     try:
         header = load_object(raw, _HEADER_VALUES)
     except StrictJsonError as fault:
-        return _invalid(f"its header {fault}")
+        raise JweError(f"its header {fault}") from fault
     kid = header.get("kid")
     if not isinstance(kid, str) or header != {**_ALGORITHMS, "kid": kid, "typ": type_}:
-        return _invalid(f"its header is not that of a {type_}")
+        raise JweError(f"its header is not that of a {type_}")
     return kid
-
-
-def _invalid(detail: str) -> Refusal:
-    return Refusal(Reason.INVALID_SESSION, detail)
-
-
-_NOT_CANONICAL: Final = _invalid("a segment is not canonical base64url")

@@ -4,11 +4,9 @@ import pytest
 from joserfc import jwe as other
 from joserfc.jwk import OctKey
 
-from sidecar.check.refusal import Refusal
+from sidecar.jose import jwe
+from sidecar.jose.jwe import JweError, Sealed
 from sidecar.keys.rings.sealing import SealingKey
-from sidecar.model import Reason
-from sidecar.session import jwe
-from sidecar.session.jwe import Sealed
 from tests.support.sessions import sealed
 from tests.support.tokens import segment
 
@@ -20,16 +18,14 @@ ENCODED, _, IV, CIPHERTEXT, TAG = jwe.seal(PAYLOAD, KEY, TYPE).split(".")
 
 
 def parsed(text: str) -> Sealed:
-    result = jwe.parse(text, TYPE)
-    assert isinstance(result, Sealed), result
-    return result
+    return jwe.parse(text, TYPE)
 
 
-def refused(text: str) -> Refusal:
-    result = jwe.parse(text, TYPE)
-    assert isinstance(result, Refusal)
-    assert result.reason is Reason.INVALID_SESSION
-    return result
+def refused(text: str) -> str:
+    """Why it cannot be taken apart."""
+    with pytest.raises(JweError) as refusal:
+        jwe.parse(text, TYPE)
+    return str(refusal.value)
 
 
 def test_what_a_key_sealed_it_opens() -> None:
@@ -59,11 +55,10 @@ def test_no_initialisation_vector_is_used_twice() -> None:
 
 
 def test_another_key_of_the_same_name_does_not_open_it() -> None:
-    refusal = jwe.unseal(parsed(jwe.seal(PAYLOAD, KEY, TYPE)), SealingKey("first", bytes(32)))
+    token = parsed(jwe.seal(PAYLOAD, KEY, TYPE))
 
-    assert refusal == Refusal(
-        Reason.INVALID_SESSION, "it was changed, or sealed with another key of this id"
-    )
+    with pytest.raises(JweError, match="it was changed, or sealed with another key of this id"):
+        jwe.unseal(token, SealingKey("first", bytes(32)))
 
 
 def test_joserfc_opens_what_we_seal() -> None:
@@ -100,7 +95,7 @@ def test_we_open_what_joserfc_seals() -> None:
     ],
 )
 def test_a_token_is_five_segments_of_which_three_have_their_length(text: str) -> None:
-    assert "five base64url segments" in refused(text).detail
+    assert "five base64url segments" in refused(text)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +107,7 @@ def test_a_token_is_five_segments_of_which_three_have_their_length(text: str) ->
     ],
 )
 def test_a_segment_has_one_spelling(text: str) -> None:
-    assert "not canonical base64url" in refused(text).detail
+    assert "not canonical base64url" in refused(text)
 
 
 @pytest.mark.parametrize(
@@ -130,7 +125,7 @@ def test_a_segment_has_one_spelling(text: str) -> None:
     ],
 )
 def test_a_header_that_is_not_ours_is_refused(header: bytes, problem: str) -> None:
-    assert problem in refused(sealed(header, PAYLOAD, KEY)).detail
+    assert problem in refused(sealed(header, PAYLOAD, KEY))
 
 
 def test_the_order_of_the_headers_members_does_not_matter() -> None:

@@ -10,7 +10,7 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
-from sidecar.snapshots.keys import PublicKey
+from sidecar.jose.algorithms import PublicKey
 
 # NIST SP 800-89 §5.3.3: a modulus has no factor below 752.
 _FACTORS_BELOW: Final = 752
@@ -36,7 +36,7 @@ def weakness(key: PublicKey) -> str | None:
     order, and ``cryptography`` reads none that is not on the curve.
 
     Args:
-        key: of a size that is accepted (``snapshots.keys.algorithms_for``): a far larger modulus
+        key: of a size that is accepted (``algorithms_for``): a far larger modulus
             would take long.
     """
     if isinstance(key, RSAPublicKey):

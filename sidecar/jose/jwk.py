@@ -8,8 +8,8 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
-from sidecar.check import base64url
-from sidecar.snapshots.keys import PublicKey
+from sidecar.jose import base64url
+from sidecar.jose.algorithms import PublicKey
 
 # RFC 7638 §3.2 and RFC 8037 §2: the members that make a key the key it is.
 _MEMBERS: Final = {

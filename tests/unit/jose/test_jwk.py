@@ -4,7 +4,7 @@ from hashlib import sha256
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from sidecar.keys.thumbprint import thumbprint
+from sidecar.jose.jwk import thumbprint
 from tests.support.checks import verification_keys
 from tests.support.tokens import ALGORITHMS, key_for, segment
 from tests.support.vectors import THUMBPRINTS, Vector

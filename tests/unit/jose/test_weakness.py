@@ -10,14 +10,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey, RSAPublicNumbers
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from sidecar.check.signature import holds
 from sidecar.clients.vault_transit import TransitKey
 from sidecar.errors import SourceFault
+from sidecar.jose.algorithms import PublicKey, verify
+from sidecar.jose.jwk import members
+from sidecar.jose.weakness import weakness
 from sidecar.keys.documents import parse
-from sidecar.keys.thumbprint import members
 from sidecar.keys.transit import verification_keys
-from sidecar.keys.weakness import weakness
-from sidecar.snapshots.keys import PublicKey
 from tests.support.tokens import ALGORITHMS, Json, key_for, segment
 
 GOOD = key_for("ES256")
@@ -116,7 +115,7 @@ def test_with_a_point_of_small_order_anybody_signs() -> None:
     """Why such a key is refused: R is the neutral element and S is 0."""
     forged = bytes.fromhex(SMALL_ORDER["1"]) + bytes(32)
 
-    assert holds("EdDSA", ed25519(SMALL_ORDER["1"]), b"any message", forged)
+    assert verify("EdDSA", ed25519(SMALL_ORDER["1"]), b"any message", forged)
 
 
 @pytest.mark.parametrize("name", WEAK)

@@ -1,7 +1,7 @@
 import pytest
 
 from sidecar.check import jws
-from sidecar.keys.compact import compact, signing_input
+from sidecar.jose.compact import compact, signing_input
 from sidecar.keys.rings.local import ALGORITHMS, LocalKey
 from tests.support.checks import signed_with, verification_keys
 from tests.support.minting import claims_of, read

@@ -1,6 +1,6 @@
 import pytest
 
-from sidecar.check.base64url import decode, encode
+from sidecar.jose.base64url import decode, encode
 
 
 @pytest.mark.parametrize(
