@@ -95,7 +95,7 @@ class Pipeline:
         if isinstance(routed, Refusal):
             return deny(routed)
         name = routed.route.name
-        if routed.route.requirement.public:
+        if routed.route.public:
             return Allow(Reason.PUBLIC, name, self._identity.for_nobody(request, cookies))
 
         # 3. At most one credential.
@@ -103,7 +103,7 @@ class Pipeline:
         if isinstance(credential, Refusal):
             return deny(credential, name)
         if credential is None:
-            return anonymous(routed, cookies, self._identity)
+            return anonymous(routed, cookies, self._identity, now)
 
         # 4 to 8. A token of a trusted issuer, valid here and now.
         digest = sha256(credential.text.encode("latin-1")).digest()
@@ -115,7 +115,7 @@ class Pipeline:
             return token.needed(name, fingerprint)
 
         # 9. The route's rules.
-        refusal = routed.refusal(token)
+        refusal = routed.refusal(token, now)
         if refusal is not None:
             return deny(refusal, name, fingerprint, token)
 
@@ -126,12 +126,14 @@ class Pipeline:
         return Allow(Reason.AUTHORIZED, name, headers, token)
 
 
-def anonymous(routed: Routed, cookies: TokenCookies, headers: IdentityHeaders) -> Decision:
+def anonymous(
+    routed: Routed, cookies: TokenCookies, headers: IdentityHeaders, now: float
+) -> Decision:
     """The decision about a request without a credential, on a route that is not public."""
     route = routed.route
-    if not route.requirement.optional:
+    if not route.optional:
         return Deny(Reason.NO_CREDENTIAL, route.name)
-    refusal = routed.refusal(None)
+    refusal = routed.refusal(None, now)
     if refusal is not None:
         return deny(refusal, route.name)
     return Allow(Reason.ANONYMOUS, route.name, headers.for_nobody(routed.request, cookies))

@@ -13,7 +13,7 @@ from itertools import combinations
 from typing import Final
 
 from sidecar.check.path import decoded
-from sidecar.check.policy import Requirement
+from sidecar.check.rules import DEFAULT_KINDS, Rule, TokenKinds
 from sidecar.check.templates import PathTemplate, Segment, Wild, split
 
 # RFC 3986 §3.2.2 without what no service is called: a name or an IP literal, and a port.
@@ -49,11 +49,18 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A named rule. Without ``match`` it is reached only by its name in Envoy's configuration."""
+    """What a service offers under one name, and whom it is for: all ``rules`` must hold.
+
+    ``public`` looks at no credential and at no rule. ``optional`` lets a request without a
+    credential through, if the rules hold for it that need no token. Without ``match`` a route is
+    reached only by its name in Envoy's configuration.
+    """
 
     name: str
-    requirement: Requirement
     match: Match | None = None
+    rules: tuple[Rule, ...] = (TokenKinds(DEFAULT_KINDS),)
+    public: bool = False
+    optional: bool = False
 
     def parameters(self, path: str) -> dict[str, str]:
         """The template's parameters in a canonical path, decoded.

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from sidecar.check import policy
 from sidecar.check.path import canonical
 from sidecar.check.refusal import Refusal
 from sidecar.check.routes import METHOD, Route, RouteTable, canonical_host
+from sidecar.check.rules import Subject
 from sidecar.model import Reason, RequestView, VerifiedToken
 
 
@@ -17,10 +17,18 @@ class Routed(NamedTuple):
     route: Route
     path: str
 
-    def refusal(self, token: VerifiedToken | None) -> Refusal | None:
-        """What the route's rules have against a token, or against there being none."""
-        requirement = self.route.requirement
-        return policy.evaluate(requirement, token, self.request.principal, self.facts)
+    def refusal(self, token: VerifiedToken | None, now: float) -> Refusal | None:
+        """What the route's rules have against a token, or against there being none.
+
+        ``now`` is in Unix seconds.
+        """
+        subject = Subject(token, self.request.principal, now, self.facts)
+        for rule in self.route.rules:
+            if token is not None or not rule.needs_token:
+                refusal = rule.refusal(subject)
+                if refusal is not None:
+                    return refusal
+        return None
 
     def facts(self) -> Mapping[str, object]:
         """The request as conditions see it: as routes match it, wherever they do.

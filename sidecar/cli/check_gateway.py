@@ -92,7 +92,7 @@ def _carried(configuration: Configuration, request: RequestView) -> Credential |
     """The credential that the gateway would look at, wherever it stands."""
     assert configuration.gateway is not None  # noqa: S101 - the caller has looked
     _, route = about_request(configuration.check, request)
-    if route is None or route.requirement.public:
+    if route is None or route.public:
         return None
     sources = tuple(each.source for each in _usable(configuration.gateway))
     cookies = cookie_finder(sources, configuration.check.maximum_cookies).find(request)

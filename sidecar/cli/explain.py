@@ -14,7 +14,6 @@ from sidecar.check.identity import IdentitySource, Normalised
 from sidecar.check.jws import UnverifiedToken
 from sidecar.check.path import canonical
 from sidecar.check.pipeline import CheckSettings
-from sidecar.check.policy import Requirement
 from sidecar.check.refusal import Refusal
 from sidecar.check.routes import METHOD, Route, RouteTable
 from sidecar.check.trust import TrustEntry, TrustTable
@@ -39,7 +38,7 @@ def explain(
         now: Unix seconds.
     """
     found, route = about_request(settings, request)
-    if route is None or route.requirement.public:
+    if route is None or route.public:
         return found
     cookies = cookie_finder(settings.sources, settings.maximum_cookies).find(request)
     if isinstance(cookies, Refusal):
@@ -47,10 +46,10 @@ def explain(
     credential = extract(request, settings.sources, cookies)
     found[Step.CREDENTIAL] = about_credential(credential)
     if not isinstance(credential, Credential):
-        return found | {Step.POLICY: about_rules(route.requirement)}
+        return found | {Step.POLICY: about_rules(route)}
     seen = about_jwt(settings, settings.trust, credential.text, known, now)
     if Step.POLICY in seen:
-        seen[Step.POLICY] = (*about_rules(route.requirement), *seen[Step.POLICY])
+        seen[Step.POLICY] = (*about_rules(route), *seen[Step.POLICY])
         seen[Step.IDENTITY] = tuple(
             f"{name} from {_source(source)}" for name, source in settings.identity.headers
         )
@@ -192,24 +191,11 @@ def about_dates(claims: Mapping[str, object], now: float) -> tuple[str, ...]:
     )
 
 
-def about_rules(requirement: Requirement) -> tuple[str, ...]:
+def about_rules(route: Route) -> tuple[str, ...]:
     """What a route asks for, in the words of the configuration."""
-    lines = [
-        f"{name}: {', '.join(sorted(wanted))}"
-        for name, wanted in (
-            ("scopes", requirement.scopes),
-            ("any_role", requirement.any_role),
-            ("any_group", requirement.any_group),
-            ("tokens", [kind.value for kind in requirement.tokens]),
-            ("from", requirement.trusts),
-            ("callers", requirement.callers),
-        )
-        if wanted
-    ]
-    if requirement.optional:
+    lines = [printable(rule.describe()) for rule in route.rules]
+    if route.optional:
         lines.append("optional: true")
-    if requirement.when is not None:
-        lines.append(f"when: {printable(requirement.when.expression)}")
     return tuple(f"asked for: {line}" for line in lines)
 
 

@@ -32,7 +32,7 @@ def explain(
     check, gateway = configuration.check, configuration.gateway
     assert gateway is not None  # noqa: S101 - the caller has looked
     found, route = about_request(check, request)
-    if route is None or route.requirement.public:
+    if route is None or route.public:
         return found
     credentials = {
         each.source: each for each in gateway.credentials if each.name not in gateway.only_exchanged
@@ -42,7 +42,7 @@ def explain(
         return found
     credential = extract(request, tuple(credentials), cookies)
     found[Step.CREDENTIAL] = about_credential(credential)
-    rules = about_rules(route.requirement)
+    rules = about_rules(route)
     if not isinstance(credential, Credential):
         return found | {Step.POLICY: rules}
     which = credentials[credential.source]

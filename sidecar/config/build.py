@@ -1,14 +1,24 @@
 """From the models of the file to the frozen settings of the other layers."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from sidecar.check.extract import CookieSource, HeaderSource, TokenSource
 from sidecar.check.pipeline import CheckSettings
-from sidecar.check.policy import REQUEST_TOKENS, Requirement
 from sidecar.check.routes import Match, Route
+from sidecar.check.rules import (
+    DEFAULT_KINDS,
+    AnyGroup,
+    AnyRole,
+    Callers,
+    Issuers,
+    Rule,
+    Scopes,
+    TokenKinds,
+    When,
+)
 from sidecar.check.trust import TrustEntry
 from sidecar.config import common_models as models
 from sidecar.config import route_models
@@ -130,29 +140,41 @@ def trust_entry(trust: models.Trust) -> TrustEntry:
     )
 
 
+# The rules of ``allow`` by their keys, in the order in which they are asked.
+_RULES: Final[Mapping[str, Callable[[Any], Rule]]] = {
+    "scopes": Scopes,
+    "any_role": lambda roles: AnyRole(frozenset(roles)),
+    "any_group": lambda groups: AnyGroup(frozenset(groups)),
+    "callers": Callers,
+    "when": When,
+}
+
+
+def rules(allow: route_models.Allow) -> dict[str, Rule]:
+    """The rules that ``allow`` names, by their keys."""
+    return {key: make(value) for key, make in _RULES.items() if (value := getattr(allow, key))}
+
+
 def route(
     model: route_models.Route,
-    tokens: frozenset[TokenKind] = REQUEST_TOKENS,
-    trusts: frozenset[str] = frozenset(),
+    kinds: frozenset[TokenKind] = DEFAULT_KINDS,
+    issuers: frozenset[str] = frozenset(),
 ) -> Route:
     """What the check needs of a route, which accepts these kinds of token, of these issuers."""
-    allow = model.allow
-    requirement = Requirement(
-        public=allow.public,
-        optional=allow.optional,
-        tokens=tokens,
-        trusts=trusts,
-        scopes=allow.scopes,
-        any_role=frozenset(allow.any_role),
-        any_group=frozenset(allow.any_group),
-        callers=allow.callers,
-        when=allow.when,
+    match = None
+    if model.match is not None:
+        methods, hosts = frozenset(model.match.methods), frozenset(model.match.hosts)
+        match = Match(model.match.path, methods, hosts)
+    accepted: tuple[Rule, ...] = (TokenKinds(kinds),)
+    if issuers:
+        accepted = (*accepted, Issuers(issuers))
+    return Route(
+        name=model.name,
+        match=match,
+        rules=(*accepted, *rules(model.allow).values()),
+        public=model.allow.public,
+        optional=model.allow.optional,
     )
-    if model.match is None:
-        return Route(model.name, requirement)
-    match = model.match
-    compiled = Match(match.path, frozenset(match.methods), frozenset(match.hosts))
-    return Route(model.name, requirement, compiled)
 
 
 def token_source(source: models.TokenSource) -> TokenSource:

@@ -19,7 +19,7 @@ def doubts(root: Configured) -> Iterator[Finding]:
     routes = [route(item) for item in root.routes]
     table = RouteTable(routes)
     for index, protected in enumerate(routes):
-        if protected.match is not None and not protected.requirement.public:
+        if protected.match is not None and not protected.public:
             here = ("routes", index, "match")
             yield from _methods_left_to_a_public_route(table, protected.match, here)
             yield from _paths_left_to_a_public_route(table, protected.match, here)
@@ -76,7 +76,7 @@ def _public_routes(
     for method in methods:
         for host in sorted(match.hosts) or [""]:
             taken = table.find(host.replace("*", "any"), path, method)
-            if taken is None or not taken.requirement.public:
+            if taken is None or not taken.public:
                 continue
             _, taken_for = found.setdefault(taken.name, (taken, []))
             if method not in taken_for and not (method == "HEAD" and "GET" in taken_for):

@@ -12,7 +12,7 @@ from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 from sidecar.check.conditions import REQUEST_FIELDS
 from sidecar.check.identity import folded
 from sidecar.check.routes import ties
-from sidecar.config.build import accepted_types, route
+from sidecar.config.build import accepted_types, route, rules
 from sidecar.config.common_models import Configured, TokenSource, Trust
 from sidecar.config.condition_fields import unknown_names
 from sidecar.config.document import Document
@@ -166,9 +166,14 @@ def _public_stands_alone(draft: Draft[Configured]) -> Iterator[Finding]:
 
 
 def _optional_asks_for_no_token(draft: Draft[Configured]) -> Iterator[Finding]:
-    about_tokens = ("authenticated", "scopes", "any_role", "any_group", "tokens", "credentials")
     for location, item in draft.routes:
-        others = [name for name in _named(item.allow) if name in about_tokens]
+        named = rules(item.allow)
+        # What is no rule of ``check.rules`` says which tokens are accepted.
+        others = [
+            name
+            for name in _named(item.allow)
+            if name not in ("public", "optional") and (name not in named or named[name].needs_token)
+        ]
         if item.allow.optional and others:
             text = (
                 "an optional route accepts requests without a token, which could never have "

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from sidecar.check.identity import folded
-from sidecar.check.policy import REQUEST_TOKENS
+from sidecar.check.rules import DEFAULT_KINDS
 from sidecar.config import semantics
 from sidecar.config.key_rules import RULES as KEY_RULES
 from sidecar.config.models import Sidecar, SidecarAllow
@@ -15,7 +15,7 @@ from sidecar.model import TokenKind
 
 def accepted_kinds(allow: SidecarAllow) -> frozenset[TokenKind]:
     """The kinds of token a route accepts."""
-    return frozenset(allow.tokens) if allow.tokens else REQUEST_TOKENS
+    return frozenset(allow.tokens) if allow.tokens else DEFAULT_KINDS
 
 
 def _trust_is_needed(draft: Draft[Sidecar]) -> Iterator[Finding]:

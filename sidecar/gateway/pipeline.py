@@ -96,7 +96,7 @@ class GatewayPipeline:
         if isinstance(routed, Refusal):
             return deny(routed)
         name = routed.route.name
-        if routed.route.requirement.public:
+        if routed.route.public:
             return Allow(Reason.PUBLIC, name, self._headers.for_nobody(request, cookies))
 
         # 3. At most one credential, and from no page that may not use it.
@@ -104,7 +104,7 @@ class GatewayPipeline:
         if isinstance(credential, Refusal):
             return deny(credential, name)
         if credential is None:
-            return anonymous(routed, cookies, self._headers)
+            return anonymous(routed, cookies, self._headers, now)
         refusal = refuse_cross_site(request, credential.source, self._origins)
         if refusal is not None:
             return deny(refusal, name)
@@ -153,7 +153,7 @@ class GatewayPipeline:
         token = self._identities.of(attempt.authenticator.name, identified)
 
         # 9. The route's rules.
-        refusal = attempt.routed.refusal(token)
+        refusal = attempt.routed.refusal(token, now)
         if refusal is not None:
             return deny(refusal, route.name, attempt.fingerprint, token)
 

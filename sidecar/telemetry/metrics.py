@@ -169,7 +169,7 @@ class Metrics:
         self._checks.labels(NO_ROUTE, "deny", Reason.REQUEST_TOO_LARGE.label)
         for route in routes:
             reasons = _reasons(route)
-            if not route.requirement.public:
+            if not route.public:
                 reasons += further
             for reason in reasons:
                 decision = "allow" if reason.status == 200 else denied
@@ -276,23 +276,12 @@ def outcome_of(decision: Decision) -> str:
 
 
 def _reasons(route: Route) -> list[Reason]:
-    """The reasons a route's decisions can have, as far as its requirement tells."""
-    requirement = route.requirement
-    if requirement.public:
+    """The reasons a route's decisions can have."""
+    if route.public:
         return [Reason.PUBLIC]
-    asked = (
-        (Reason.ANONYMOUS, requirement.optional),
-        (Reason.NO_CREDENTIAL, not requirement.optional),
-        (Reason.INSUFFICIENT_SCOPE, requirement.scopes),
-        (Reason.MISSING_ROLE, requirement.any_role),
-        (Reason.MISSING_GROUP, requirement.any_group),
-        (Reason.CALLER_NOT_ALLOWED, requirement.callers),
-        (Reason.CONDITION_NOT_MET, requirement.when),
-        (Reason.CONDITION_FAILED, requirement.when),
-    )
     return [
         Reason.AUTHORIZED,
+        Reason.ANONYMOUS if route.optional else Reason.NO_CREDENTIAL,
         *(reason for reason in Reason if reason.step in _TOKEN_STEPS),
-        Reason.TOKEN_KIND_NOT_ACCEPTED,
-        *(reason for reason, applies in asked if applies),
+        *(reason for rule in route.rules for reason in rule.reasons),
     ]

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import pytest
 from ruamel.yaml import YAML
 
-from sidecar.check.policy import Requirement
+from sidecar.check.rules import Rule, Scopes
 from sidecar.check.trust import TrustEntry
 from sidecar.config import KeyFiles, load
 from sidecar.errors import ConfigurationFault
@@ -37,7 +37,6 @@ from tests.support.gateways import PARTNER, Gateway, partner_token
 from tests.support.minting import ISSUER, ring
 from tests.support.tokens import Json, key_for, new_key, sign
 
-ANY_REQUEST_TOKEN = Requirement()
 CONFIGURATION = Path(__file__).parents[1] / "support" / "configurations" / "gateway.yaml"
 
 
@@ -48,7 +47,7 @@ class Situation:
     text: str
     trust: TrustEntry
     keys: KeySet
-    requirement: Requirement = ANY_REQUEST_TOKEN
+    rules: tuple[Rule, ...] = ()
 
 
 class Check(NamedTuple):
@@ -110,7 +109,7 @@ def at_a_service(situation: Situation) -> Reason:
     service = Service(
         KeySnapshot({situation.trust.name: situation.keys}),
         trust=(situation.trust,),
-        routes=(route("orders", "/orders/{id}", situation.requirement),),
+        routes=(route("orders", "/orders/{id}", *situation.rules),),
     )
     return service.reason(request(situation.text))
 
@@ -196,9 +195,7 @@ def workload_token_at_a_route_for_requests() -> Attack:
             Check(
                 "scope",
                 Reason.INSUFFICIENT_SCOPE,
-                lambda situation: replace(
-                    situation, requirement=Requirement(scopes=("orders:read",))
-                ),
+                lambda situation: replace(situation, rules=(Scopes(("orders:read",)),)),
             ),
         ),
         at_a_service,

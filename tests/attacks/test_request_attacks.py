@@ -4,7 +4,7 @@ import pytest
 
 from sidecar.check.conditions import Condition
 from sidecar.check.extract import BEARER, CookieSource, HeaderSource
-from sidecar.check.policy import Requirement
+from sidecar.check.rules import AnyRole, Scopes, When
 from sidecar.model import Reason, RequestView
 from tests.attacks.cases import refused_for
 from tests.support.checks import ROUTES, Service, request, route, token
@@ -237,8 +237,8 @@ def test_a_spoofed_identity_header_is_removed_in_shadow_mode(spelling: str) -> N
 
 GUARDED = (
     *ROUTES,
-    route("admin", "/admin/**", Requirement(any_role=frozenset({"admin"}))),
-    route("everything", "/**", Requirement(public=True)),
+    route("admin", "/admin/**", AnyRole(frozenset({"admin"}))),
+    route("everything", "/**", public=True),
 )
 
 
@@ -315,8 +315,8 @@ def test_a_request_without_a_path_is_refused_even_where_envoy_names_the_route(
 
 
 WRITE_ONLY = (
-    route("read", "/a", Requirement(public=True), methods=("GET",)),
-    route("write", "/a", Requirement(scopes=("write",)), methods=("POST",)),
+    route("read", "/a", public=True, methods=("GET",)),
+    route("write", "/a", Scopes(("write",)), methods=("POST",)),
 )
 
 
@@ -352,16 +352,16 @@ def test_a_method_is_what_it_is_and_head_follows_get(method: str, reason: Reason
 
 @pytest.mark.parametrize("named", [None, "open"])
 def test_a_route_for_every_method_is_for_no_other_spelling_of_one(named: str | None) -> None:
-    service = Service(routes=(route("open", "/a", Requirement(public=True)),))
+    service = Service(routes=(route("open", "/a", public=True),))
 
     for method, reason in (("GET", Reason.PUBLIC), ("get", Reason.INVALID_METHOD)):
         assert service.reason(request(path="/a", method=method, route=named)) is reason
 
 
 BY_HOST = (
-    route("private", "/a", Requirement(scopes=("never",)), hosts=("orders.shop.test",)),
-    route("family", "/a", Requirement(scopes=("never",)), hosts=("*.shop.test",)),
-    route("public", "/b", Requirement(public=True), hosts=("public.test",)),
+    route("private", "/a", Scopes(("never",)), hosts=("orders.shop.test",)),
+    route("family", "/a", Scopes(("never",)), hosts=("*.shop.test",)),
+    route("public", "/b", public=True, hosts=("public.test",)),
 )
 
 
@@ -411,7 +411,7 @@ def test_a_host_that_is_not_that_host_reaches_none_of_its_routes(host: str) -> N
 )
 def test_a_condition_sees_the_host_that_routes_match(host: str) -> None:
     condition = Condition("request.host != 'admin.test'")
-    service = Service(routes=(route("no-admin", "/a", Requirement(when=condition)),))
+    service = Service(routes=(route("no-admin", "/a", When(condition)),))
 
     assert service.reason(request(VALID, path="/a", host=host)) is Reason.CONDITION_NOT_MET
     assert service.reason(request(VALID, path="/a", host="other.test")) is Reason.AUTHORIZED
@@ -421,7 +421,7 @@ def test_a_condition_sees_the_host_that_routes_match(host: str) -> None:
 def test_a_condition_sees_no_host_where_there_is_none(host: str) -> None:
     """Where Envoy names the route, no host was matched."""
     condition = Condition("request.host != 'admin.test'")
-    service = Service(routes=(route("no-admin", None, Requirement(when=condition)),))
+    service = Service(routes=(route("no-admin", None, When(condition)),))
     view = request(VALID, host=host, route="no-admin")
 
     assert service.reason(view) is Reason.CONDITION_FAILED
@@ -429,7 +429,7 @@ def test_a_condition_sees_no_host_where_there_is_none(host: str) -> None:
 
 def test_a_condition_sees_the_path_and_the_parameters_that_routes_match() -> None:
     condition = Condition("request.path == '/a/b%20c' && request.params.name == 'b c'")
-    service = Service(routes=(route("named", "/a/{name}", Requirement(when=condition)),))
+    service = Service(routes=(route("named", "/a/{name}", When(condition)),))
 
     assert service.reason(request(VALID, path="/%61/%62%20c?d=/e")) is Reason.AUTHORIZED
 

@@ -13,8 +13,8 @@ from sidecar.check.cookies import TokenCookies
 from sidecar.check.extract import TokenSource, cookie_finder
 from sidecar.check.identity import IdentitySettings
 from sidecar.check.pipeline import CheckSettings, Pipeline
-from sidecar.check.policy import Requirement
 from sidecar.check.routes import Match, Route
+from sidecar.check.rules import AnyGroup, AnyRole, Callers, Rule, Scopes, TokenKinds, When
 from sidecar.check.templates import PathTemplate
 from sidecar.check.trust import TrustEntry
 from sidecar.jose import algorithms
@@ -58,11 +58,15 @@ IDENTITY = IdentitySettings(
 )
 
 
+REQUEST_TOKENS = TokenKinds(frozenset({TokenKind.REQUEST}))
+
+
 def route(
     name: str,
     path: str | None = None,
-    requirement: Requirement | None = None,
-    *,
+    *rules: Rule,
+    public: bool = False,
+    optional: bool = False,
     methods: tuple[str, ...] = (),
     hosts: tuple[str, ...] = (),
 ) -> Route:
@@ -72,22 +76,23 @@ def route(
         if path is None
         else Match(PathTemplate.parse(path), frozenset(methods), frozenset(hosts))
     )
-    return Route(name, requirement or Requirement(), match)
+    kinds = () if any(isinstance(each, TokenKinds) for each in rules) else (REQUEST_TOKENS,)
+    return Route(name, match, (*kinds, *rules), public, optional)
 
 
 ROUTES = (
-    route("health", "/healthz", Requirement(public=True)),
-    route("read-order", "/orders/{id}", Requirement(scopes=("orders:read",)), methods=("GET",)),
+    route("health", "/healthz", public=True),
+    route("read-order", "/orders/{id}", Scopes(("orders:read",)), methods=("GET",)),
     route(
         "own-orders",
         "/customers/{customer}/orders",
-        Requirement(when=Condition("claims.sub == request.params.customer")),
+        When(Condition("claims.sub == request.params.customer")),
     ),
-    route("catalogue", "/catalogue/**", Requirement(optional=True)),
-    route("jobs", "/jobs", Requirement(tokens=frozenset({TokenKind.WORKLOAD}))),
-    route("mesh", "/mesh", Requirement(callers=("spiffe://shop/ns/orders/*",))),
-    route("staff", "/staff", Requirement(any_role=frozenset({"clerk", "manager"}))),
-    route("team", "/team", Requirement(any_group=frozenset({"sales"}))),
+    route("catalogue", "/catalogue/**", optional=True),
+    route("jobs", "/jobs", TokenKinds(frozenset({TokenKind.WORKLOAD}))),
+    route("mesh", "/mesh", Callers(("spiffe://shop/ns/orders/*",))),
+    route("staff", "/staff", AnyRole(frozenset({"clerk", "manager"}))),
+    route("team", "/team", AnyGroup(frozenset({"sales"}))),
 )
 
 

@@ -12,8 +12,8 @@ from typing import Any
 from sidecar.check.conditions import Condition
 from sidecar.check.extract import BEARER, CookieSource, TokenSource
 from sidecar.check.pipeline import CheckSettings
-from sidecar.check.policy import Requirement
 from sidecar.check.refusal import Refusal
+from sidecar.check.rules import AnyRole, Issuers, Scopes, TokenKinds, When
 from sidecar.check.trust import TrustEntry
 from sidecar.check.verifier import Verifier
 from sidecar.gateway.authenticators import (
@@ -56,7 +56,7 @@ HOST = "shop.example"
 PARTNER_ISSUER = "https://partner.example"
 SSO_COOKIE = CookieSource("sso_session")
 SESSION_COOKIE = CookieSource("__Host-session")
-EXTERNAL = frozenset({TokenKind.EXTERNAL, TokenKind.WORKLOAD})
+EXTERNAL = TokenKinds(frozenset({TokenKind.EXTERNAL, TokenKind.WORKLOAD}))
 
 PARTNER = TrustEntry(
     name="partner",
@@ -68,23 +68,23 @@ PARTNER = TrustEntry(
     leeway=10.0,
 )
 ROUTES = (
-    route("health", "/healthz", Requirement(public=True)),
-    route("orders", "/orders/**", Requirement(tokens=EXTERNAL)),
-    route("catalogue", "/catalogue/**", Requirement(tokens=EXTERNAL, optional=True)),
-    route("read", "/read", Requirement(tokens=EXTERNAL, scopes=("orders:read",))),
-    route("staff", "/staff", Requirement(tokens=EXTERNAL, trusts=frozenset({"sso"}))),
+    route("health", "/healthz", public=True),
+    route("orders", "/orders/**", EXTERNAL),
+    route("catalogue", "/catalogue/**", EXTERNAL, optional=True),
+    route("read", "/read", EXTERNAL, Scopes(("orders:read",))),
+    route("staff", "/staff", EXTERNAL, Issuers(frozenset({"sso"}))),
     route(
         "own",
         "/customers/{id}",
-        Requirement(tokens=EXTERNAL, when=Condition("claims.sub == request.params.id")),
+        EXTERNAL,
+        When(Condition("claims.sub == request.params.id")),
     ),
-    route(
-        "desk", "/desk", Requirement(tokens=EXTERNAL, any_role=frozenset({"support", "customer"}))
-    ),
+    route("desk", "/desk", EXTERNAL, AnyRole(frozenset({"support", "customer"}))),
     route(
         "attributed",
         "/attributed",
-        Requirement(tokens=EXTERNAL, when=Condition("has(claims.department) || has(claims.act)")),
+        EXTERNAL,
+        When(Condition("has(claims.department) || has(claims.act)")),
     ),
 )
 ORDERS = Grant(("orders", "payments"), frozenset({"orders:read", "payments:pay"}))
@@ -180,7 +180,7 @@ class Gateway:
             credentials=(),
             request_tokens=SETTINGS,
             request_ring=RING,
-            grants={each.name: ORDERS for each in ROUTES if not each.requirement.public},
+            grants={each.name: ORDERS for each in ROUTES if not each.public},
             prefixes={"mobile": "partner:"},
             attributes=ATTRIBUTES,
             origins=frozenset({"https://www.shop.example"}),

@@ -4,7 +4,7 @@ import pytest
 
 from sidecar.check.extract import CookieSource
 from sidecar.check.identity import IdentitySettings
-from sidecar.check.policy import Requirement
+from sidecar.check.rules import Callers
 from sidecar.model import Allow, Deny, HeaderChanges, KeyNeeded, Reason, RequestView
 from tests.support.checks import (
     HOST,
@@ -60,8 +60,7 @@ def test_an_optional_route_lets_a_request_without_a_credential_through() -> None
 
 
 def test_an_optional_route_still_asks_for_its_callers() -> None:
-    requirement = Requirement(optional=True, callers=("spiffe://shop/a",))
-    service = Service(routes=(route("a", "/a", requirement),))
+    service = Service(routes=(route("a", "/a", Callers(("spiffe://shop/a",)), optional=True),))
 
     assert service.reason(request(path="/a")) is Reason.CALLER_NOT_ALLOWED
     assert service.reason(request(path="/a", principal="spiffe://shop/a")) is Reason.ANONYMOUS

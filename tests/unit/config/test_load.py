@@ -8,6 +8,7 @@ from ruamel.yaml import YAML
 
 from sidecar.check.extract import CookieSource, HeaderSource
 from sidecar.check.identity import IdentitySettings, Normalised
+from sidecar.check.rules import TokenKinds, When
 from sidecar.clients.http import HttpSettings
 from sidecar.clients.vault import AppRoleLogin, KubernetesLogin, TokenFile, VaultSettings
 from sidecar.config import Configuration, KeyFiles, load
@@ -93,9 +94,9 @@ def test_routes_are_compiled(example: Configuration) -> None:
         frozenset({"GET"}),
         frozenset({"orders.example"}),
     )
-    assert routes["read-order"].requirement.tokens == {TokenKind.REQUEST}
-    assert routes["stock"].requirement.tokens == {TokenKind.WORKLOAD}
-    assert routes["own-orders"].requirement.when is not None
+    assert TokenKinds(frozenset({TokenKind.REQUEST})) in routes["read-order"].rules
+    assert TokenKinds(frozenset({TokenKind.WORKLOAD})) in routes["stock"].rules
+    assert any(isinstance(each, When) for each in routes["own-orders"].rules)
     assert routes["by-name-only"].match is None
 
 

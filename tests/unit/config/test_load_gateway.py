@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from sidecar.check.extract import CookieSource, HeaderSource
+from sidecar.check.rules import Issuers, TokenKinds
 from sidecar.clients.http import HttpSettings
 from sidecar.clients.vault import KubernetesLogin, TokenFile, VaultSettings
 from sidecar.config import Configuration, KeyFiles, load
@@ -233,10 +234,11 @@ def test_a_route_grants_what_its_audiences_know_or_less(gateway: GatewaySettings
 
 
 def test_a_route_takes_any_credential_or_those_it_names(example: Configuration) -> None:
-    requirements = {route.name: route.requirement for route in example.check.routes}
-    assert requirements["orders"].trusts == frozenset()
-    assert requirements["partners-only"].trusts == {"acme", "ci", "session"}
-    assert requirements["orders"].tokens == {TokenKind.EXTERNAL, TokenKind.WORKLOAD}
+    rules = {route.name: route.rules for route in example.check.routes}
+    kinds = TokenKinds(frozenset({TokenKind.EXTERNAL, TokenKind.WORKLOAD}))
+    assert rules["orders"][0] == kinds
+    assert not any(isinstance(each, Issuers) for each in rules["orders"])
+    assert Issuers(frozenset({"acme", "ci", "session"})) in rules["partners-only"]
 
 
 def test_the_rest_of_the_gateway_is_what_the_file_says(gateway: GatewaySettings) -> None:

@@ -3,19 +3,14 @@
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from sidecar.check.policy import Requirement
-from sidecar.check.routes import Match, Route
-from sidecar.check.templates import PathTemplate
+from sidecar.check.rules import Scopes
 from sidecar.model import Allow, Deny, HeaderChanges, Reason, RequestView
 from sidecar.telemetry.metrics import DURATION_BUCKETS, Metrics, outcome_of
 from sidecar.wire.grpc.calls import outcomes
 from sidecar.wire.grpc.codec import Envelope
+from tests.support.checks import route
 
 ENVELOPE = Envelope(RequestView("GET", "/secret-path", "secret-host", ()), "secret-id", grpc=False)
-
-
-def route(name: str, requirement: Requirement) -> Route:
-    return Route(name, requirement, Match(PathTemplate.parse(f"/{name}")))
 
 
 def samples(metrics: Metrics, name: str) -> dict[tuple[str, ...], float]:
@@ -32,9 +27,9 @@ def samples(metrics: Metrics, name: str) -> dict[tuple[str, ...], float]:
 def test_what_can_happen_is_exported_as_zero_before_it_does() -> None:
     metrics = Metrics()
     routes = [
-        route("health", Requirement(public=True)),
-        route("read", Requirement(scopes=("orders:read",))),
-        route("catalogue", Requirement(optional=True)),
+        route("health", "/health", public=True),
+        route("read", "/read", Scopes(("orders:read",))),
+        route("catalogue", "/catalogue", optional=True),
     ]
     metrics.expect(["gateway"], routes, shadow=False)
     checks = samples(metrics, "sidecar_checks_total")
@@ -64,7 +59,7 @@ def test_calls_that_can_be_made_are_exported_as_zero_before_they_are() -> None:
 
 def test_in_shadow_mode_the_denials_to_expect_are_those_not_carried_out() -> None:
     metrics = Metrics()
-    metrics.expect([], [route("read", Requirement())], shadow=True)
+    metrics.expect([], [route("read")], shadow=True)
     outcomes = {labels[:2] for labels in samples(metrics, "sidecar_checks_total")}
     assert {decision for decision, _ in outcomes} == {"allow", "would_deny", "deny"}
     assert [reason for decision, reason in outcomes if decision == "deny"] == ["request_too_large"]

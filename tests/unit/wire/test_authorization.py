@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from sidecar.check.pipeline import CheckSettings, Pipeline
-from sidecar.check.policy import Requirement
 from sidecar.check.routes import Match, Route
 from sidecar.check.templates import PathTemplate
 from sidecar.check.trust import TrustEntry
@@ -129,7 +128,7 @@ def play(
                 types=frozenset({"at+jwt"}),
             ),
         ),
-        routes=(Route("all", Requirement(), Match(PathTemplate.parse("/**"))),),
+        routes=(Route("all", Match(PathTemplate.parse("/**"))),),
         shadow=shadow,
     )
     file = tmp_path / "keys.json"

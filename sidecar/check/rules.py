@@ -1,0 +1,214 @@
+"""The rules of a route, a class for each: what must hold of a token and of who calls.
+
+A route holds a tuple of them, and all must hold. Whatever else has to know about a rule asks it:
+``reasons`` are those it refuses for, ``needs_token`` says that it can never hold for a request
+without a token, ``describe`` is the rule in the words of the configuration.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Final, NamedTuple, Protocol
+
+from sidecar.check.conditions import Condition
+from sidecar.check.patterns import matches_any
+from sidecar.check.refusal import Refusal
+from sidecar.model import Reason, TokenKind, VerifiedToken
+
+
+class Subject(NamedTuple):
+    """What rules are held against.
+
+    ``token`` is None for an anonymous request, ``caller`` the mTLS principal, empty without one,
+    ``now`` in Unix seconds. ``facts`` gives the request as conditions see it.
+    """
+
+    token: VerifiedToken | None
+    caller: str
+    now: float
+    facts: Callable[[], Mapping[str, object]]
+
+
+class Rule(Protocol):
+    """One rule. It is a value: two that ask for the same are equal."""
+
+    @property
+    def reasons(self) -> tuple[Reason, ...]:
+        """The reasons for which it refuses."""
+        ...
+
+    @property
+    def needs_token(self) -> bool:
+        """Whether it asks something of a token: it is not asked about an anonymous request."""
+        ...
+
+    def refusal(self, subject: Subject) -> Refusal | None:
+        """Why it does not hold; None where it does."""
+        ...
+
+    def describe(self) -> str:
+        """The rule in the words of the configuration."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class TokenKinds:
+    """The token is of one of these kinds."""
+
+    kinds: frozenset[TokenKind]
+    reasons: ClassVar[tuple[Reason, ...]] = (Reason.TOKEN_KIND_NOT_ACCEPTED,)
+    needs_token: ClassVar[bool] = True
+
+    def refusal(self, subject: Subject) -> Refusal | None:
+        """``Rule.refusal``."""
+        token = _token(subject)
+        if token.kind in self.kinds:
+            return None
+        return Refusal(
+            Reason.TOKEN_KIND_NOT_ACCEPTED,
+            f"it is a {token.kind.value} token; accepted: {self._listed()}",
+        )
+
+    def describe(self) -> str:
+        """``Rule.describe``."""
+        return f"tokens: {self._listed()}"
+
+    def _listed(self) -> str:
+        return ", ".join(sorted(kind.value for kind in self.kinds))
+
+
+@dataclass(frozen=True, slots=True)
+class Issuers:
+    """The token is of one of these trust entries, or of these credentials of a gateway."""
+
+    names: frozenset[str]
+    reasons: ClassVar[tuple[Reason, ...]] = (Reason.TOKEN_KIND_NOT_ACCEPTED,)
+    needs_token: ClassVar[bool] = True
+
+    def refusal(self, subject: Subject) -> Refusal | None:
+        """``Rule.refusal``."""
+        token = _token(subject)
+        if token.trust in self.names:
+            return None
+        return Refusal(
+            Reason.TOKEN_KIND_NOT_ACCEPTED,
+            f"it is from {token.trust}; accepted: {_listed(self.names)}",
+        )
+
+    def describe(self) -> str:
+        """``Rule.describe``."""
+        return f"from: {_listed(self.names)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Scopes:
+    """The token has all of these scopes (RFC 6750 §3.1)."""
+
+    scopes: tuple[str, ...]
+    reasons: ClassVar[tuple[Reason, ...]] = (Reason.INSUFFICIENT_SCOPE,)
+    needs_token: ClassVar[bool] = True
+
+    def refusal(self, subject: Subject) -> Refusal | None:
+        """``Rule.refusal``."""
+        held = _token(subject).scopes
+        missing = [scope for scope in self.scopes if scope not in held]
+        if not missing:
+            return None
+        return Refusal(Reason.INSUFFICIENT_SCOPE, f"missing: {' '.join(missing)}", self.scopes)
+
+    def describe(self) -> str:
+        """``Rule.describe``."""
+        return f"scopes: {', '.join(sorted(self.scopes))}"
+
+
+@dataclass(frozen=True, slots=True)
+class AnyRole:
+    """The token has one of these roles."""
+
+    roles: frozenset[str]
+    reasons: ClassVar[tuple[Reason, ...]] = (Reason.MISSING_ROLE,)
+    needs_token: ClassVar[bool] = True
+
+    def refusal(self, subject: Subject) -> Refusal | None:
+        """``Rule.refusal``."""
+        if not self.roles.isdisjoint(_token(subject).roles):
+            return None
+        return Refusal(Reason.MISSING_ROLE, f"one of: {_listed(self.roles)}")
+
+    def describe(self) -> str:
+        """``Rule.describe``."""
+        return f"any_role: {_listed(self.roles)}"
+
+
+@dataclass(frozen=True, slots=True)
+class AnyGroup:
+    """The token has one of these groups."""
+
+    groups: frozenset[str]
+    reasons: ClassVar[tuple[Reason, ...]] = (Reason.MISSING_GROUP,)
+    needs_token: ClassVar[bool] = True
+
+    def refusal(self, subject: Subject) -> Refusal | None:
+        """``Rule.refusal``."""
+        if not self.groups.isdisjoint(_token(subject).groups):
+            return None
+        return Refusal(Reason.MISSING_GROUP, f"one of: {_listed(self.groups)}")
+
+    def describe(self) -> str:
+        """``Rule.describe``."""
+        return f"any_group: {_listed(self.groups)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Callers:
+    """The caller's mTLS principal matches one of these patterns."""
+
+    patterns: tuple[str, ...]
+    reasons: ClassVar[tuple[Reason, ...]] = (Reason.CALLER_NOT_ALLOWED,)
+    needs_token: ClassVar[bool] = False
+
+    def refusal(self, subject: Subject) -> Refusal | None:
+        """``Rule.refusal``."""
+        if matches_any(self.patterns, subject.caller):
+            return None
+        return Refusal(Reason.CALLER_NOT_ALLOWED, f"accepted are: {', '.join(self.patterns)}")
+
+    def describe(self) -> str:
+        """``Rule.describe``."""
+        return f"callers: {', '.join(sorted(self.patterns))}"
+
+
+@dataclass(frozen=True, slots=True)
+class When:
+    """The condition holds. It sees no claims in an anonymous request."""
+
+    condition: Condition
+    reasons: ClassVar[tuple[Reason, ...]] = (Reason.CONDITION_NOT_MET, Reason.CONDITION_FAILED)
+    needs_token: ClassVar[bool] = False
+
+    def refusal(self, subject: Subject) -> Refusal | None:
+        """``Rule.refusal``."""
+        claims = subject.token.claims if subject.token else {}
+        held = self.condition.holds(claims, subject.facts())
+        if held:
+            return None
+        reason = Reason.CONDITION_FAILED if held is None else Reason.CONDITION_NOT_MET
+        return Refusal(reason, self.condition.expression)
+
+    def describe(self) -> str:
+        """``Rule.describe``."""
+        return f"when: {self.condition.expression}"
+
+
+# What a route accepts that names no kinds.
+DEFAULT_KINDS: Final = frozenset({TokenKind.REQUEST})
+
+
+def _token(subject: Subject) -> VerifiedToken:
+    """The token of a subject that has one; a rule that needs one is asked of no other."""
+    if subject.token is None:
+        raise ValueError("a rule about tokens was asked about an anonymous request")
+    return subject.token
+
+
+def _listed(names: frozenset[str]) -> str:
+    return ", ".join(sorted(names))

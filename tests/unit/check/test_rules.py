@@ -1,0 +1,171 @@
+"""What a route asks for, rule by rule."""
+
+import pytest
+
+from sidecar.check.conditions import Condition
+from sidecar.check.refusal import Refusal
+from sidecar.check.routing import Routed
+from sidecar.check.rules import (
+    AnyGroup,
+    AnyRole,
+    Callers,
+    Issuers,
+    Rule,
+    Scopes,
+    Subject,
+    TokenKinds,
+    When,
+)
+from sidecar.model import Reason, TokenKind, VerifiedToken
+from tests.support.checks import NOW, request, route
+
+CALLER = "spiffe://shop/a"
+
+
+def facts() -> dict[str, object]:
+    return {"method": "GET", "host": "", "path": "/", "params": {}, "caller": CALLER}
+
+
+TOKEN = VerifiedToken(
+    trust="gateway",
+    kind=TokenKind.REQUEST,
+    issuer="https://gateway.shop.test",
+    subject="alice",
+    claims={"sub": "alice", "level": 3},
+    scopes=frozenset({"read", "write"}),
+    roles=frozenset({"clerk"}),
+    groups=frozenset({"sales"}),
+    fingerprint="",
+)
+ALICE = Subject(TOKEN, CALLER, NOW, facts)
+NOBODY = Subject(None, CALLER, NOW, facts)
+
+
+def refusal(
+    *rules: Rule, token: VerifiedToken | None = TOKEN, caller: str = CALLER
+) -> Refusal | None:
+    """What a route with these rules has against a request."""
+    view = request(principal=caller)
+    return Routed(view, route("a", "/a", *rules), "/a").refusal(token, NOW)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        Scopes(("read",)),
+        Scopes(("write", "read")),
+        AnyRole(frozenset({"clerk", "manager"})),
+        AnyGroup(frozenset({"sales"})),
+        Callers(("spiffe://shop/*",)),
+        When(Condition("claims.level >= 3")),
+        TokenKinds(frozenset({TokenKind.WORKLOAD, TokenKind.REQUEST})),
+        Issuers(frozenset({"gateway", "partners"})),
+    ],
+)
+def test_what_a_rule_names_holds(rule: Rule) -> None:
+    assert rule.refusal(ALICE) is None
+
+
+@pytest.mark.parametrize(
+    ("rule", "refused", "described"),
+    [
+        (
+            TokenKinds(frozenset({TokenKind.WORKLOAD, TokenKind.EXTERNAL})),
+            Refusal(
+                Reason.TOKEN_KIND_NOT_ACCEPTED,
+                "it is a request token; accepted: external, workload",
+            ),
+            "tokens: external, workload",
+        ),
+        (
+            Issuers(frozenset({"sso", "partners"})),
+            Refusal(Reason.TOKEN_KIND_NOT_ACCEPTED, "it is from gateway; accepted: partners, sso"),
+            "from: partners, sso",
+        ),
+        (
+            Scopes(("read", "ship", "pay")),
+            Refusal(Reason.INSUFFICIENT_SCOPE, "missing: ship pay", scopes=("read", "ship", "pay")),
+            "scopes: pay, read, ship",
+        ),
+        (
+            AnyRole(frozenset({"manager", "admin"})),
+            Refusal(Reason.MISSING_ROLE, "one of: admin, manager"),
+            "any_role: admin, manager",
+        ),
+        (
+            AnyGroup(frozenset({"support"})),
+            Refusal(Reason.MISSING_GROUP, "one of: support"),
+            "any_group: support",
+        ),
+        (
+            Callers(("spiffe://shop/ns/*", "spiffe://shop/b")),
+            Refusal(Reason.CALLER_NOT_ALLOWED, "accepted are: spiffe://shop/ns/*, spiffe://shop/b"),
+            "callers: spiffe://shop/b, spiffe://shop/ns/*",
+        ),
+        (
+            When(Condition("claims.level > 3")),
+            Refusal(Reason.CONDITION_NOT_MET, "claims.level > 3"),
+            "when: claims.level > 3",
+        ),
+        (
+            When(Condition("claims.other > 3")),
+            Refusal(Reason.CONDITION_FAILED, "claims.other > 3"),
+            "when: claims.other > 3",
+        ),
+    ],
+)
+def test_a_rule_that_does_not_hold_says_what_would(
+    rule: Rule, refused: Refusal, described: str
+) -> None:
+    assert rule.refusal(ALICE) == refused
+    assert refused.reason in rule.reasons
+    assert rule.describe() == described
+
+
+def test_all_of_what_is_named_must_hold() -> None:
+    assert refusal(Scopes(("read",))) is None
+    assert refusal(Scopes(("read",)), AnyRole(frozenset({"manager"}))) is not None
+
+
+def test_rules_of_two_kinds_are_never_equal() -> None:
+    names = frozenset({"staff"})
+    assert len({AnyRole(names), AnyGroup(names)}) == 2
+
+
+def test_no_caller_is_none_of_those_listed() -> None:
+    refused = refusal(Callers(("*",)), caller="")
+
+    assert refused is not None
+    assert refused.reason is Reason.CALLER_NOT_ALLOWED
+
+
+def test_an_anonymous_request_is_held_against_callers_and_condition() -> None:
+    # Scopes and roles are a token's; an optional route cannot ask them of nobody.
+    assert refusal(Scopes(("read",)), token=None) is None
+    assert refusal(Callers(("nobody",)), token=None) is not None
+    assert refusal(When(Condition("!has(claims.sub)")), token=None) is None
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        TokenKinds(frozenset({TokenKind.REQUEST})),
+        Issuers(frozenset({"gateway"})),
+        Scopes(("read",)),
+        AnyRole(frozenset({"clerk"})),
+        AnyGroup(frozenset({"sales"})),
+    ],
+)
+def test_a_rule_about_tokens_never_holds_for_a_request_without_one(rule: Rule) -> None:
+    assert rule.needs_token
+    with pytest.raises(ValueError, match="asked about an anonymous request"):
+        rule.refusal(NOBODY)
+
+
+def test_the_request_is_described_only_where_a_condition_asks() -> None:
+    def describe() -> dict[str, object]:
+        raise AssertionError
+
+    subject = Subject(TOKEN, CALLER, NOW, describe)
+    assert Scopes(("read",)).refusal(subject) is None
+    assert Callers((CALLER,)).refusal(subject) is None
