@@ -18,6 +18,7 @@ PARTS: Final = {
     "core": "the check in process, against a raw ES256 verification",
     "mint": "a credential in, a request token out, in process, against raw cryptography",
     "shapes": "the most expensive request there is, by shape, against the check of a new token",
+    "calls": "Python calls and files of a check, counted",
     "scaling": "more routes, issuers, keys",
     "keys": "fetching keys, while checks are in flight",
     "floor": "a call that does nothing, against grpc's own servers",
