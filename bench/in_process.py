@@ -11,7 +11,7 @@ from bench.service import Service
 from sidecar.check.pipeline import Pipeline
 from sidecar.config.build import Configuration
 from sidecar.config.loader import load
-from sidecar.keys.keeper import KeyKeeper
+from sidecar.keys.verification_keys import VerificationKeys
 from sidecar.telemetry.decisions import DecisionLog
 from sidecar.telemetry.metrics import Metrics
 from sidecar.telemetry.refreshes import RefreshLog
@@ -81,8 +81,8 @@ def decision_log(configuration: Configuration, metrics: Metrics) -> DecisionLog:
     return DecisionLog(metrics, allows=log.allows, per_second=log.denials_per_second)
 
 
-async def _fetched(configuration: Configuration, metrics: Metrics) -> KeyKeeper:
-    keys = KeyKeeper(configuration.keys, RefreshLog(metrics))
+async def _fetched(configuration: Configuration, metrics: Metrics) -> VerificationKeys:
+    keys = VerificationKeys(configuration.keys, RefreshLog(metrics))
     keys.start()
     await keys.first_keys(configuration.start_timeout)
     await keys.stop()

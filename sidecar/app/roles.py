@@ -4,7 +4,7 @@ from typing import NamedTuple, Protocol
 
 from sidecar.check.pipeline import Pipeline
 from sidecar.config import Configuration
-from sidecar.keys.keeper import KeyKeeper
+from sidecar.keys.verification_keys import VerificationKeys
 from sidecar.telemetry.metrics import Metrics
 from sidecar.telemetry.refreshes import RefreshLog
 from sidecar.wire.authorization import Checks, Policy
@@ -90,9 +90,9 @@ class SidecarRole:
 
 def new_keys(
     configuration: Configuration, instruments: Instruments, before: Role | None
-) -> KeyKeeper:
+) -> VerificationKeys:
     """The public keys of the trust entries; those of ``before`` are where they begin."""
-    return KeyKeeper(
+    return VerificationKeys(
         configuration.keys,
         instruments.refreshes,
         cache=configuration.key_cache,
@@ -100,7 +100,7 @@ def new_keys(
     )
 
 
-def new_policy(configuration: Configuration, checks: Checks, keys: KeyKeeper) -> Policy:
+def new_policy(configuration: Configuration, checks: Checks, keys: VerificationKeys) -> Policy:
     """The policy of a configuration."""
     return Policy(
         checks,

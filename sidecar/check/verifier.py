@@ -6,9 +6,9 @@ A signature that held is remembered; everything else about a token is looked at 
 from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
+from sidecar.caches import LruCache
 from sidecar.check import claims, jws
 from sidecar.check.claims import SignedToken
-from sidecar.check.recent import Recent
 from sidecar.check.refusal import Refusal, deny
 from sidecar.check.remembered import Remembered
 from sidecar.check.trust import TrustEntry, TrustTable
@@ -66,7 +66,7 @@ class Verifier:
         self._observer = observer
         self._maximum_token_bytes = maximum_token_bytes
         self._maximum_token_values = maximum_token_values
-        self._remembered: Recent[bytes, Remembered] = Recent(remembered_tokens)
+        self._remembered: LruCache[bytes, Remembered] = LruCache(remembered_tokens)
 
     @property
     def remembered_tokens(self) -> int:

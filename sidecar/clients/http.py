@@ -133,7 +133,7 @@ class HttpClient:
             if response.status not in _REDIRECTS:
                 return response
             target = _redirected(target, response, follow=follow)
-        raise SourceFault(f"{named(url)} redirects more than {_MAXIMUM_REDIRECTS} times")
+        raise SourceFault(f"{redacted_url(url)} redirects more than {_MAXIMUM_REDIRECTS} times")
 
     async def send(
         self,
@@ -168,11 +168,11 @@ class HttpClient:
         try:
             url = URL(text)
         except ValueError as fault:
-            raise SourceFault(f"{named(text)} is not a URL") from fault
+            raise SourceFault(f"{redacted_url(text)} is not a URL") from fault
         if not url.host or url.scheme not in {"https", "http"}:
-            raise SourceFault(f"{named(text)} is not an https URL")
+            raise SourceFault(f"{redacted_url(text)} is not an https URL")
         if url.scheme == "http" and not self._settings.allow_http:
-            raise SourceFault(f"{named(text)} is not https, and allow_http is not set")
+            raise SourceFault(f"{redacted_url(text)} is not https, and allow_http is not set")
         return url
 
     async def _request(
@@ -193,9 +193,9 @@ class HttpClient:
             silent = f"sent nothing for {settings.read_timeout:g} s"
             connected = not isinstance(fault, aiohttp.ConnectionTimeoutError)
             cause = silent if connected else f"took no connection in {settings.read_timeout:g} s"
-            raise SourceFault(f"{named(url)} {cause}") from fault
+            raise SourceFault(f"{redacted_url(url)} {cause}") from fault
         except (aiohttp.ClientError, OSError, ValueError) as fault:
-            raise SourceFault(f"{named(url)} {_cause(fault)}") from fault
+            raise SourceFault(f"{redacted_url(url)} {_cause(fault)}") from fault
 
     async def _answer(self, method: str, url: URL, **request: Any) -> aiohttp.ClientResponse:
         """The beginning of an answer, asked for again where the server closed a kept connection."""
@@ -218,13 +218,13 @@ class HttpClient:
         """The body, read no further than the limit."""
         coding = answer.headers.get("Content-Encoding", "identity").strip().lower()
         if coding != "identity":
-            raise SourceFault(f"{named(answer.url)} sent its answer packed, unasked")
+            raise SourceFault(f"{redacted_url(answer.url)} sent its answer packed, unasked")
         limit, body = self._settings.answer_bytes, bytearray()
         async for part in answer.content.iter_any():
             body += part
             if len(body) > limit:
                 raise OversizedAnswer(
-                    f"{named(answer.url)} sent more than {limit} bytes; "
+                    f"{redacted_url(answer.url)} sent more than {limit} bytes; "
                     "if its answer has to be that long, raise answer_bytes"
                 )
         return bytes(body)
@@ -259,7 +259,7 @@ class HttpClient:
         return self._sessions[kept]
 
 
-def named(url: str | URL) -> str:
+def redacted_url(url: str | URL) -> str:
     """The URL as messages name it: what may be secret, user information and query, is left out."""
     try:
         address = URL(url)
@@ -296,17 +296,21 @@ def _redirected(url: URL, response: Response, *, follow: bool) -> URL:
     location = response.headers.get("Location", "")
     if len(location) > LONGEST_URL:
         raise SourceFault(
-            f"{named(url)} redirects to an address of more than {LONGEST_URL} characters"
+            f"{redacted_url(url)} redirects to an address of more than {LONGEST_URL} characters"
         )
     try:
         target = url.join(URL(location))
     except ValueError as fault:
-        raise SourceFault(f"{named(url)} redirects to something that is not a URL") from fault
+        raise SourceFault(
+            f"{redacted_url(url)} redirects to something that is not a URL"
+        ) from fault
     if not follow:
-        raise SourceFault(f"{named(url)} redirects to {named(target)}, which is not followed")
+        raise SourceFault(
+            f"{redacted_url(url)} redirects to {redacted_url(target)}, which is not followed"
+        )
     if (target.scheme, target.host, target.port) != (url.scheme, url.host, url.port):
         raise SourceFault(
-            f"{named(url)} redirects to {named(target)}; "
+            f"{redacted_url(url)} redirects to {redacted_url(target)}; "
             "redirects are followed to the same scheme, host and port alone"
         )
     return target

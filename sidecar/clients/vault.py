@@ -84,7 +84,7 @@ class VaultClient:
         path = f"{mount}/keys/{name}"
         data = await self._call("GET", path)
         if data is None:
-            raise SourceFault(f"{self._http.named(path)} does not exist")
+            raise SourceFault(f"{self._http.redacted_url(path)} does not exist")
         key = TransitKey.of(data)
         if key is None:
             raise self._http.nonsense(path)
@@ -158,7 +158,7 @@ class VaultClient:
             response = await self._http.send(method, path, token=token, body=body, query=query)
         if response.status == 403:
             raise SourceFault(
-                f"{self._http.named(path)} is denied to this login (403): "
+                f"{self._http.redacted_url(path)} is denied to this login (403): "
                 "its policies do not allow it"
             )
         # With an explanation it is the mount that does not exist.

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import quote
 
-from sidecar.clients.http import HttpClient, HttpSettings, Response, named
+from sidecar.clients.http import HttpClient, HttpSettings, Response, redacted_url
 from sidecar.errors import SourceFault
 from sidecar.jose.strict_json import StrictJsonError, load_object
 
@@ -67,15 +67,15 @@ class VaultHttp:
         words = explanation(response.body)
         cause = f"{response.status}: {words}" if words and secret not in words else response.status
         meaning = _UNAVAILABLE if response.status == 503 else "says no"
-        raise SourceFault(f"{self.named(path)} {meaning} ({cause})")
+        raise SourceFault(f"{self.redacted_url(path)} {meaning} ({cause})")
 
-    def named(self, path: str) -> str:
+    def redacted_url(self, path: str) -> str:
         """The full address of a path, for people."""
-        return named(self._url(path))
+        return redacted_url(self._url(path))
 
     def nonsense(self, path: str) -> SourceFault:
         """The fault of an answer that has another shape than this API's."""
-        return SourceFault(f"{self.named(path)} gave an answer that Vault would not give")
+        return SourceFault(f"{self.redacted_url(path)} gave an answer that Vault would not give")
 
     async def close(self) -> None:
         """Let go of connections."""

@@ -18,8 +18,8 @@ from sidecar.check.verifier import MissingKey
 from sidecar.gateway.authenticators import Authenticator, Identified
 from sidecar.gateway.identities import Identities
 from sidecar.gateway.session_cookies import SessionCookies
-from sidecar.keys.keeper import KeyKeeper
 from sidecar.keys.lookups import Outcome
+from sidecar.keys.verification_keys import VerificationKeys
 from sidecar.model import Deny, Reason, RequestView, VerifiedToken
 
 
@@ -66,7 +66,7 @@ class SessionExchange:
         settings: ExchangeSettings,
         authenticators: Sequence[Authenticator],
         cookies: SessionCookies,
-        keys: KeyKeeper,
+        keys: VerificationKeys,
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -127,7 +127,7 @@ class SessionExchange:
         return authenticator.identify(text, digest, self._keys.snapshot, self._clock())
 
     async def _looked_up(self, missing: MissingKey) -> Outcome:
-        """How the shared look-up of a key ends (``KeyKeeper.lookup``), told on any thread."""
+        """How the shared look-up of a key ends (``VerificationKeys.lookup``), told on any thread."""
         loop = asyncio.get_running_loop()
         outcome: asyncio.Future[Outcome] = loop.create_future()
 

@@ -7,8 +7,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple, Protocol
 
+from sidecar.caches import TtlCache
 from sidecar.check.claims import distance
-from sidecar.check.recent import RecentWhile
 from sidecar.check.refusal import Refusal
 from sidecar.errors import SourceFault
 from sidecar.jose.compact import compact, signing_input
@@ -74,7 +74,7 @@ class Minter:
         self._keys = keys
         self._observer = observer
         # A credential is identified first: one that has ended or was revoked never gets this far.
-        self._reusable: RecentWhile[_Purpose, _Reusable] = RecentWhile(settings.reused_tokens)
+        self._reusable: TtlCache[_Purpose, _Reusable] = TtlCache(settings.reused_tokens)
 
     def mint(
         self, credential: VerifiedToken, route: str, grant: Grant, principal: str, now: float

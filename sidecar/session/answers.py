@@ -16,7 +16,7 @@ from sidecar.check.claims import (
 )
 from sidecar.check.jws import media_type
 from sidecar.check.refusal import Refusal
-from sidecar.clients.http import Response, named
+from sidecar.clients.http import Response, redacted_url
 from sidecar.errors import SourceFault
 from sidecar.jose.strict_json import StrictJsonError, load_object
 from sidecar.model import Reason, TokenKind, VerifiedToken
@@ -57,7 +57,9 @@ def read(
     if active is False:
         return Refusal(Reason.INACTIVE_SESSION)
     if active is not True:
-        raise UnusableAnswer(f"{named(settings.url)} does not say whether the session is active")
+        raise UnusableAnswer(
+            f"{redacted_url(settings.url)} does not say whether the session is active"
+        )
     return (
         _other_than_a_session(answer)
         or _refusal(answer, settings, now)
@@ -79,11 +81,13 @@ def _is_of_no_kind_it_issues(response: Response) -> bool:
 
 def _document(response: Response, url: str) -> dict[str, object]:
     if response.status != 200:
-        raise UnusableAnswer(f"{named(url)} answered with status {response.status} instead of 200")
+        raise UnusableAnswer(
+            f"{redacted_url(url)} answered with status {response.status} instead of 200"
+        )
     try:
         return load_object(response.body)
     except StrictJsonError as fault:
-        raise UnusableAnswer(f"{named(url)} gave an answer that {fault}") from fault
+        raise UnusableAnswer(f"{redacted_url(url)} gave an answer that {fault}") from fault
 
 
 def _other_than_a_session(answer: dict[str, object]) -> Refusal | None:

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Generator
 from functools import partial
 from typing import Any, Final, Protocol
 
-from sidecar.check.recent import Recent, RecentWhile
+from sidecar.caches import LruCache, TtlCache
 from sidecar.check.refusal import Refusal
 from sidecar.clients.http import Response
 from sidecar.errors import SourceFault
@@ -78,9 +78,9 @@ class Introspector:
         self._clock = clock
         self._issuer = issuer or IntrospectionClient(settings, clock)
         # A short memory bounds how late the end of a session is noticed (RFC 7662 §4).
-        self._answers: RecentWhile[bytes, Verdict] = RecentWhile(settings.remembered)
+        self._answers: TtlCache[bytes, Verdict] = TtlCache(settings.remembered)
         # The sessions that were active when last asked about. What is made up displaces none.
-        self._active: Recent[bytes, bool] = Recent(settings.remembered)
+        self._active: LruCache[bytes, bool] = LruCache(settings.remembered)
         self._breaker = CircuitBreaker()
         self._failures = FailureLog(settings.name)
         self._under_way: dict[bytes, asyncio.Task[Verdict]] = {}

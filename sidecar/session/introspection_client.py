@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from sidecar.clients.http import HttpClient, HttpSettings, OversizedAnswer, Response, named
+from sidecar.clients.http import HttpClient, HttpSettings, OversizedAnswer, Response, redacted_url
 from sidecar.errors import SourceFault
 from sidecar.session.answers import UnusableAnswer
 from sidecar.session.client_authentication import ClientAuthenticator
@@ -51,13 +51,13 @@ class IntrospectionClient:
                 )
         except TimeoutError as fault:
             raise SourceFault(
-                f"{named(settings.url)} gave no answer within {settings.timeout:g} s"
+                f"{redacted_url(settings.url)} gave no answer within {settings.timeout:g} s"
             ) from fault
         except OversizedAnswer as fault:
             raise UnusableAnswer(str(fault)) from fault
         if response.status in _REFUSALS:
             why = _REFUSALS[response.status].format(client=settings.authentication.client_id)
-            raise SourceFault(f"{named(settings.url)} {why}")
+            raise SourceFault(f"{redacted_url(settings.url)} {why}")
         return response
 
     async def close(self) -> None:

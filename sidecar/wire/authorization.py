@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from sidecar.check.refusal import deny
-from sidecar.keys.keeper import KeyKeeper
 from sidecar.keys.lookups import Outcome
+from sidecar.keys.verification_keys import VerificationKeys
 from sidecar.model import Decision, Deny, KeyNeeded, Reason, RequestView, Unfinished
 from sidecar.snapshots.keys import KeySnapshot
 from sidecar.wire.grpc.codec import (
@@ -73,7 +73,7 @@ class Policy:
     """
 
     pipeline: Checks
-    keys: KeyKeeper
+    keys: VerificationKeys
     realm: str
     key_wait: float
     limits: RequestLimits = DEFAULT_LIMITS

@@ -20,7 +20,7 @@ from aiohttp.typedefs import Handler
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
-from sidecar.check.recent import RecentWhile
+from sidecar.caches import TtlCache
 from sidecar.errors import ListenFault
 from sidecar.wire.tls import ServerTls
 
@@ -180,7 +180,7 @@ def metrics_pages(
     Metrics are written at most once a second in each of their two formats, whoever asks. ``clock``
     gives seconds.
     """
-    written: RecentWhile[str, bytes] = RecentWhile(limit=2)
+    written: TtlCache[str, bytes] = TtlCache(limit=2)
 
     async def metrics(request: web.Request) -> web.Response:
         encode, content_type = _format(request.headers.get("Accept", ""))

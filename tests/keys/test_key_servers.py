@@ -11,12 +11,12 @@ import pytest
 
 from sidecar.clients.http import HttpSettings
 from sidecar.errors import SourceFault
-from sidecar.keys.keeper import KeyKeeper
 from sidecar.keys.lookups import Outcome
 from sidecar.keys.settings import JwksKeys, KeySettings, OidcKeys, SourceSettings
 from sidecar.keys.sources import Fetched
 from sidecar.keys.sources.jwks import JwksSource
 from sidecar.keys.sources.oidc import OidcSource, locations
+from sidecar.keys.verification_keys import VerificationKeys
 from tests.support import key_server as nonsense
 from tests.support.key_server import (
     DISCOVERY,
@@ -132,7 +132,7 @@ def test_the_last_good_keys_serve_whatever_is_answered(server: KeyServer, name: 
 
     async def story() -> None:
         observer = Observer()
-        keeper = KeyKeeper([settings(JwksKeys(server.jwks_url, http(server)))], observer)
+        keeper = VerificationKeys([settings(JwksKeys(server.jwks_url, http(server)))], observer)
         keeper.start()
         await keeper.first_keys(5.0)
         good = keeper.snapshot
@@ -230,7 +230,7 @@ def test_documents_that_have_not_changed_are_not_sent_again(
 
 def test_a_document_that_is_still_the_same_is_a_fetch_that_succeeded(server: KeyServer) -> None:
     async def story() -> None:
-        keeper = KeyKeeper([settings(JwksKeys(server.jwks_url, http(server)))], Observer())
+        keeper = VerificationKeys([settings(JwksKeys(server.jwks_url, http(server)))], Observer())
         keeper.start()
         await keeper.first_keys(5.0)
         (before,) = keeper.statuses()
@@ -353,9 +353,9 @@ def test_saved_keys_serve_after_a_restart_while_the_server_is_down(
             while not list(cache.glob("*.keys")):  # noqa: ASYNC110 - nobody tells of it
                 await asyncio.sleep(0.01)
 
-    async def run() -> tuple[KeyKeeper, Observer]:
+    async def run() -> tuple[VerificationKeys, Observer]:
         observer = Observer()
-        keeper = KeyKeeper([entry], observer, cache=cache)
+        keeper = VerificationKeys([entry], observer, cache=cache)
         keeper.start()
         await keeper.first_keys(5.0)
         await saved()
@@ -379,12 +379,12 @@ def test_keys_serve_on_through_a_reload_while_the_server_is_down(server: KeyServ
     moved = settings(JwksKeys(f"{server.url}/moved", http(server)))
 
     async def story() -> None:
-        before = KeyKeeper([entry], Observer())
+        before = VerificationKeys([entry], Observer())
         before.start()
         await before.first_keys(5.0)
         server.misbehave(nonsense.OUT_OF_ORDER)
-        same = KeyKeeper([entry], Observer(), before=before)
-        other = KeyKeeper([moved], Observer(), before=before)
+        same = VerificationKeys([entry], Observer(), before=before)
+        other = VerificationKeys([moved], Observer(), before=before)
         for keeper in (same, other):
             keeper.start()
             await keeper.first_keys(0.2)

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from sidecar.clients.http import HttpClient, Response, named
+from sidecar.clients.http import HttpClient, Response, redacted_url
 from sidecar.errors import SourceFault
 from sidecar.keys.documents import published
 from sidecar.keys.settings import JwksKeys
@@ -25,7 +25,7 @@ class JwksSource:
         self._answer: Response | None = None
 
     def __str__(self) -> str:
-        return f"jwks {named(self._url)}"
+        return f"jwks {redacted_url(self._url)}"
 
     async def fetch(self) -> Fetched:
         """The keys at the URL (``KeySource.fetch``)."""
@@ -55,7 +55,7 @@ class KeySetReader:
         """
         refuse_other_than_document(url, answer)
         if self._last is None or self._last[0] != answer.body:
-            keys = await asyncio.to_thread(published, named(url), answer.body)
+            keys = await asyncio.to_thread(published, redacted_url(url), answer.body)
             self._last = (answer.body, keys)
         return Fetched(self._last[1], fresh_for(answer.headers))
 
@@ -63,10 +63,12 @@ class KeySetReader:
 def refuse_other_than_document(url: str, answer: Response) -> None:
     """Raise SourceFault for an answer other than 200, and for a page made for people."""
     if answer.status != 200:
-        raise SourceFault(f"{named(url)} answered with status {answer.status} instead of 200")
+        raise SourceFault(
+            f"{redacted_url(url)} answered with status {answer.status} instead of 200"
+        )
     if answer.body.lstrip()[:1] == b"<":
         raise SourceFault(
-            f"{named(url)} answered with a page for people (HTML) instead of JSON; "
+            f"{redacted_url(url)} answered with a page for people (HTML) instead of JSON; "
             "a login page or a proxy may stand before it"
         )
 

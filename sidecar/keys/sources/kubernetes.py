@@ -4,7 +4,7 @@ They are asked of the API server itself. The discovery document there is not loo
 ``jwks_uri`` names an address for outsiders, which pods often cannot reach.
 """
 
-from sidecar.clients.http import HttpClient, HttpSettings, named
+from sidecar.clients.http import HttpClient, HttpSettings, redacted_url
 from sidecar.clients.secrets import read_secret
 from sidecar.errors import SourceFault
 from sidecar.keys.settings import KubernetesKeys
@@ -27,7 +27,7 @@ class KubernetesSource:
         self._reader = KeySetReader()
 
     def __str__(self) -> str:
-        return f"kubernetes {named(self._url)}"
+        return f"kubernetes {redacted_url(self._url)}"
 
     async def fetch(self) -> Fetched:
         """The keys of the cluster's issuer (``KeySource.fetch``)."""
@@ -35,12 +35,12 @@ class KubernetesSource:
         answer = await self._client.get(self._url, [("Authorization", f"Bearer {token}")])
         if answer.status == 401:
             raise SourceFault(
-                f"{named(self._url)} does not accept the token in {self._token_file} (401): "
+                f"{redacted_url(self._url)} does not accept the token in {self._token_file} (401): "
                 "it has expired, or is not meant for the API server"
             )
         if answer.status == 403:
             raise SourceFault(
-                f"{named(self._url)} is denied to the pod's service account (403): bind it to the "
+                f"{redacted_url(self._url)} is denied to the pod's service account (403): bind it to the "
                 "ClusterRole system:service-account-issuer-discovery"
             )
         return await self._reader.read(self._url, answer)

@@ -9,7 +9,7 @@ from typing import Final
 
 from yarl import URL
 
-from sidecar.clients.http import LONGEST_URL, HttpClient, Response, named
+from sidecar.clients.http import LONGEST_URL, HttpClient, Response, redacted_url
 from sidecar.errors import SourceFault
 from sidecar.jose.strict_json import StrictJsonError, load_object
 from sidecar.keys.settings import OidcKeys
@@ -34,7 +34,7 @@ class OidcSource:
         self._keys: Response | None = None
 
     def __str__(self) -> str:
-        return f"oidc {named(self._issuer)}"
+        return f"oidc {redacted_url(self._issuer)}"
 
     async def fetch(self) -> Fetched:
         """The keys the issuer publishes (``KeySource.fetch``)."""
@@ -61,8 +61,8 @@ class OidcSource:
         self._document = other = await self._client.get(oauth, follow=True, known=self._document)
         if other.status in _NOT_THERE:
             raise SourceFault(
-                f"there is no discovery document: {named(openid)} answered with status "
-                f"{answer.status}, {named(oauth)} with {other.status}"
+                f"there is no discovery document: {redacted_url(openid)} answered with status "
+                f"{answer.status}, {redacted_url(oauth)} with {other.status}"
             )
         return oauth, other
 
@@ -83,18 +83,22 @@ def _jwks_uri(where: str, answer: Response, issuer: str) -> str:
     try:
         document = load_object(answer.body)
     except StrictJsonError as fault:
-        raise SourceFault(f"{named(where)} is not a discovery document: it {fault}") from fault
+        raise SourceFault(
+            f"{redacted_url(where)} is not a discovery document: it {fault}"
+        ) from fault
     if document.get("issuer") != issuer:
         raise SourceFault(
-            f"{named(where)} is the document of another issuer: it says "
+            f"{redacted_url(where)} is the document of another issuer: it says "
             f"{str(document.get('issuer'))[:200]!r}, and the configuration {issuer!r}; "
             "they must be equal character by character"
         )
     url = document.get("jwks_uri")
     if not isinstance(url, str) or not url:
-        raise SourceFault(f'{named(where)} has no "jwks_uri"')
+        raise SourceFault(f'{redacted_url(where)} has no "jwks_uri"')
     if len(url) > LONGEST_URL:
-        raise SourceFault(f'{named(where)} has a "jwks_uri" of more than {LONGEST_URL} characters')
+        raise SourceFault(
+            f'{redacted_url(where)} has a "jwks_uri" of more than {LONGEST_URL} characters'
+        )
     _refuse_unsafe(where, url, issuer)
     return url
 
@@ -108,6 +112,6 @@ def _refuse_unsafe(where: str, url: str, issuer: str) -> None:
         at_issuer = https = False
     if not (https or at_issuer):
         raise SourceFault(
-            f'{named(where)} names in "jwks_uri" {named(url)}; '
+            f'{redacted_url(where)} names in "jwks_uri" {redacted_url(url)}; '
             "keys are fetched from https URLs, or from the issuer's own host"
         )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.clients.http import HttpClient, HttpSettings, Response, named
+from sidecar.clients.http import HttpClient, HttpSettings, Response, redacted_url
 from sidecar.errors import SourceFault
 from tests.support import key_server as misbehaviour
 from tests.support.key_server import JWKS, Connection, KeyServer, answering, redirecting
@@ -320,7 +320,7 @@ def test_a_name_server_that_is_silent_holds_one_thread_and_not_all(
 
 
 def test_a_long_url_is_cut_in_messages() -> None:
-    assert len(named("https://keys.example/" + "a" * 10_000)) == 203
+    assert len(redacted_url("https://keys.example/" + "a" * 10_000)) == 203
 
 
 def test_an_answer_with_another_status_is_an_answer(

@@ -20,7 +20,7 @@ SSO = "alice-at-sso"
 
 
 class Keeper:
-    """The public keys, and what a look-up of an unknown one comes to (``KeyKeeper``)."""
+    """The public keys, and what a look-up of an unknown one comes to (``VerificationKeys``)."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway

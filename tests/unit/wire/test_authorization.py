@@ -16,8 +16,8 @@ from sidecar.check.pipeline import CheckSettings, Pipeline
 from sidecar.check.routes import Match, Route
 from sidecar.check.templates import PathTemplate
 from sidecar.check.trust import TrustEntry
-from sidecar.keys.keeper import KeyKeeper
 from sidecar.keys.settings import FileKeys, KeySettings
+from sidecar.keys.verification_keys import VerificationKeys
 from sidecar.model import (
     Allow,
     Decision,
@@ -137,7 +137,7 @@ def play(
 
     async def stage() -> Scene:
         watcher = Watcher()
-        keys = KeyKeeper(
+        keys = VerificationKeys(
             [KeySettings("gateway", FileKeys(file), refresh=3600, cooldown=cooldown)], watcher
         )
         keys.start()
@@ -359,7 +359,9 @@ class Pending:
     def __init__(self, finish: Finish, deadline: float) -> None:
         self.loop = asyncio.get_running_loop()
         self.watcher = Watcher()
-        policy = Policy(Asking(finish), KeyKeeper([], self.watcher), realm="shop", key_wait=5.0)
+        policy = Policy(
+            Asking(finish), VerificationKeys([], self.watcher), realm="shop", key_wait=5.0
+        )
         authorization = Authorization(policy, self.watcher, self.loop, clock=self.loop.time)
         self.authorization = authorization
         self._began = self.loop.time()
@@ -509,7 +511,7 @@ def test_without_a_loop_to_finish_it_on_an_unfinished_check_is_denied(
     loop: asyncio.AbstractEventLoop | None,
 ) -> None:
     watcher, asking = Watcher(), Asking(lambda _: allow_after(0.0))
-    policy = Policy(asking, KeyKeeper([], watcher), realm="shop", key_wait=5.0)
+    policy = Policy(asking, VerificationKeys([], watcher), realm="shop", key_wait=5.0)
     call = Call(request())
     Authorization(policy, watcher, loop).check(call)
     assert call.reason == Reason.INTERNAL_ERROR.label

@@ -9,7 +9,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from sidecar.keys.keeper import KeyKeeper
+from sidecar.keys.verification_keys import VerificationKeys
 from sidecar.model import Allow, Decision, Deny, HeaderChanges, Reason, RequestView, Unfinished
 from sidecar.snapshots.keys import KeySnapshot
 from sidecar.wire.authorization import METHOD, Authorization, Policy
@@ -92,7 +92,7 @@ def scene(socket_directory: Path) -> Iterator[Scene]:
     questions, unobserved = Questions(), Unobserved()
     thread = threading.Thread(target=questions.loop.run_forever)
     thread.start()
-    policy = Policy(questions, KeyKeeper([], unobserved), realm="shop", key_wait=1.0)
+    policy = Policy(questions, VerificationKeys([], unobserved), realm="shop", key_wait=1.0)
     checks = Authorization(policy, unobserved, questions.loop)
     try:
         address = UnixAddress(socket_directory / "authz.sock")

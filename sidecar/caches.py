@@ -1,7 +1,4 @@
-"""The entries used last, bounded in number: what every memory of this program is made of.
-
-Safe to use from several threads.
-"""
+"""Caches bounded in number, least recently used first out; safe to use from several threads."""
 
 from collections import OrderedDict
 from threading import Lock
@@ -11,7 +8,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-class Recent(Generic[K, V]):
+class LruCache(Generic[K, V]):
     """At most ``limit`` entries; the one not used for longest makes room for another."""
 
     def __init__(self, limit: int) -> None:
@@ -44,11 +41,11 @@ class Recent(Generic[K, V]):
             self._entries.pop(key, None)
 
 
-class RecentWhile(Generic[K, V]):
-    """``Recent`` entries that count for a time of their own, in Unix seconds."""
+class TtlCache(Generic[K, V]):
+    """An ``LruCache`` whose entries are each valid for a time of their own, in Unix seconds."""
 
     def __init__(self, limit: int) -> None:
-        self._entries: Recent[K, tuple[V, float, float]] = Recent(limit)
+        self._entries: LruCache[K, tuple[V, float, float]] = LruCache(limit)
 
     def get(self, key: K, now: float) -> V | None:
         """What counts under a key at ``now``."""

@@ -5,9 +5,9 @@ import json
 import os
 from pathlib import Path
 
-from sidecar.keys.keeper import KeyKeeper
 from sidecar.keys.lookups import AbsentKids, Outcome
 from sidecar.keys.settings import FileKeys, KeySettings
+from sidecar.keys.verification_keys import VerificationKeys
 from tests.support.tokens import SigningKey, jwks, key_for, new_key
 
 LONG_AGO = 1_000_000_000
@@ -52,9 +52,9 @@ def test_the_snapshot_has_the_keys_of_every_source_that_could_be_read(tmp_path: 
     os.utime(tmp_path / "bad", (LONG_AGO, LONG_AGO))
     observer = Observer()
 
-    async def start() -> KeyKeeper:
+    async def start() -> VerificationKeys:
         entries = [settings(name, tmp_path / name) for name in ("good", "bad")]
-        keeper = KeyKeeper(entries, observer)
+        keeper = VerificationKeys(entries, observer)
         keeper.start()
         async with asyncio.timeout(10.0):
             await asyncio.gather(observer.refreshed_one.wait(), observer.failed_one.wait())
@@ -74,7 +74,7 @@ def test_a_key_added_to_the_file_is_found_when_a_token_names_it(tmp_path: Path) 
     publish(tmp_path / "keys", key_for("ES256"))
 
     async def rotate() -> Outcome:
-        keeper = KeyKeeper([settings("gateway", tmp_path / "keys")], Observer())
+        keeper = VerificationKeys([settings("gateway", tmp_path / "keys")], Observer())
         keeper.start()
         await keeper.first_keys(5.0)
         publish(tmp_path / "keys", key_for("ES256"), new_key("ES256", "next"))
@@ -93,7 +93,7 @@ def test_one_source_without_keys_is_waited_for_as_long_as_was_said(tmp_path: Pat
 
     async def start() -> None:
         entries = [settings(name, tmp_path / name) for name in ("good", "missing")]
-        keeper = KeyKeeper(entries, Observer())
+        keeper = VerificationKeys(entries, Observer())
         keeper.start()
         waiting = asyncio.ensure_future(keeper.first_keys(3600.0))
         await keeper.first_keys(0.05)
@@ -110,7 +110,7 @@ def test_one_source_without_keys_is_waited_for_as_long_as_was_said(tmp_path: Pat
 
 def test_a_keeper_without_issuers_starts() -> None:
     async def start() -> None:
-        keeper = KeyKeeper([], Observer())
+        keeper = VerificationKeys([], Observer())
         keeper.start()
         await keeper.first_keys(5.0)
         await keeper.stop()

@@ -13,7 +13,7 @@ from sidecar.keys.sources.opened import open_source
 from sidecar.snapshots.keys import KeySet, KeySnapshot
 
 
-class KeyKeeper:
+class VerificationKeys:
     """Runs the refreshers and publishes what they bring.
 
     ``cache`` is a directory for copies of the keys that outlive this process. ``before`` is the
@@ -27,7 +27,7 @@ class KeyKeeper:
         observer: RefreshObserver,
         *,
         cache: Path | None = None,
-        before: "KeyKeeper | None" = None,
+        before: "VerificationKeys | None" = None,
     ) -> None:
         self.snapshot = KeySnapshot()
         self._settings = {entry.trust: entry for entry in settings}
