@@ -127,7 +127,7 @@ class SessionExchange:
         return authenticator.identify(text, digest, self._keys.snapshot, self._clock())
 
     async def _looked_up(self, missing: MissingKey) -> Outcome:
-        """How the shared look-up of a key ends (``VerificationKeys.lookup``), told on any thread."""
+        """How the shared look-up of a key ends (``VerificationKeys.lookup``)."""
         loop = asyncio.get_running_loop()
         outcome: asyncio.Future[Outcome] = loop.create_future()
 
