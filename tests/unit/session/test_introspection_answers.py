@@ -177,10 +177,14 @@ def test_any_other_type_of_token_is_no_session(kind: object) -> None:
 @pytest.mark.parametrize("member", ["token_use", "typ"])
 @pytest.mark.parametrize(
     "use",
-    ["refresh", "Refresh", "refresh_token", "Offline", "ID", "id_token", "application/rt+jwt"],
+    [
+        *("refresh", "Refresh", "refresh_token", "refresh-token", "refreshToken", "REFRESH TOKEN"),
+        *("Offline", "offline_access", "ID", "id_token", "application/rt+jwt", "logout+jwt"),
+        *(["refresh"], ["access", "refresh_token"]),
+    ],
 )
 def test_a_token_to_get_others_or_to_know_who_logged_in_is_no_session(
-    member: str, use: str
+    member: str, use: object
 ) -> None:
     expected = f"its issuer says in {member} that it is no access token"
     assert answered(SETTINGS, **{member: use}) == Refusal(Reason.INACTIVE_SESSION, expected)
