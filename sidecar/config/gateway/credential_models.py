@@ -130,8 +130,8 @@ class _Answered(Section):
     max_waiters: Annotated[StrictInt, Field(ge=1, le=65536)] = Field(
         default=128,
         description="How many checks wait for look-ups at once; the next gets a 503. A quarter is "
-        "kept as that of `max_lookups` is. Fewer than `limits.pending_checks`, or a slow issuer "
-        "leaves no room for other credentials.",
+        "kept as that of `max_lookups` is, and one session has at most half. Fewer than "
+        "`limits.pending_checks`, or a slow issuer leaves no room for other credentials.",
     )
     remembered_sessions: Annotated[StrictInt, Field(ge=1, le=1_000_000)] = Field(
         default=10_000, description="How many answers are kept."
