@@ -21,7 +21,7 @@ from sidecar.check.strict_json import StrictJsonError, load_object
 from sidecar.clients.http import Response, named
 from sidecar.errors import SourceFault
 from sidecar.model import Reason, TokenKind, VerifiedToken
-from sidecar.session.settings import IntrospectionSettings
+from sidecar.session.settings import MOST_NAMES, IntrospectionSettings
 
 Verdict = VerifiedToken | Refusal
 
@@ -152,14 +152,20 @@ def _session(
     subject = answer.get("sub")
     if not isinstance(subject, str) or not subject:
         return invalid("sub", "is missing or not a name")
+    scopes = scopes_in(find(answer, settings.scope_claim))
+    roles = names_in(find(answer, settings.roles_claim))
+    groups = names_in(find(answer, settings.groups_claim))
+    if len(scopes) + len(roles) + len(groups) > MOST_NAMES:
+        detail = f"more than {MOST_NAMES} scopes, roles and groups"
+        return about(answer, settings.name, Refusal(Reason.IDENTITY_TOO_LARGE, detail))
     return VerifiedToken(
         trust=settings.name,
         kind=TokenKind.EXTERNAL,
         issuer=issuer,
         subject=subject,
         claims=answer,
-        scopes=scopes_in(find(answer, settings.scope_claim)) | settings.scopes,
-        roles=names_in(find(answer, settings.roles_claim)),
-        groups=names_in(find(answer, settings.groups_claim)),
+        scopes=scopes | settings.scopes,
+        roles=roles,
+        groups=groups,
         fingerprint=fingerprint,
     )
