@@ -1,6 +1,8 @@
 """The cookies that are found are those that a reader finds who takes the header apart."""
 
 import re
+from contextlib import suppress
+from http.cookies import CookieError, SimpleCookie
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -71,3 +73,18 @@ def test_tokens_are_found_and_nothing_else_is_lost(lines: list[bytes]) -> None:
         kept = [part.strip(" \t") for part in cookies.others().split(";")]
         assert [part for part in kept if part] == [text for text in others if text]
         assert len(cookies.others().encode()) <= len(b"; ".join(lines))
+
+
+@given(lines)
+def test_where_no_token_is_found_an_application_in_python_finds_none(lines: list[bytes]) -> None:
+    view = request(headers=tuple(("cookie", line) for line in lines))
+    cookies = CookieFinder(NAMES, 1000).find(view)
+    assert isinstance(cookies, TokenCookies)
+
+    for reader in ("utf-8", "latin-1"):  # as WSGI and ASGI have it
+        seen = SimpleCookie()
+        with suppress(CookieError):
+            seen.load(b"; ".join(lines).decode(reader, "replace"))
+        for name in NAMES:
+            if name in seen and seen[name].value:
+                assert name in cookies.misplaced or cookies.values(name)
