@@ -154,6 +154,7 @@ class Metrics:
                 self._lookups.labels(issuer, outcome.value)
         for reason in (
             Reason.UNSAFE_PATH,
+            Reason.INVALID_METHOD,
             Reason.NO_ROUTE,
             Reason.OVERLOADED,
             Reason.INTERNAL_ERROR,
@@ -282,7 +283,10 @@ def _reasons(route: Route) -> list[Reason]:
     )
     return [
         Reason.AUTHORIZED,
+        Reason.UNSUPPORTED_SCHEME,
+        Reason.AMBIGUOUS_REQUEST,
         *(reason for reason in Reason if reason.step in _TOKEN_STEPS),
         Reason.TOKEN_KIND_NOT_ACCEPTED,
+        Reason.IDENTITY_TOO_LARGE,
         *(reason for reason, applies in asked if applies),
     ]

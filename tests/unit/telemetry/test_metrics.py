@@ -44,6 +44,11 @@ def test_what_can_happen_is_exported_as_zero_before_it_does() -> None:
     assert ("deny", "expired", "read") in checks
     assert ("allow", "anonymous", "catalogue") in checks
     assert [labels for labels in checks if labels[2] == "health"] == [("allow", "public", "health")]
+    assert ("deny", "invalid_method", "") in checks
+    assert ("deny", "request_too_large", "") in checks
+    for name in ("read", "catalogue"):
+        for reason in ("unsupported_scheme", "ambiguous_request", "identity_too_large"):
+            assert ("deny", reason, name) in checks
     assert ("deny", "missing_role", "read") not in checks, "the route asks for no role"
     assert samples(metrics, "sidecar_verifications_total")[("gateway", "valid")] == 0.0
     assert samples(metrics, "sidecar_key_refreshes_total")[("gateway", "failure")] == 0.0
