@@ -181,7 +181,7 @@ class Refresher:
     def _usable(self) -> KeySet | None:
         """The keys in use; None where there are none, or they are too old."""
         keys = self._keys
-        return keys if keys is not None and self._clock() < keys.usable_until else None
+        return keys if keys is not None and keys.is_usable(self._clock()) else None
 
     def _wait(self, waiter: Waiter, timeout: float) -> None:
         self._wake.set()

@@ -211,7 +211,9 @@ class Metrics:
 
     def refresh_failed(self, trust: str, problem: str, *, serving: bool) -> None:
         """A fetch of keys failed (``RefreshObserver``)."""
-        del problem, serving  # for the log
+        del problem  # for the log
+        if not serving:
+            self._keys.labels(trust).set(0)
         self._refreshes.labels(trust, "failure").inc()
 
     def looked_up(self, trust: str, result: str) -> None:

@@ -121,6 +121,15 @@ def test_keys_and_their_age_are_shown_by_issuer() -> None:
     }
 
 
+def test_keys_that_have_become_too_old_are_not_counted_as_usable() -> None:
+    metrics = Metrics()
+    metrics.refreshed("gateway", 2, 1700000000.0)
+    metrics.refresh_failed("gateway", "away", serving=False)
+    assert samples(metrics, "sidecar_keys") == {("gateway",): 0}
+    age = samples(metrics, "sidecar_keys_last_success_timestamp_seconds")
+    assert age == {("gateway",): 1700000000.0}
+
+
 def test_nothing_is_shown_of_the_keys_of_an_issuer_that_is_gone() -> None:
     metrics = Metrics()
     metrics.expect(["gateway", "partner"], [], shadow=False)
