@@ -36,11 +36,11 @@ from sidecar.keys.rings.opened import open_ring, open_sealing_ring
 from sidecar.keys.rings.rotation import next_publication
 from sidecar.keys.rings.settings import InDirectory, InMemory, InTransit, RingSettings
 from sidecar.mint.minter import REQUEST, Minter
-from sidecar.model import Deny, Reason, RequestView
+from sidecar.model import GATEWAY_REASONS, Deny, Reason, RequestView
 from sidecar.session.introspection import Introspector
 from sidecar.session.tokens import SessionTokens
 from sidecar.telemetry.decisions import DecisionLog
-from sidecar.telemetry.gateway_metrics import REASONS, GatewayMetrics
+from sidecar.telemetry.gateway_metrics import GatewayMetrics
 from sidecar.telemetry.internal import InternalLog
 from sidecar.wire.http import HttpListener
 from sidecar.wire.internal import LARGEST_HEADER, internal_pages
@@ -265,7 +265,10 @@ class GatewayRole:
         """Have the metrics show what there can be."""
         check = self._configuration.check
         self._instruments.metrics.expect(
-            [entry.name for entry in check.trust], check.routes, shadow=False, further=REASONS
+            [entry.name for entry in check.trust],
+            check.routes,
+            shadow=False,
+            further=GATEWAY_REASONS,
         )
         introspected = [
             each.name

@@ -90,12 +90,20 @@ class Refresher:
         """The keys in use, and when they were fetched."""
         return self._latest
 
-    def adopt(self, saved: SavedKeys) -> bool:
-        """Begin with keys fetched earlier, before the first fetch; False if they are too old."""
+    @property
+    def recalled(self) -> bool:
+        """Whether the keys in use were fetched by an earlier run."""
+        return self._recalled
+
+    def adopt(self, saved: SavedKeys, *, recalled: bool) -> bool:
+        """Begin with keys fetched earlier, before the first fetch; False if they are too old.
+
+        ``recalled`` says that an earlier run fetched them.
+        """
         if saved.fetched_at + self._settings.max_stale <= self._clock():
             return False
         self._use(saved)
-        self._recalled = True
+        self._recalled = recalled
         return True
 
     async def first_keys(self) -> None:
@@ -173,7 +181,7 @@ class Refresher:
     def _usable(self) -> KeySet | None:
         """The keys in use; None where there are none, or they are too old."""
         keys = self._keys
-        return keys if keys is not None and self._clock() < keys.usable_until else None
+        return keys if keys is not None and keys.is_usable(self._clock()) else None
 
     def _wait(self, waiter: Waiter, timeout: float) -> None:
         self._wake.set()
@@ -228,7 +236,7 @@ class Refresher:
         if self._copy is None or self._latest is not None:
             return
         saved = await self._copy.read()
-        if saved is not None and self.adopt(saved):
+        if saved is not None and self.adopt(saved, recalled=True):
             self._observer.recalled(self._settings.trust, len(saved.keys), saved.fetched_at)
 
     async def _fetch(self) -> SavedKeys | None:

@@ -28,7 +28,7 @@ class RefreshObserver(Protocol):
 class RefresherStatus:
     """How a trust entry's keys are doing, for people. Times are Unix seconds.
 
-    ``recalled`` says that they were fetched by an earlier run or under an earlier configuration.
+    ``recalled`` says that they were fetched by an earlier run.
     """
 
     trust: str

@@ -7,7 +7,7 @@ from pathlib import Path
 from sidecar.keys.lookups import Done
 from sidecar.keys.refresher import Refresher
 from sidecar.keys.reports import RefresherStatus, RefreshObserver
-from sidecar.keys.saved import SavedCopy, SavedKeys
+from sidecar.keys.saved import SavedCopy
 from sidecar.keys.settings import FileKeys, KeySettings
 from sidecar.keys.sources.opened import open_source
 from sidecar.snapshots.keys import KeySet, KeySnapshot
@@ -40,9 +40,9 @@ class VerificationKeys:
             # The settings tell sources apart that people would call the same.
             copy = SavedCopy(kept, trust, repr(entry.source)) if kept else None
             refresher = Refresher(entry, source, self._publish, observer, copy=copy)
-            earlier = before._latest(entry) if before else None
-            if earlier is not None:
-                refresher.adopt(earlier)
+            earlier = before._refresher(entry) if before else None
+            if earlier is not None and earlier.latest is not None:
+                refresher.adopt(earlier.latest, recalled=earlier.recalled)
             self._refreshers[trust] = refresher
 
     def start(self) -> None:
@@ -79,11 +79,11 @@ class VerificationKeys:
         """How each trust entry's keys are doing, in the configuration's order."""
         return tuple(refresher.status() for refresher in self._refreshers.values())
 
-    def _latest(self, entry: KeySettings) -> SavedKeys | None:
-        """The keys of a trust entry, if they come from the source it names now."""
+    def _refresher(self, entry: KeySettings) -> Refresher | None:
+        """What refreshes a trust entry's keys, if they come from the source it names now."""
         mine = self._settings.get(entry.trust)
         same = mine is not None and mine.source == entry.source
-        return self._refreshers[entry.trust].latest if same else None
+        return self._refreshers[entry.trust] if same else None
 
     def _publish(self, trust: str, keys: KeySet) -> None:
         self.snapshot = KeySnapshot({**self.snapshot.sets, trust: keys})

@@ -8,6 +8,9 @@ from sidecar.check.trust import ClaimPath
 from sidecar.clients.http import HttpSettings
 
 ANSWER_BYTES: Final = 64 * 1024  # the claims about a session, with room for many groups
+# Scopes, roles and groups of a session: each check looks at all of them. Directories have a limit
+# of their own, some 1,000 groups of one person.
+MOST_NAMES: Final = 2000
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,10 @@ class KeySet:
         indexed = {kid: tuple(same) for kid, same in by_kid.items()}
         return cls(frozenset(keys), usable_until, indexed)
 
+    def is_usable(self, now: float) -> bool:
+        """Whether there are keys, and not too old at ``now`` (Unix seconds)."""
+        return bool(self.keys) and now < self.usable_until
+
     def knows(self, kid: str | None) -> bool:
         """Whether any key carries this kid. A token without one (None) may be any key's."""
         return kid is None or kid in self.by_kid
@@ -72,6 +76,6 @@ class KeySnapshot:
     sets: Mapping[str, KeySet] = field(default_factory=dict)
 
     def usable(self, trust: str, now: float) -> KeySet | None:
-        """The key set of a trust entry, or None when it was never fetched or is too old."""
+        """The key set of a trust entry; None when it was never fetched, is too old or is empty."""
         keys = self.sets.get(trust)
-        return keys if keys is not None and now < keys.usable_until else None
+        return keys if keys is not None and keys.is_usable(now) else None

@@ -10,9 +10,16 @@ from time import monotonic
 import pytest
 
 from tests.e2e import shop
-from tests.e2e.keys_authorities import Authority, FileAuthority, JwksAuthority
+from tests.e2e.keys_authorities import (
+    SOURCES,
+    Authority,
+    FileAuthority,
+    JwksAuthority,
+    one_of_each,
+)
 from tests.e2e.keys_pod import keys_pod
 from tests.support.key_server import KeyServer
+from tests.support.openbao import OpenBao
 from tests.support.processes import eventually
 from tests.support.sidecar_process import Json, SidecarProcess
 from tests.support.upstream import Upstream
@@ -41,10 +48,12 @@ def file(tmp_path: Path) -> FileAuthority:
 
 
 def configuration(*authorities: Authority, start_timeout: float) -> Json:
+    trust = [authority.trust() for authority in authorities]
+    kinds = sorted({entry["kind"] for entry in trust})
     return {
-        "trust": [authority.trust() for authority in authorities],
+        "trust": trust,
         "start_timeout": f"{start_timeout:g}s",
-        "routes": shop.ROUTES[2:3],
+        "routes": [{**shop.ROUTES[2], "allow": {"tokens": kinds}}],
     }
 
 
@@ -95,6 +104,33 @@ def test_pod_is_ready_as_soon_as_an_issuer_that_was_down_is_there(
         eventually(lambda: attempts(sidecar, provider) >= 3)
         assert not sidecar.ready()
         provider.come_back()
+        eventually(sidecar.ready)
+    finally:
+        sidecar.process.stop()
+
+
+@pytest.fixture(scope="module")
+def authorities(
+    openbao: OpenBao, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Authority]]:
+    with one_of_each(openbao, tmp_path_factory.mktemp("authorities")) as each:
+        yield each
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_keys_of_every_source_are_waited_for_through_failed_attempts(
+    source: str, authorities: dict[str, Authority], tmp_path: Path, socket_directory: Path
+) -> None:
+    authority = authorities[source]
+    authority.go_down()
+    sidecar = SidecarProcess(
+        configuration(authority, start_timeout=300), tmp_path, socket_directory
+    )
+    sidecar.launch()
+    try:
+        eventually(lambda: attempts(sidecar, authority) >= 2)
+        assert not sidecar.ready()
+        authority.come_back()
         eventually(sidecar.ready)
     finally:
         sidecar.process.stop()

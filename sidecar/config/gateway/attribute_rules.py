@@ -73,6 +73,7 @@ def doubts(gateway: Gateway) -> Iterator[Finding]:
         yield from _lists_that_are_dropped(gateway, here, each)
     yield from _claims_nobody_brings(gateway)
     yield from _names_nobody_brings(gateway)
+    yield from _issuers_under_any_name(gateway)
 
 
 def _everything_of_a_partner(here: Location, credential: Credential) -> Iterator[Finding]:
@@ -139,6 +140,15 @@ def _names_nobody_brings(gateway: Gateway) -> Iterator[Finding]:
                     "attributes of those that may"
                 )
                 yield Finding(("routes", index, "allow", asked), text)
+
+
+def _issuers_under_any_name(gateway: Gateway) -> Iterator[Finding]:
+    """An issuer that is asked about sessions, and may answer in the name of another."""
+    if any(path[0] == "iss" for _, path in _read(gateway)):
+        for index, each in enumerate(gateway.credentials):
+            if each.introspection is not None and each.introspection.issuer is None:
+                text = "its answers may name any issuer, and iss is read elsewhere; write issuer"
+                yield Finding(("credentials", index, "introspection"), text)
 
 
 def _read(gateway: Gateway) -> Iterator[tuple[Location, ClaimPath]]:

@@ -10,7 +10,7 @@ from sidecar.config.gateway.ring_models import SigningAlgorithm
 from sidecar.config.key_models import AnswerBytes, Reached
 from sidecar.config.section import Section
 from sidecar.config.values import Claim, Duration, Name, Pattern, Scope, Text
-from sidecar.session.settings import ANSWER_BYTES
+from sidecar.session.settings import ANSWER_BYTES, MOST_NAMES
 
 
 class JwtCredential(Section):
@@ -130,8 +130,8 @@ class _Answered(Section):
     max_waiters: Annotated[StrictInt, Field(ge=1, le=65536)] = Field(
         default=128,
         description="How many checks wait for look-ups at once; the next gets a 503. A quarter is "
-        "kept as that of `max_lookups` is. Fewer than `limits.pending_checks`, or a slow issuer "
-        "leaves no room for other credentials.",
+        "kept as that of `max_lookups` is, and one session has at most half. Fewer than "
+        "`limits.pending_checks`, or a slow issuer leaves no room for other credentials.",
     )
     remembered_sessions: Annotated[StrictInt, Field(ge=1, le=1_000_000)] = Field(
         default=10_000, description="How many answers are kept."
@@ -145,7 +145,8 @@ class Introspection(_Answered, Reached, _Asked):
     answer_bytes: AnswerBytes = Field(
         default=ANSWER_BYTES,
         description="The most bytes that an answer may have, with room for many groups; a longer "
-        "one is a 503 for its session.",
+        "one is a 503 for its session. One with more than "
+        f"{MOST_NAMES:,} scopes, roles and groups is a 403.",
     )
 
 

@@ -248,6 +248,13 @@ def test_a_key_that_never_signed_may_go(run: Run, directory: Path) -> None:
     assert kids(directory) == [first]
 
 
+@pytest.mark.parametrize("kid", ["-bXq3", "--0fa", "--force"])
+def test_a_kid_may_begin_with_a_hyphen(run: Run, directory: Path, kid: str) -> None:
+    status, _, errors = rotate(run, directory, "--revoke", kid, "--force")
+    assert status == 1
+    assert f"no key of the ring is called {kid}" in errors
+
+
 def test_a_key_the_ring_does_not_have_is_not_revoked(run: Run, directory: Path) -> None:
     status, _, errors = rotate(run, directory, "--revoke", "nonsense", "--force")
 

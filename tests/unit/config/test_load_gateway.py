@@ -452,10 +452,29 @@ def test_a_condition_about_what_only_the_gateway_says_is_a_warning(
 def test_what_every_credential_brings_is_read_without_a_warning(tmp_path: Path) -> None:
     text = SMALLEST.replace(
         "allow: {authenticated: true}",
-        "allow: {when: \"claims.sub != '' && claims.roles != [] && claims.iss != ''\"}",
+        "allow: {when: \"claims.sub != '' && claims.roles != [] && claims.client_id != ''\"}",
     )
 
     assert _doubts(tmp_path, text) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("allow: {authenticated: true}", "allow: {when: \"claims.iss == 'https://sso.example'\"}"),
+        ("  audiences: {orders", "  claims: {idp: iss}\n  audiences: {orders"),
+    ],
+)
+def test_an_issuer_that_may_call_itself_anything_where_its_name_is_read_is_a_warning(
+    tmp_path: Path, old: str, new: str
+) -> None:
+    text = SMALLEST.replace(old, new)
+
+    assert _doubts(tmp_path, text) == [
+        (8, "its answers may name any issuer, and iss is read elsewhere; write issuer")
+    ]
+    named = text.replace("    introspection:\n", "    introspection:\n      issuer: https://a.b\n")
+    assert _doubts(tmp_path, named) == []
 
 
 @pytest.mark.parametrize(("rule", "kind"), [("any_role", "roles"), ("any_group", "groups")])

@@ -236,6 +236,19 @@ def test_a_key_that_is_good_for_a_time_does_not_outlive_it_when_its_source_is_aw
     play(story, Source((old, new), expires={new: 1_000_600.0}))
 
 
+def test_where_every_key_has_expired_there_are_none() -> None:
+    (old,) = keys(OLD)
+
+    async def story(scene: Scene) -> None:
+        scene.source.problem = SourceFault("away")
+        await asyncio.sleep(1000)
+        assert scene.observer.serving[0]
+        assert not scene.observer.serving[-1]
+        assert await scene.lookup(None) is Outcome.UNAVAILABLE
+
+    play(story, Source((old,), expires={old: 1_000_600.0}))
+
+
 def test_it_recovers_by_itself() -> None:
     async def story(scene: Scene) -> None:
         assert scene.published == []

@@ -88,6 +88,21 @@ def test_a_key_added_to_the_file_is_found_when_a_token_names_it(tmp_path: Path) 
     assert asyncio.run(rotate()) is Outcome.FOUND
 
 
+def test_keys_taken_over_in_a_reload_are_no_saved_copy(tmp_path: Path) -> None:
+    publish(tmp_path / "keys", key_for("ES256"))
+
+    async def reload() -> None:
+        entries = [settings("gateway", tmp_path / "keys")]
+        before = VerificationKeys(entries, Observer())
+        before.start()
+        await before.first_keys(5.0)
+        (status,) = VerificationKeys(entries, Observer(), before=before).statuses()
+        assert (status.kids, status.recalled) == (("test-ES256",), False)
+        await before.stop()
+
+    asyncio.run(reload())
+
+
 def test_one_source_without_keys_is_waited_for_as_long_as_was_said(tmp_path: Path) -> None:
     publish(tmp_path / "good", key_for("ES256"))
 

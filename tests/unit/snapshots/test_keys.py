@@ -91,3 +91,7 @@ def test_keys_are_usable_until_they_are_too_old() -> None:
     assert snapshot.usable("gateway", NOW - 0.001) is snapshot.sets["gateway"]
     assert snapshot.usable("gateway", NOW) is None
     assert snapshot.usable("never-read", 0) is None
+
+
+def test_a_set_whose_keys_have_all_gone_is_of_no_use() -> None:
+    assert KeySnapshot({"gateway": key_set()}).usable("gateway", NOW - 1) is None
