@@ -30,13 +30,13 @@ from sidecar.gateway.settings import (
     JwtCredential,
     SessionCredential,
 )
-from sidecar.keys.rings import AnyRing
-from sidecar.keys.rings.lifecycle import State
-from sidecar.keys.rings.opened import open_ring, open_sealing_ring
-from sidecar.keys.rings.rotation import next_publication
-from sidecar.keys.rings.settings import InDirectory, InMemory, InTransit, RingSettings
 from sidecar.mint.minter import REQUEST, Minter
 from sidecar.model import Deny, Reason, RequestView
+from sidecar.rings import AnyRing
+from sidecar.rings.factory import open_ring, open_sealing_ring
+from sidecar.rings.lifecycle import State
+from sidecar.rings.rotation import next_publication
+from sidecar.rings.settings import InDirectory, InMemory, InTransit, RingSettings
 from sidecar.session.introspection import Introspector
 from sidecar.session.tokens import SessionTokens
 from sidecar.telemetry.decisions import DecisionLog

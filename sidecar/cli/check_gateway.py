@@ -16,12 +16,12 @@ from sidecar.gateway.settings import (
     IntrospectedCredential,
     SessionCredential,
 )
-from sidecar.keys.rings.directory import load_directory
-from sidecar.keys.rings.ring import KeyRing
-from sidecar.keys.rings.sealing import SealingKey
-from sidecar.keys.rings.settings import InDirectory
-from sidecar.keys.rings.stored import of_kind
 from sidecar.model import RequestView
+from sidecar.rings.directory import load_directory
+from sidecar.rings.ring import KeyRing
+from sidecar.rings.sealing_key import SealingKey
+from sidecar.rings.settings import InDirectory
+from sidecar.rings.stored import of_kind
 
 _LARGEST_ANSWER: Final = 1024 * 1024
 

@@ -10,11 +10,12 @@ from typing import NamedTuple
 from sidecar.clients.files import read
 from sidecar.config import Configuration
 from sidecar.errors import ConfigurationFault, SourceFault
-from sidecar.keys.documents import parse
+from sidecar.jose.jwk import VerificationKey
+from sidecar.jose.key_documents import parse
 from sidecar.keys.settings import FileKeys, KeySettings
+from sidecar.keys.sources.factory import open_source
 from sidecar.keys.sources.file import MAXIMUM_BYTES
-from sidecar.keys.sources.opened import open_source
-from sidecar.snapshots.keys import KeySet, KeySnapshot, VerificationKey
+from sidecar.snapshots.keys import KeySet, KeySnapshot
 
 
 class KnownKeys(NamedTuple):

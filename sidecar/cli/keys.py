@@ -14,12 +14,12 @@ from typing import Final
 from sidecar.cli.texts import dated
 from sidecar.config.values import seconds
 from sidecar.errors import SourceFault
-from sidecar.keys.rings.directory import FILE, load_directory, locked, store
-from sidecar.keys.rings.lifecycle import Life, State
-from sidecar.keys.rings.local import DEFAULT_ALGORITHM
-from sidecar.keys.rings.ring import KeyRing
-from sidecar.keys.rings.rotation import begin, next_publication, next_step, revoked, rotated
-from sidecar.keys.rings.stored import ALGORITHMS, StoredKey, default_timings, new_key, seals
+from sidecar.rings.directory import FILE, load_directory, locked, store
+from sidecar.rings.lifecycle import Life, State
+from sidecar.rings.local_key import DEFAULT_ALGORITHM
+from sidecar.rings.ring import KeyRing
+from sidecar.rings.rotation import begin, next_publication, next_step, revoked, rotated
+from sidecar.rings.stored import ALGORITHMS, StoredKey, default_timings, new_key, seals
 
 _TIMINGS: Final = {
     "verifier_refresh": (

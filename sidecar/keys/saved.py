@@ -20,10 +20,9 @@ from typing import Any, Final
 from sidecar.clients import files
 from sidecar.errors import SourceFault
 from sidecar.jose.algorithms import algorithms_for
-from sidecar.jose.jwk import members
+from sidecar.jose.jwk import VerificationKey, members
+from sidecar.jose.key_documents import parse
 from sidecar.jose.strict_json import StrictJsonError, load_object
-from sidecar.keys.documents import parse
-from sidecar.snapshots.keys import VerificationKey
 
 _log = logging.getLogger("sidecar.keys")
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sidecar.clients.http import ANSWER_BYTES, HttpSettings
-from sidecar.clients.vault import VaultSettings
+from sidecar.clients.vault.settings import KvKeys, TransitKeys
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,29 +28,6 @@ class OidcKeys:
 
     issuer: str
     http: HttpSettings
-
-
-@dataclass(frozen=True, slots=True)
-class TransitKeys:
-    """The public halves of a transit key: every version that is live."""
-
-    vault: VaultSettings
-    key: str
-    mount: str = "transit"
-
-
-@dataclass(frozen=True, slots=True)
-class KvKeys:
-    """Key sets kept in KV version 2.
-
-    ``path`` is one secret, or with ``replicas`` a folder of them, one per replica that publishes
-    its own key there with an expiry.
-    """
-
-    vault: VaultSettings
-    path: str
-    mount: str = "secret"
-    replicas: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from sidecar.keys.refresher import Refresher
 from sidecar.keys.reports import RefresherStatus, RefreshObserver
 from sidecar.keys.saved import SavedCopy, SavedKeys
 from sidecar.keys.settings import FileKeys, KeySettings
-from sidecar.keys.sources.opened import open_source
+from sidecar.keys.sources.factory import open_source
 from sidecar.snapshots.keys import KeySet, KeySnapshot
 
 

@@ -12,10 +12,10 @@ from sidecar.check.claims import distance
 from sidecar.check.refusal import Refusal
 from sidecar.errors import SourceFault
 from sidecar.jose.compact import compact, signing_input
-from sidecar.keys.rings.ring import KeyRing, SigningKey
 from sidecar.mint import request_tokens
 from sidecar.mint.settings import TYPE, Grant, RequestTokenSettings
 from sidecar.model import Reason, VerifiedToken
+from sidecar.rings.ring import KeyRing, SigningKey
 
 # What a request token is called where tokens are counted.
 REQUEST = "request"

@@ -17,9 +17,9 @@ from sidecar.errors import SourceFault
 from sidecar.jose import jwe
 from sidecar.jose.jwe import JweError
 from sidecar.jose.strict_json import StrictJsonError, load_object
-from sidecar.keys.rings.ring import KeyRing
-from sidecar.keys.rings.sealing import SealingKey
 from sidecar.model import Reason, TokenKind, VerifiedToken
+from sidecar.rings.ring import KeyRing
+from sidecar.rings.sealing_key import SealingKey
 from sidecar.session.settings import SessionTokenSettings
 
 TYPE: Final = "session+jwt"

@@ -12,8 +12,8 @@ from types import TracebackType
 from typing import Final, Self, TypeVar
 
 from sidecar.errors import SourceFault
-from sidecar.keys.rings import Ring
-from sidecar.keys.rings.lifecycle import Timings
+from sidecar.rings import Ring
+from sidecar.rings.lifecycle import Timings
 from tests.e2e.keys_authorities import Authority
 from tests.e2e.shop import AUDIENCE
 from tests.support.key_server import Connection

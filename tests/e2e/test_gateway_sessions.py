@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.keys.rings.directory import load_directory
-from sidecar.keys.rings.sealing import SealingKey
+from sidecar.rings.directory import load_directory
+from sidecar.rings.sealing_key import SealingKey
 from tests.e2e.gateway import Edge, Passage, bearer, session, session_in, sso
 from tests.e2e.gateway_shop import SESSION, partner_token
 from tests.support import sessions

@@ -26,11 +26,6 @@ from sidecar.gateway.pipeline import GatewayPipeline
 from sidecar.gateway.session_cookies import SessionCookies
 from sidecar.gateway.settings import Attributes, GatewaySettings
 from sidecar.jose.algorithms import SUPPORTED_ALGORITHMS
-from sidecar.keys.rings.local import LocalKey
-from sidecar.keys.rings.ring import KeyRing
-from sidecar.keys.rings.rotation import begin
-from sidecar.keys.rings.sealing import TIMINGS, SealingKey
-from sidecar.keys.rings.settings import InDirectory, RingSettings
 from sidecar.mint.minter import Minter
 from sidecar.mint.settings import Grant
 from sidecar.model import (
@@ -44,6 +39,11 @@ from sidecar.model import (
     Unfinished,
     VerifiedToken,
 )
+from sidecar.rings.local_key import LocalKey
+from sidecar.rings.ring import KeyRing
+from sidecar.rings.rotation import begin
+from sidecar.rings.sealing_key import TIMINGS, SealingKey
+from sidecar.rings.settings import InDirectory, RingSettings
 from sidecar.session.settings import SessionTokenSettings
 from sidecar.session.tokens import SessionTokens
 from sidecar.snapshots.keys import KeySnapshot

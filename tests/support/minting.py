@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from sidecar.check import jws
-from sidecar.keys.rings.lifecycle import Timings
-from sidecar.keys.rings.local import LocalKey
-from sidecar.keys.rings.ring import KeyRing
-from sidecar.keys.rings.rotation import begin
 from sidecar.mint.settings import Grant, RequestTokenSettings
 from sidecar.model import TokenKind, VerifiedToken
+from sidecar.rings.lifecycle import Timings
+from sidecar.rings.local_key import LocalKey
+from sidecar.rings.ring import KeyRing
+from sidecar.rings.rotation import begin
 from tests.support.checks import NOW
 
 ISSUER = "https://gateway.shop.test"

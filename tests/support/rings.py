@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
-from sidecar.keys.documents import parse
-from sidecar.keys.rings.directory import load_directory
-from sidecar.keys.rings.local import LocalKey
-from sidecar.keys.rings.ring import KeyRing, SigningKey
-from sidecar.keys.rings.stored import of_kind
+from sidecar.jose.key_documents import parse
+from sidecar.rings.directory import load_directory
+from sidecar.rings.local_key import LocalKey
+from sidecar.rings.ring import KeyRing, SigningKey
+from sidecar.rings.stored import of_kind
 from tests.support.checks import signed_with
 from tests.support.tokens import segment
 

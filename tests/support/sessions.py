@@ -10,10 +10,10 @@ from typing import Any
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from sidecar.check.refusal import Refusal
-from sidecar.keys.rings.lifecycle import Timings
-from sidecar.keys.rings.ring import KeyRing, RingKey
-from sidecar.keys.rings.sealing import TIMINGS, SealingKey
 from sidecar.model import TokenKind, VerifiedToken
+from sidecar.rings.lifecycle import Timings
+from sidecar.rings.ring import KeyRing, RingKey
+from sidecar.rings.sealing_key import TIMINGS, SealingKey
 from sidecar.session.settings import SessionTokenSettings
 from sidecar.session.tokens import SessionTokens
 from tests.support.checks import ISSUER, NOW

@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from sidecar.clients.files import Version, read_settled, version
-from sidecar.keys.documents import published
-from sidecar.keys.sources import Fetched
+from sidecar.keys.sources import Fetched, published
 
 MAXIMUM_BYTES: Final = 1024 * 1024
 

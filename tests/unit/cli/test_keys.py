@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.keys.rings.directory import FILE, load_directory
-from sidecar.keys.rings.lifecycle import Timings
-from sidecar.keys.rings.sealing import TIMINGS, SealingKey
-from sidecar.keys.rings.usable import examine_directory
+from sidecar.rings.directory import FILE, load_directory
+from sidecar.rings.lifecycle import Timings
+from sidecar.rings.sealing_key import TIMINGS, SealingKey
+from sidecar.rings.usable import examine_directory
 from tests.support.rings import signed_now, signing_ring, verifies
 from tests.unit.cli.conftest import Outcome, Run
 

@@ -8,9 +8,9 @@ import pytest
 
 from sidecar.config import Configuration, KeyFiles, load
 from sidecar.errors import ConfigurationFault
-from sidecar.keys.rings.directory import store
-from sidecar.keys.rings.rotation import begin
-from sidecar.keys.rings.stored import default_timings, new_key
+from sidecar.rings.directory import store
+from sidecar.rings.rotation import begin
+from sidecar.rings.stored import default_timings, new_key
 from tests.support.certificates import CertificateAuthority
 
 CONFIGURATION = """

@@ -7,12 +7,12 @@ import pytest
 
 from sidecar.check.refusal import Refusal
 from sidecar.errors import SourceFault
-from sidecar.keys.rings.lifecycle import Timings
-from sidecar.keys.rings.local import LocalKey
-from sidecar.keys.rings.ring import KeyRing, RingKey
 from sidecar.mint.minter import Minter
 from sidecar.mint.settings import Grant
 from sidecar.model import Reason, VerifiedToken
+from sidecar.rings.lifecycle import Timings
+from sidecar.rings.local_key import LocalKey
+from sidecar.rings.ring import KeyRing, RingKey
 from tests.support.checks import NOW, signed_with, verification_keys
 from tests.support.minting import (
     GRANT,

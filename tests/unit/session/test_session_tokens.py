@@ -10,10 +10,10 @@ from joserfc.jwk import OctKey
 
 from sidecar.check.refusal import Refusal
 from sidecar.errors import SourceFault
-from sidecar.keys.rings.lifecycle import Timings
-from sidecar.keys.rings.ring import KeyRing
-from sidecar.keys.rings.sealing import SealingKey
 from sidecar.model import Reason, TokenKind
+from sidecar.rings.lifecycle import Timings
+from sidecar.rings.ring import KeyRing
+from sidecar.rings.sealing_key import SealingKey
 from sidecar.session.tokens import SessionToken
 from tests.support.checks import ISSUER, NOW
 from tests.support.sessions import (

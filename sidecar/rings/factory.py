@@ -1,0 +1,41 @@
+"""From settings to a ring. A back end is imported only when it is configured."""
+
+# ruff: noqa: PLC0415 - imported when used: a gateway pays for the back ends it has
+from sidecar.errors import ConfigurationFault
+from sidecar.rings import Ring, SealingRing
+from sidecar.rings import settings as places
+
+
+def open_ring(settings: places.RingSettings) -> Ring:
+    """The ring of signing keys that these settings describe. Nothing is read yet."""
+    match settings.place:
+        case places.InDirectory(directory):
+            from sidecar.rings.directory_ring import MountedRing
+            from sidecar.rings.local_key import LocalKey
+
+            return MountedRing(directory, LocalKey, settings.timings)
+        case places.InTransit(key):
+            from sidecar.rings.transit import TransitRing
+
+            return TransitRing(key, settings.algorithm, settings.timings)
+        case places.InMemory(folder, replica):
+            from sidecar.rings.ephemeral import EphemeralRing
+
+            return EphemeralRing(folder, settings.algorithm, settings.timings, replica)
+
+
+def open_sealing_ring(settings: places.RingSettings) -> SealingRing:
+    """The ring of sealing keys that these settings describe. Nothing is read yet.
+
+    Raises:
+        ConfigurationFault: it is to be anywhere but in a directory: transit does not hand out its
+            keys, and what one replica keeps in memory the others could not read.
+    """
+    if not isinstance(settings.place, places.InDirectory):
+        raise ConfigurationFault(
+            f"the {settings.set} keys must be in a directory: every replica needs their secrets"
+        )
+    from sidecar.rings.directory_ring import MountedRing
+    from sidecar.rings.sealing_key import SealingKey
+
+    return MountedRing(settings.place.directory, SealingKey, settings.timings)
