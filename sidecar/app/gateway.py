@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from sidecar.app.handover import Handover
 from sidecar.app.roles import Instruments, Role, new_keys, new_policy
@@ -32,10 +32,10 @@ from sidecar.gateway.settings import (
 )
 from sidecar.mint.minter import REQUEST, Minter
 from sidecar.model import Deny, Reason, RequestView
-from sidecar.rings import AnyRing
+from sidecar.rings import Ring
 from sidecar.rings.factory import open_ring, open_sealing_ring
 from sidecar.rings.lifecycle import State
-from sidecar.rings.rotation import next_publication
+from sidecar.rings.ring import next_publication
 from sidecar.rings.settings import InDirectory, InMemory, InTransit, RingSettings
 from sidecar.session.introspection import Introspector
 from sidecar.session.tokens import SessionTokens
@@ -46,7 +46,7 @@ from sidecar.wire.http import HttpListener
 from sidecar.wire.internal import LARGEST_HEADER, internal_pages
 from sidecar.wire.tls import ServerTls
 
-R = TypeVar("R", bound=AnyRing[Any])
+R = TypeVar("R", bound=Ring)
 
 _log = logging.getLogger("sidecar")
 
@@ -75,10 +75,10 @@ class GatewayRole:
         self._instruments = instruments
         self._metrics = metrics
         self._handover = before.hand_over() if isinstance(before, GatewayRole) else Handover()
-        self._rings: dict[str, AnyRing[Any]] = {}
+        self._rings: dict[str, Ring] = {}
         # The sets whose rings say when their keys are replaced.
         self._rotated: list[str] = []
-        self._unstarted: list[tuple[RingSettings, AnyRing[Any]]] = []
+        self._unstarted: list[tuple[RingSettings, Ring]] = []
         self._starting: list[asyncio.Task[None]] = []
         self._verifiers: list[Verifier] = []
 
@@ -317,20 +317,20 @@ def _settings(configuration: Configuration) -> GatewaySettings:
     return configuration.gateway
 
 
-async def _stop(ring: AnyRing[Any]) -> None:
+async def _stop(ring: Ring) -> None:
     await ring.stop()
 
 
-def _states(ring: AnyRing[Any]) -> tuple[State, ...]:
+def _states(ring: Ring) -> tuple[State, ...]:
     return ring.keys.states(time.time())
 
 
-def _rotation_due(ring: AnyRing[Any]) -> float:
+def _rotation_due(ring: Ring) -> float:
     keys = ring.keys
     return next_publication(keys) if keys.keys else 0.0
 
 
-def _ring_status(ring: AnyRing[Any]) -> dict[str, object]:
+def _ring_status(ring: Ring) -> dict[str, object]:
     keys, now = ring.keys, time.time()
     return {
         "source": str(ring),

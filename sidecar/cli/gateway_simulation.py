@@ -36,8 +36,7 @@ from sidecar.mint.minter import Minter
 from sidecar.model import Allow, Decision, RequestView, Step, TokenKind, VerifiedToken
 from sidecar.rings.lifecycle import Timings
 from sidecar.rings.local_key import DEFAULT_ALGORITHM, LocalKey
-from sidecar.rings.ring import KeyRing
-from sidecar.rings.rotation import begin
+from sidecar.rings.ring import KeyRing, begin
 from sidecar.rings.sealing_key import TIMINGS, SealingKey
 from sidecar.session.introspection import Introspector
 from sidecar.session.tokens import SessionTokens
@@ -57,7 +56,7 @@ class GatewaySimulation:
     steps: Final = tuple(step for step in Step if step is not Step.IDENTITY)
 
     def __init__(
-        self, configuration: Configuration, now: float, sealing: KeyRing[SealingKey] | None = None
+        self, configuration: Configuration, now: float, sealing: KeyRing | None = None
     ) -> None:
         gateway = configuration.gateway
         assert gateway is not None  # noqa: S101 - the caller has looked

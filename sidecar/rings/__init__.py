@@ -1,35 +1,38 @@
-"""Where keys live: one small module per back end, behind one protocol."""
+"""Key rings: the keys of one kind of token, and where their private halves are.
 
-from typing import Protocol, TypeVar
+``lifecycle`` has the states of a key and ``ring`` the value that holds the keys. One module for
+each place keeps a ring up to date there: ``directory_ring``, ``transit``, ``ephemeral``.
+"""
 
-from sidecar.rings.ring import Key, KeyRing, SigningKey
-from sidecar.rings.sealing_key import SealingKey
+from typing import Protocol
 
-K_co = TypeVar("K_co", bound=Key, covariant=True)
+from sidecar.rings.ring import KeyRing
 
 
-class AnyRing(Protocol[K_co]):
+class Ring(Protocol):
     """One set of keys, kept up to date. Its ``str`` names the place for people.
 
-    ``keys`` may be read from any thread; it is replaced whole. ``problem`` is what went wrong when
-    the keys were looked at last; None if nothing did. The last good ones stay in use.
+    A new ring has no keys. ``start`` reads or makes them; from then on they are refreshed in the
+    background until ``stop``. ``keys`` may be read from any thread; it is replaced whole.
+    ``problem`` is why the last refresh failed, None if it succeeded. After a failure the last good
+    keys stay in use.
     """
 
     @property
-    def keys(self) -> KeyRing[K_co]:
+    def keys(self) -> KeyRing:
         """The ring at this moment; without keys until they were read or made."""
         ...
 
     @property
     def problem(self) -> str | None:
-        """What went wrong last, for a person."""
+        """Why the last refresh failed, for people."""
         ...
 
     async def start(self) -> None:
         """Read or make the keys, and keep them up to date from then on.
 
-        Where that fails for somebody else's sake, ``problem`` says why, there are no keys yet, and
-        it is tried again every 2 seconds.
+        Where a source fails, such as Vault, ``problem`` says why, there are no keys yet, and it is
+        tried again every 2 seconds.
 
         Raises:
             ConfigurationFault: the keys are of the wrong kind, none is active yet, or their timings
@@ -38,12 +41,12 @@ class AnyRing(Protocol[K_co]):
         ...
 
     async def stop(self) -> None:
-        """Leave the keys alone; what others need to verify the last tokens stays published."""
+        """End the refreshing. What verifiers need for the last tokens stays published."""
         ...
 
 
-class Ring(AnyRing[SigningKey], Protocol):
-    """A ring of keys that sign, and what is published of them."""
+class SigningRing(Ring, Protocol):
+    """A ring whose keys sign, and what is published of them."""
 
     def jwks(self, now: float) -> dict[str, list[dict[str, str]]]:
         """The document for verifiers (RFC 7517 §5) at ``now`` (Unix seconds), from any thread.
@@ -56,6 +59,3 @@ class Ring(AnyRing[SigningKey], Protocol):
     def max_age(self) -> int:
         """For how many seconds the document may be reused (``KeyRing.max_age``)."""
         ...
-
-
-SealingRing = AnyRing[SealingKey]

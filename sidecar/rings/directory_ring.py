@@ -1,46 +1,52 @@
-"""Keys in a directory that something else manages, such as a mounted Secret."""
+"""A ring in a directory, such as a mounted Secret, that ``sidecar keys`` manages."""
 
 import asyncio
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Generic
 
-from sidecar.clients.files import Version, changed, read_settled
-from sidecar.rings.directory import FILE, MAXIMUM_BYTES
+from sidecar.clients.files import Version, changed, read, read_settled
+from sidecar.errors import ConfigurationFault
 from sidecar.rings.lifecycle import Timings
-from sidecar.rings.local_key import LocalKey
-from sidecar.rings.periodic_task import Upkeep
+from sidecar.rings.periodic_task import PeriodicTask
 from sidecar.rings.ring import KeyRing
-from sidecar.rings.stored import K
-from sidecar.rings.usable import usable
+from sidecar.rings.ring_file import (
+    FILE,
+    MAXIMUM_BYTES,
+    StoredKey,
+    parse,
+    refuse_open_to_all,
+    require_kind,
+)
 
 
-class MountedRing(Generic[K]):
+class DirectoryRing:
     """Reads the ring that ``sidecar keys`` manages, again whenever it was replaced.
 
-    It is a ``Ring`` where the keys are to sign and a ``SealingRing`` where they are to seal:
-    ``kind`` says which. ``needed`` are the timings of what the ring is used for (``usable``). The
-    file is looked at every ``look_every`` seconds; ``clock`` gives Unix seconds.
+    ``kind`` is ``LocalKey`` where the keys are to sign (``SigningRing``) and ``SealingKey`` where
+    they are to seal (``Ring``). ``needed`` are the timings of what the ring is used for
+    (``usable_ring``). The file is looked at every ``poll_interval`` seconds. ``clock`` gives Unix
+    seconds.
     """
 
     def __init__(
         self,
         directory: Path,
-        kind: type[K],
+        kind: type[StoredKey],
         needed: Timings,
         *,
-        look_every: float = 1.0,
+        poll_interval: float = 1.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.keys: KeyRing[K] = KeyRing(needed, ())
+        self.keys: KeyRing = KeyRing(needed, ())
         self._path = directory / FILE
         self._kind = kind
         self._needed = needed
         self._clock = clock
-        self._look_every = look_every
+        self._poll_interval = poll_interval
         self._known: Version | None = None
-        self._upkeep = Upkeep(str(self), self._changed, self._read)
+        self._refresh = PeriodicTask(str(self), self._changed, self._read)
 
     def __str__(self) -> str:
         return f"file {self._path}"
@@ -48,33 +54,78 @@ class MountedRing(Generic[K]):
     @property
     def problem(self) -> str | None:
         """What is wrong with the file (``Ring.problem``)."""
-        return self._upkeep.problem
+        return self._refresh.problem
 
     async def start(self) -> None:
         """Read the ring, and look for another one from then on (``Ring.start``)."""
-        await self._upkeep.begin(self._read)
+        await self._refresh.start(self._read)
 
     async def stop(self) -> None:
         """Stop looking; the ring stays where it is."""
-        await self._upkeep.end()
+        await self._refresh.stop()
 
-    def jwks(self: "MountedRing[LocalKey]", now: float) -> dict[str, list[dict[str, str]]]:
-        """The public halves (``Ring.jwks``). The other replicas read the same directory."""
+    def jwks(self, now: float) -> dict[str, list[dict[str, str]]]:
+        """The public halves (``SigningRing.jwks``). The other replicas read the same directory."""
         return self.keys.jwks(now)
 
     def max_age(self) -> int:
-        """For how long they may be reused (``Ring.max_age``)."""
+        """For how long they may be reused (``SigningRing.max_age``)."""
         return self.keys.max_age()
 
     async def _changed(self) -> None:
         # A ring that could not be used is tried again even if its file is the same: what was
         # wrong may have been the rights to it.
-        await changed(self._path, None if self.problem else self._known, self._look_every)
+        await changed(self._path, None if self.problem else self._known, self._poll_interval)
 
     async def _read(self) -> None:
         content, state = await read_settled(self._path, MAXIMUM_BYTES)
         # On a thread of its own: an RSA key takes a third of a second to be found good.
         self.keys = await asyncio.to_thread(
-            usable, self._path, content, self._kind, self._needed, self._clock()
+            usable_ring, self._path, content, self._kind, self._needed, self._clock()
         )
         self._known = state
+
+
+def check_directory(directory: Path, kind: type[StoredKey], needed: Timings, now: float) -> None:
+    """Find out offline what would keep the ring in a directory from being used.
+
+    Args:
+        directory: where ``sidecar keys`` made it.
+        kind: of its keys: ``LocalKey`` where they are to sign, ``SealingKey`` to seal.
+        needed: the timings of what it is used for.
+        now: Unix seconds.
+
+    Raises:
+        ConfigurationFault, SourceFault: as ``usable_ring``, or the file cannot be read.
+    """
+    path = directory / FILE
+    usable_ring(path, read(path, MAXIMUM_BYTES), kind, needed, now)
+
+
+def usable_ring(
+    path: Path, content: bytes, kind: type[StoredKey], needed: Timings, now: float
+) -> KeyRing:
+    """The ring in the content of the file ``path``, which was read at ``now`` (Unix seconds).
+
+    Raises:
+        SourceFault: the file is open to every user, or does not hold a ring.
+        ConfigurationFault: its keys are of the other kind; it was made for shorter-lived tokens or
+            for verifiers that fetch more often than ``needed`` says; none of its keys is active.
+    """
+    refuse_open_to_all(path)
+    ring = parse(path, content)
+    try:
+        require_kind(ring, kind)
+    except ConfigurationFault as fault:
+        raise ConfigurationFault(f"{path} {fault}") from fault
+    shortfall = ring.timings.shortfall(needed)
+    if shortfall is not None:
+        raise ConfigurationFault(f"{path} {shortfall}; make a ring with longer timings")
+    first = ring.keys[0].activates
+    if now < first:
+        date = datetime.fromtimestamp(first, UTC).isoformat(timespec="seconds")
+        raise ConfigurationFault(
+            f"{path} cannot be used yet: no key is active until {date}; set the clock if it is "
+            "wrong, or make a new ring with sidecar keys new, whose key is active at once"
+        )
+    return ring

@@ -23,9 +23,8 @@ from sidecar.jose.jwk import VerificationKey
 from sidecar.jose.key_documents import MAXIMUM_KEYS
 from sidecar.rings.lifecycle import State, Timings
 from sidecar.rings.local_key import LocalKey, public_jwk
-from sidecar.rings.periodic_task import Upkeep
-from sidecar.rings.ring import KeyRing, RingKey
-from sidecar.rings.rotation import begin, rotated
+from sidecar.rings.periodic_task import PeriodicTask
+from sidecar.rings.ring import KeyRing, RingKey, begin, rotated
 
 _log = logging.getLogger(__name__)
 
@@ -33,7 +32,7 @@ _OFTEN: Final = 1.0  # seconds
 
 
 class EphemeralRing:
-    """Makes keys and rotates them, and publishes them in a record of its own (``Ring``).
+    """Makes keys and rotates them, and publishes them in a record of its own (``SigningRing``).
 
     ``replica`` is a name without slashes that tells people whose record it is; each process adds
     something random, so that a restart leaves the keys of the tokens that are still on their way.
@@ -50,7 +49,7 @@ class EphemeralRing:
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.keys: KeyRing[LocalKey] = KeyRing(timings, ())
+        self.keys: KeyRing = KeyRing(timings, ())
         self._settings = settings
         self._algorithm = algorithm
         self._path = f"{settings.path}/{replica}-{secrets.token_hex(8)}"
@@ -58,7 +57,7 @@ class EphemeralRing:
         self._vault = VaultClient(settings.vault)
         self._folder = Folder(self._vault, settings.mount, settings.path)
         self._others: Mapping[str, Record] = {}
-        self._upkeep = Upkeep(str(self), self._pause, self._renew_and_look)
+        self._refresh = PeriodicTask(str(self), self._pause, self._renew_and_look)
         # What a verifier fetches outlasts its next fetch, even when one renewal has failed.
         self._renewal = (timings.ahead + timings.kept) / 2
         self._lifetime = 4 * self._renewal
@@ -70,7 +69,7 @@ class EphemeralRing:
     @property
     def problem(self) -> str | None:
         """Why the records could not be renewed or read last (``Ring.problem``)."""
-        return self._upkeep.problem
+        return self._refresh.problem
 
     async def start(self) -> None:
         """Make a key and publish it, and look at the others' from then on (``Ring.start``).
@@ -79,14 +78,14 @@ class EphemeralRing:
         as no other process signs any more. Verifiers that do not have it then fetch when they meet
         it.
         """
-        await self._upkeep.begin(self._begin)
+        await self._refresh.start(self._begin)
 
     async def stop(self) -> None:
         """Sign no more, and leave the record until the last token has expired.
 
         The record of keys that never signed is removed.
         """
-        await self._upkeep.end()
+        await self._refresh.stop()
         now, timings = self._clock(), self.keys.timings
         never_signed = all(state is State.PUBLISHED for state in self.keys.states(now))
         self.keys = replace(self.keys, signs_until=now)
@@ -102,7 +101,7 @@ class EphemeralRing:
             await self._vault.close()
 
     def jwks(self, now: float) -> dict[str, list[dict[str, str]]]:
-        """The public halves of this process and of all that are known to live (``Ring.jwks``)."""
+        """The public halves of every replica whose record is known (``SigningRing.jwks``)."""
         own = {key.key.kid for key in self.keys.keys}
         others = {
             key.thumbprint: public_jwk(key.public_key, self._named(key))
@@ -115,7 +114,7 @@ class EphemeralRing:
         return {"keys": published[:MAXIMUM_KEYS]}
 
     def max_age(self) -> int:
-        """For how long they may be reused (``Ring.max_age``)."""
+        """For how long they may be reused (``SigningRing.max_age``)."""
         return self.keys.max_age()
 
     def _named(self, key: VerificationKey) -> str:
@@ -167,7 +166,7 @@ class EphemeralRing:
             active = replace(waiting, activates=now - self.keys.timings.leeway)
             await self._publish(replace(self.keys, keys=(active,)))
 
-    async def _publish(self, ring: KeyRing[LocalKey]) -> None:
+    async def _publish(self, ring: KeyRing) -> None:
         """Write the record, and use the ring only then."""
         now = self._clock()
         expires = now + self._lifetime
@@ -175,7 +174,7 @@ class EphemeralRing:
         self.keys = replace(ring, signs_until=expires - ring.timings.kept)
         self._renewed = now
 
-    async def _write(self, ring: KeyRing[LocalKey], now: float, expires: float) -> None:
+    async def _write(self, ring: KeyRing, now: float, expires: float) -> None:
         since = ring.keys[0].activates
         record = {"jwks": ring.jwks(now), "expires": expires, "signs_from": since}
         await self._vault.write_kv(self._settings.mount, self._path, record)

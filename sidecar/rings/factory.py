@@ -2,18 +2,18 @@
 
 # ruff: noqa: PLC0415 - imported when used: a gateway pays for the back ends it has
 from sidecar.errors import ConfigurationFault
-from sidecar.rings import Ring, SealingRing
+from sidecar.rings import Ring, SigningRing
 from sidecar.rings import settings as places
 
 
-def open_ring(settings: places.RingSettings) -> Ring:
+def open_ring(settings: places.RingSettings) -> SigningRing:
     """The ring of signing keys that these settings describe. Nothing is read yet."""
     match settings.place:
         case places.InDirectory(directory):
-            from sidecar.rings.directory_ring import MountedRing
+            from sidecar.rings.directory_ring import DirectoryRing
             from sidecar.rings.local_key import LocalKey
 
-            return MountedRing(directory, LocalKey, settings.timings)
+            return DirectoryRing(directory, LocalKey, settings.timings)
         case places.InTransit(key):
             from sidecar.rings.transit import TransitRing
 
@@ -24,7 +24,7 @@ def open_ring(settings: places.RingSettings) -> Ring:
             return EphemeralRing(folder, settings.algorithm, settings.timings, replica)
 
 
-def open_sealing_ring(settings: places.RingSettings) -> SealingRing:
+def open_sealing_ring(settings: places.RingSettings) -> Ring:
     """The ring of sealing keys that these settings describe. Nothing is read yet.
 
     Raises:
@@ -35,7 +35,7 @@ def open_sealing_ring(settings: places.RingSettings) -> SealingRing:
         raise ConfigurationFault(
             f"the {settings.set} keys must be in a directory: every replica needs their secrets"
         )
-    from sidecar.rings.directory_ring import MountedRing
+    from sidecar.rings.directory_ring import DirectoryRing
     from sidecar.rings.sealing_key import SealingKey
 
-    return MountedRing(settings.place.directory, SealingKey, settings.timings)
+    return DirectoryRing(settings.place.directory, SealingKey, settings.timings)

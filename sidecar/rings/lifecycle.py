@@ -1,8 +1,19 @@
-"""When a signing key is published, used, retired and gone. Pure: dates in, dates out.
+"""The life of a key in a ring. Pure: dates in, dates out.
 
-A key is *published* before it signs, so that every verifier has it by then; *active* until its
-successor is; then *retired*, still published for as long as a token it signed can be accepted;
-and then *gone*. All of it follows from two dates per key and the timings of the ring.
+States, and what moves a key from one to the next::
+
+    PUBLISHED ──(its activation date)──▶ ACTIVE ──(its successor's activation date)──▶ RETIRED
+                                                                                         │
+                                    GONE ◀──(``Timings.kept`` after its retirement)──────┘
+
+- *published*: in the JWKS and not used yet, so that every verifier has it before it signs. The
+  first key of a ring skips this state: there are no older keys that verifiers could hold.
+- *active*: it signs or seals. There is at most one such key.
+- *retired*: still published, for as long as a token it signed can be accepted.
+- *gone*: no longer published; ``ring.rotated`` removes it.
+
+A state is never stored. It follows from the dates of the keys and the clock, so every replica that
+has the same ring finds the same state. ``ring.revoked`` removes a key in any state.
 """
 
 import math
@@ -42,10 +53,10 @@ class Timings:
     def __post_init__(self) -> None:
         for name in ("verifier_refresh", "token_life", "period"):
             if not 0 < getattr(self, name) < math.inf:
-                raise ConfigurationFault(f"{name} of a key ring must be more than no time")
+                raise ConfigurationFault(f"{name} of a key ring must be more than 0 s and finite")
         for name in ("leeway", "propagation"):
             if not 0 <= getattr(self, name) < math.inf:
-                raise ConfigurationFault(f"{name} of a key ring must not be negative")
+                raise ConfigurationFault(f"{name} of a key ring must be finite and not negative")
         if self.period < self.ahead + self.kept:
             raise ConfigurationFault(
                 f"a key cannot be replaced every {self.period:g} s: it is published {self.ahead:g} "
@@ -90,7 +101,7 @@ class Timings:
         return None
 
 
-class Life(NamedTuple):
+class KeyDates(NamedTuple):
     """The dates of one key, in Unix seconds; None where they depend on a key yet to be made."""
 
     published: float

@@ -1,4 +1,16 @@
-"""What keeps a ring up to date in the background: one step, again and again."""
+"""A task that keeps a ring up to date in the background: one step, again and again.
+
+States, and what moves the task from one to the next::
+
+    NEW ──start()──▶ FIRST STEP ──succeeds──▶ WAITING ──pause is over──▶ STEP ──┐
+                      │      ▲                   ▲                             │
+          source fails│      │2 s later          └── succeeds or fails ◀───────┘
+                      ▼      │
+                     RETRYING
+
+``stop()`` ends it in every state. A first step that fails with anything but ``SourceFault`` ends it
+as well, and ``start()`` raises that error.
+"""
 
 import asyncio
 import logging
@@ -12,8 +24,8 @@ _log = logging.getLogger(__name__)
 RETRY_PAUSE: Final = 2.0  # seconds
 
 
-class Upkeep:
-    """Takes ``step`` whenever ``pause`` is over, until it is told to end.
+class PeriodicTask:
+    """Takes ``step`` whenever ``pause`` is over, until it is stopped.
 
     A step that fails changes nothing but ``problem``, which stands until one succeeds; it is logged
     when it changes, not each time.
@@ -31,35 +43,36 @@ class Upkeep:
         self._step = step
         self._tasks: list[asyncio.Task[None]] = []
 
-    async def begin(self, first: Callable[[], Awaitable[None]]) -> None:
+    async def start(self, first: Callable[[], Awaitable[None]]) -> None:
         """Take a ``first`` step, and go on in the background of the running event loop.
 
-        Where its source fails, it is taken again and again there, before any other. Whoever awaits
-        this may give up, and the step goes on: others may use the ring by then.
+        Returns when the first step has succeeded or its source has failed; in the second case it
+        is repeated in the background. A caller that is cancelled while it waits does not cancel the
+        step: others may use the ring by then.
 
         Raises:
-            ConfigurationFault: of the first step, which would not help to repeat. Nothing goes on.
+            ConfigurationFault: of the first step; repeating it would not help. Nothing runs on.
         """
-        beginning = asyncio.create_task(self._begin(first), name=f"first keys: {self._name}")
+        beginning = asyncio.create_task(self._start(first), name=f"first keys: {self._name}")
         self._tasks.append(beginning)
         await asyncio.shield(beginning)
 
-    async def end(self) -> None:
-        """Return once nothing runs any more."""
-        # A first step that is ended begins nothing.
+    async def stop(self) -> None:
+        """Cancel what runs, and return when it has ended."""
+        # In this order: a first step that is cancelled starts no background task.
         for task in self._tasks:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    async def _begin(self, first: Callable[[], Awaitable[None]]) -> None:
+    async def _start(self, first: Callable[[], Awaitable[None]]) -> None:
         try:
             await first()
             begun = True
         except SourceFault as fault:
             self._failed(str(fault))
             begun = False
-        upkeep = asyncio.create_task(self._run(first, begun), name=f"keys: {self._name}")
-        self._tasks.append(upkeep)
+        background = asyncio.create_task(self._run(first, begun), name=f"keys: {self._name}")
+        self._tasks.append(background)
 
     async def _run(self, first: Callable[[], Awaitable[None]], begun: bool) -> None:
         while not begun:
@@ -75,8 +88,8 @@ class Upkeep:
         except Fault as fault:
             self._failed(str(fault))
         except Exception:
-            # A bug must not end the upkeep: the keys known so far go on being used.
-            _log.exception("the upkeep of %s failed unexpectedly", self._name)
+            # A bug must not end the task: the keys known so far stay in use.
+            _log.exception("refreshing %s failed unexpectedly", self._name)
             self.problem = "internal error; the log has its stack trace"
         else:
             self.problem = None

@@ -18,7 +18,7 @@ from sidecar.clients.vault.transit import read_key, verification_keys
 from sidecar.errors import SourceFault
 from sidecar.rings.lifecycle import Timings
 from sidecar.rings.local_key import public_jwk
-from sidecar.rings.periodic_task import Upkeep
+from sidecar.rings.periodic_task import PeriodicTask
 from sidecar.rings.ring import KeyRing, RingKey
 
 # A signature is one short request: most of what it would take is a new connection with its TLS.
@@ -52,17 +52,17 @@ class TransitVersion:
 
 
 class TransitRing:
-    """Reads the versions of a transit key again and again, and has Vault sign (``Ring``).
+    """Reads the versions of a transit key again and again, and has Vault sign (``SigningRing``).
 
     The policy of its login needs ``read`` on the key and ``update`` on signing with it.
     """
 
     def __init__(self, settings: TransitKeys, algorithm: str, timings: Timings) -> None:
-        self.keys: KeyRing[TransitVersion] = KeyRing(timings, ())
+        self.keys: KeyRing = KeyRing(timings, ())
         self._settings = settings
         self._algorithm = algorithm
         self._vault = VaultClient(_keeping_connections(settings.vault))
-        self._upkeep = Upkeep(str(self), self._pause, self._read)
+        self._refresh = PeriodicTask(str(self), self._pause, self._read)
         self._sign_path = f"{settings.mount}/sign/{settings.key}"
         self._waiting = 0
 
@@ -72,23 +72,23 @@ class TransitRing:
     @property
     def problem(self) -> str | None:
         """Why the key could not be read last (``Ring.problem``)."""
-        return self._upkeep.problem
+        return self._refresh.problem
 
     async def start(self) -> None:
         """Read the key, and look for new versions from then on (``Ring.start``)."""
-        await self._upkeep.begin(self._read)
+        await self._refresh.start(self._read)
 
     async def stop(self) -> None:
         """Stop looking, and let go of connections."""
-        await self._upkeep.end()
+        await self._refresh.stop()
         await self._vault.close()
 
     def jwks(self, now: float) -> dict[str, list[dict[str, str]]]:
-        """The public halves (``Ring.jwks``). The other replicas read the same key."""
+        """The public halves (``SigningRing.jwks``). The other replicas read the same key."""
         return self.keys.jwks(now)
 
     def max_age(self) -> int:
-        """For how long they may be reused (``Ring.max_age``)."""
+        """For how long they may be reused (``SigningRing.max_age``)."""
         return self.keys.max_age()
 
     async def sign(self, message: bytes, key: TransitVersion) -> bytes:
@@ -113,7 +113,7 @@ class TransitRing:
         """Replace the ring by what the key's versions and their dates make it."""
         key = await read_key(self._vault, self._settings.mount, self._settings.key)
         timings = self.keys.timings
-        versions: list[RingKey[TransitVersion]] = []
+        versions: list[RingKey] = []
         try:
             live = await asyncio.to_thread(verification_keys, key)
         except SourceFault as fault:

@@ -50,9 +50,7 @@ class SessionToken:
 class SessionTokens:
     """Makes, opens and renews the tokens of one configuration. ``ring`` gives the ring of now."""
 
-    def __init__(
-        self, settings: SessionTokenSettings, ring: Callable[[], KeyRing[SealingKey]]
-    ) -> None:
+    def __init__(self, settings: SessionTokenSettings, ring: Callable[[], KeyRing]) -> None:
         self._settings = settings
         self._ring = ring
 
@@ -84,7 +82,7 @@ class SessionTokens:
             "groups": sorted(identity.groups),
             "roles": sorted(identity.roles),
         }
-        return self._seal(claims, self._ring().signer(now), now)
+        return self._seal(claims, self._ring().sealer(now), now)
 
     def open(self, text: str, digest: bytes, now: float) -> VerifiedToken | Refusal:
         """The session that a token stands for, if it is alive.
@@ -107,7 +105,7 @@ class SessionTokens:
 
             # 2. A key of ours sealed it, header and all.
             key = self._ring().find(sealed.kid, now)
-            if key is None:
+            if not isinstance(key, SealingKey):
                 return _invalid("its key is unknown here, or gone")
             payload = jwe.unseal(sealed, key)
         except JweError as fault:
@@ -149,7 +147,7 @@ class SessionTokens:
         """
         claims: Mapping[str, Any] = token.claims
         try:
-            key = self._ring().signer(now)
+            key = self._ring().sealer(now)
         except SourceFault:
             return None
         if claims["kid"] == key.kid and now < claims["iat"] + self._settings.renew:

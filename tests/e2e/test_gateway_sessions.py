@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.rings.directory import load_directory
+from sidecar.rings.ring_file import load_directory
 from sidecar.rings.sealing_key import SealingKey
 from tests.e2e.gateway import Edge, Passage, bearer, session, session_in, sso
 from tests.e2e.gateway_shop import SESSION, partner_token

@@ -98,7 +98,9 @@ def test_the_first_process_signs_at_once_and_publishes_no_secret(folder: Folder)
         assert record["expires"] == pytest.approx(
             time.time() + 2 * (SLOW.ahead + SLOW.kept), abs=10
         )
-        assert ring.keys.keys[0].key.private_jwk()["d"] not in json.dumps(record)
+        key = ring.keys.keys[0].key
+        assert isinstance(key, LocalKey)
+        assert key.private_jwk()["d"] not in json.dumps(record)
         await ring.stop()
 
     asyncio.run(story())
@@ -301,7 +303,9 @@ def test_every_replica_publishes_the_keys_of_all(folder: Folder) -> None:
         await until(lambda: len(published(first, folder.clock())) == 2)
         assert published(first, folder.clock()) == [kid(first), kid(second)]
         assert await folder.fetched() == both
-        assert verifies(await signed(second.keys.keys[0].key), first.jwks(folder.clock()))
+        key = second.keys.keys[0].key
+        assert isinstance(key, LocalKey)
+        assert verifies(await signed(key), first.jwks(folder.clock()))
         await second.stop()
         await first.stop()
 

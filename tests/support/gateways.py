@@ -40,8 +40,7 @@ from sidecar.model import (
     VerifiedToken,
 )
 from sidecar.rings.local_key import LocalKey
-from sidecar.rings.ring import KeyRing
-from sidecar.rings.rotation import begin
+from sidecar.rings.ring import KeyRing, begin
 from sidecar.rings.sealing_key import TIMINGS, SealingKey
 from sidecar.rings.settings import InDirectory, RingSettings
 from sidecar.session.settings import SessionTokenSettings
@@ -155,8 +154,8 @@ class Gateway:
     ) -> None:
         self.sso = Sso()
         self.keys = keys or KeySnapshot({"partner": key_set(key_for("ES256"))})
-        self.ring: KeyRing[Any] = ring(KEY)
-        self.sealing: KeyRing[SealingKey] = begin(SealingKey.generate(), TIMINGS, NOW)
+        self.ring: KeyRing = ring(KEY)
+        self.sealing: KeyRing = begin(SealingKey.generate(), TIMINGS, NOW)
         self.verifications, self.mints = Recorder(), MintRecorder()
         self.tokens = SessionTokens(SESSIONS, lambda: self.sealing)
         self.cookies = SessionCookies(SESSIONS, self.tokens, self.mints)

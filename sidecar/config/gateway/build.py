@@ -36,7 +36,7 @@ from sidecar.session.settings import (
 
 # When the keys of a directory or of Vault are replaced, is the business of whoever does it.
 _UNKNOWN_PERIOD: Final = 366 * 86400.0
-# How often a replica looks for other session keys (MountedRing); nobody else verifies sessions.
+# How often a replica looks for other session keys (DirectoryRing); nobody else verifies sessions.
 _SESSION_KEYS_REFRESH: Final = 1.0
 
 

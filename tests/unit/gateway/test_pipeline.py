@@ -6,8 +6,7 @@ import pytest
 from sidecar.model import Deny, KeyNeeded, Reason, RequestView, Unfinished
 from sidecar.rings.lifecycle import Timings
 from sidecar.rings.local_key import LocalKey
-from sidecar.rings.ring import KeyRing
-from sidecar.rings.rotation import begin
+from sidecar.rings.ring import KeyRing, begin
 from sidecar.rings.sealing_key import TIMINGS, SealingKey
 from sidecar.snapshots.keys import KeySnapshot
 from tests.support.checks import NOW, key_set

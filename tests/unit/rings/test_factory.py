@@ -8,8 +8,8 @@ import pytest
 
 from sidecar.clients.vault.settings import KvKeys, TokenFile, TransitKeys, VaultSettings
 from sidecar.errors import ConfigurationFault
-from sidecar.rings import Ring
-from sidecar.rings.directory_ring import MountedRing
+from sidecar.rings import SigningRing
+from sidecar.rings.directory_ring import DirectoryRing
 from sidecar.rings.ephemeral import EphemeralRing
 from sidecar.rings.factory import open_ring, open_sealing_ring
 from sidecar.rings.lifecycle import Timings
@@ -26,12 +26,12 @@ TIMINGS = Timings(token_life=300)
 @pytest.mark.parametrize(
     ("place", "kind", "name"),
     [
-        (DIRECTORY, MountedRing, "file keys/ring.json"),
+        (DIRECTORY, DirectoryRing, "file keys/ring.json"),
         (TRANSIT, TransitRing, "transit key transit/request"),
         (MEMORY, EphemeralRing, "record secret/gateways/gateway-1-"),
     ],
 )
-def test_a_ring_is_opened_where_it_is(place: RingPlace, kind: type[Ring], name: str) -> None:
+def test_a_ring_is_opened_where_it_is(place: RingPlace, kind: type[SigningRing], name: str) -> None:
     ring = open_ring(RingSettings("request", place, "ES256", TIMINGS))
 
     assert type(ring) is kind

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from sidecar.errors import ConfigurationFault
-from sidecar.rings.lifecycle import Life, State, Timings
+from sidecar.rings.lifecycle import KeyDates, State, Timings
 
 TIMINGS = Timings(verifier_refresh=300, token_life=60, leeway=10, propagation=120, period=86400)
 
@@ -22,12 +22,15 @@ def test_a_key_is_kept_until_its_last_token_is_refused_everywhere() -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"verifier_refresh": 0}, "verifier_refresh of a key ring must be more than no time"),
-        ({"token_life": -1}, "token_life of a key ring must be more than no time"),
-        ({"period": math.inf}, "period of a key ring must be more than no time"),
-        ({"token_life": math.nan}, "token_life of a key ring must be more than no time"),
-        ({"leeway": -1}, "leeway of a key ring must not be negative"),
-        ({"propagation": math.nan}, "propagation of a key ring must not be negative"),
+        (
+            {"verifier_refresh": 0},
+            "verifier_refresh of a key ring must be more than 0 s and finite",
+        ),
+        ({"token_life": -1}, "token_life of a key ring must be more than 0 s and finite"),
+        ({"period": math.inf}, "period of a key ring must be more than 0 s and finite"),
+        ({"token_life": math.nan}, "token_life of a key ring must be more than 0 s and finite"),
+        ({"leeway": -1}, "leeway of a key ring must be finite and not negative"),
+        ({"propagation": math.nan}, "propagation of a key ring must be finite and not negative"),
         ({"period": 809}, "cannot be replaced every 809 s: it is published 730 s before its use"),
         ({"token_life": 86400}, "make the period at least 87150 s"),
     ],
@@ -64,7 +67,7 @@ def test_a_ring_made_for_as_much_or_more_is_safe() -> None:
 
 
 def test_the_states_follow_one_another_at_the_dates() -> None:
-    life = Life(published=0, active=10, retired=20, gone=30)
+    life = KeyDates(published=0, active=10, retired=20, gone=30)
     states = [life.state(now) for now in (0, 9.9, 10, 19.9, 20, 29.9, 30, 1e12)]
 
     assert states == [
@@ -76,4 +79,4 @@ def test_the_states_follow_one_another_at_the_dates() -> None:
 
 
 def test_a_key_without_a_successor_is_active_for_ever() -> None:
-    assert Life(published=0, active=10, retired=None, gone=None).state(1e12) is State.ACTIVE
+    assert KeyDates(published=0, active=10, retired=None, gone=None).state(1e12) is State.ACTIVE

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable
 import pytest
 
 from sidecar.errors import ConfigurationFault, SourceFault
-from sidecar.rings.periodic_task import RETRY_PAUSE, Upkeep
+from sidecar.rings.periodic_task import RETRY_PAUSE, PeriodicTask
 from tests.support.simulated_time import clock, run
 
 INTERNAL = "internal error; the log has its stack trace"
@@ -17,12 +17,12 @@ class Steps:
 
     def __init__(self, *outcomes: Exception | None) -> None:
         self.taken: list[tuple[float, str | None]] = []
-        self.upkeep = Upkeep("test", lambda: asyncio.sleep(10), self.step)
+        self.task = PeriodicTask("test", lambda: asyncio.sleep(10), self.step)
         self._outcomes = iter(outcomes)
         self._began = clock()
 
     async def step(self) -> None:
-        self.taken.append((clock() - self._began, self.upkeep.problem))
+        self.taken.append((clock() - self._began, self.task.problem))
         if problem := next(self._outcomes, None):
             raise problem
 
@@ -33,7 +33,7 @@ def play(outcomes: Iterable[Exception | None], story: Callable[[Steps], Awaitabl
         try:
             await story(steps)
         finally:
-            await steps.upkeep.end()
+            await steps.task.stop()
 
     run(stage())
 
@@ -42,19 +42,19 @@ def test_a_problem_stands_until_a_step_succeeds_and_is_logged_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def story(steps: Steps) -> None:
-        await steps.upkeep.begin(steps.step)
+        await steps.task.start(steps.step)
         await asyncio.sleep(65)
         assert [problem for _, problem in steps.taken] == [
             *(None, None, None, "sealed", "sealed", None),
             INTERNAL,
         ]
-        assert steps.upkeep.problem is None
+        assert steps.task.problem is None
 
     sealed = SourceFault("sealed")
     play([None, None, sealed, sealed, None, ValueError("a bug"), None], story)
     assert [record.message for record in caplog.records] == [
         "key ring",
-        "the upkeep of test failed unexpectedly",
+        "refreshing test failed unexpectedly",
     ]
 
 
@@ -62,10 +62,10 @@ def test_a_first_step_whose_source_is_down_is_tried_again_until_it_succeeds(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def story(steps: Steps) -> None:
-        await steps.upkeep.begin(steps.step)
-        problems = [steps.upkeep.problem]
+        await steps.task.start(steps.step)
+        problems = [steps.task.problem]
         await asyncio.sleep(3.5 * RETRY_PAUSE)
-        problems.append(steps.upkeep.problem)
+        problems.append(steps.task.problem)
         assert problems == ["sealed", None]
 
         await asyncio.sleep(10)
@@ -82,7 +82,7 @@ def test_a_first_step_whose_source_is_down_is_tried_again_until_it_succeeds(
 def test_a_first_step_that_would_always_fail_is_not_tried_again(fault: Exception) -> None:
     async def story(steps: Steps) -> None:
         with pytest.raises(type(fault), match=str(fault)):
-            await steps.upkeep.begin(steps.step)
+            await steps.task.start(steps.step)
         await asyncio.sleep(60)
         assert len(steps.taken) == 1
 
@@ -95,7 +95,7 @@ def test_whoever_gives_up_waiting_for_the_first_step_does_not_end_the_upkeep() -
             await asyncio.sleep(5)
             await steps.step()
 
-        waiting = asyncio.create_task(steps.upkeep.begin(slowly))
+        waiting = asyncio.create_task(steps.task.start(slowly))
         await asyncio.sleep(1)
         waiting.cancel()
         await asyncio.sleep(20)
@@ -110,9 +110,9 @@ def test_what_has_ended_does_not_finish_its_first_step() -> None:
             await asyncio.sleep(5)
             await steps.step()
 
-        waiting = asyncio.create_task(steps.upkeep.begin(slowly))
+        waiting = asyncio.create_task(steps.task.start(slowly))
         await asyncio.sleep(1)
-        await steps.upkeep.end()
+        await steps.task.stop()
         await asyncio.wait([waiting])
         assert waiting.cancelled()
         await asyncio.sleep(60)
@@ -123,8 +123,8 @@ def test_what_has_ended_does_not_finish_its_first_step() -> None:
 
 def test_what_has_ended_takes_no_more_steps() -> None:
     async def story(steps: Steps) -> None:
-        await steps.upkeep.begin(steps.step)
-        await steps.upkeep.end()
+        await steps.task.start(steps.step)
+        await steps.task.stop()
         await asyncio.sleep(60)
         assert len(steps.taken) == 1
 

@@ -301,7 +301,7 @@ def test_a_retired_key_opens_and_the_active_one_seals_anew_at_once() -> None:
 @pytest.mark.parametrize(
     "later", [ring(NEW), ring(OLD, NEW, timings=Timings(1, 600))], ids=["revoked", "gone"]
 )
-def test_a_key_that_is_gone_opens_nothing(later: KeyRing[SealingKey]) -> None:
+def test_a_key_that_is_gone_opens_nothing(later: KeyRing) -> None:
     sessions = Sessions(OLD)
     text = sessions.begin()
     sessions.ring = later
