@@ -103,14 +103,14 @@ class GatewayRole:
                 name = f"{settings.set} keys"
                 self._starting.append(asyncio.create_task(ring.start(), name=name))
 
-    async def first_keys(self, patience: float) -> None:
+    async def first_keys(self, timeout: float) -> None:
         """Wait for first keys, to verify with and to sign with (``Role.first_keys``).
 
         A key that is published and signs only later is waited for until then: meanwhile the other
         replicas sign, and this one would refuse.
         """
         await asyncio.gather(
-            self._keys.first_keys(patience), self._started(patience), self._supplied(patience)
+            self._keys.first_keys(timeout), self._started(timeout), self._supplied(timeout)
         )
         if self._signs_later():
             _log.info("not ready before its key signs", extra={"ring": str(self._request_ring)})
@@ -122,20 +122,20 @@ class GatewayRole:
             {name: partial(_rotation_due, self._rings[name]) for name in self._rotated},
         )
 
-    async def _started(self, patience: float) -> None:
-        """Return when the rings have begun or ``patience`` is over; a bug in one is raised."""
+    async def _started(self, timeout: float) -> None:
+        """Return when the rings have begun or ``timeout`` is over; a bug in one is raised."""
         if self._starting:
-            done, _ = await asyncio.wait(self._starting, timeout=patience)
+            done, _ = await asyncio.wait(self._starting, timeout=timeout)
             for task in done:
                 task.result()
 
-    async def _supplied(self, patience: float) -> None:
-        """Return when the rings have keys or ``patience`` is over.
+    async def _supplied(self, timeout: float) -> None:
+        """Return when the rings have keys or ``timeout`` is over.
 
         One that could not be read or made when it began is tried again.
         """
         with suppress(TimeoutError):
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(timeout):
                 while not all(ring.keys.keys for ring in self._rings.values()):  # noqa: ASYNC110 - nobody tells of it
                     await asyncio.sleep(_LOOK)
 

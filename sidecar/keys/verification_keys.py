@@ -16,8 +16,8 @@ from sidecar.snapshots.keys import KeySet, KeySnapshot
 class VerificationKeys:
     """Runs the refreshers and publishes what they bring.
 
-    ``cache`` is a directory for copies of the keys that outlive this process. ``before`` is the
-    keeper this one takes over from: its keys serve on for every entry whose source is the same.
+    ``cache`` is a directory for copies of the keys that outlive this process. ``before`` is what
+    this object replaces on a reload: its keys serve on for every entry whose source is the same.
     ``snapshot`` may be read from any thread; it is replaced whole.
     """
 
@@ -52,11 +52,11 @@ class VerificationKeys:
             for trust, refresher in self._refreshers.items()
         ]
 
-    async def first_keys(self, patience: float) -> None:
-        """Return when each trust entry has keys or ``patience`` seconds are over."""
+    async def first_keys(self, timeout: float) -> None:
+        """Return when each trust entry has keys or ``timeout`` seconds are over."""
         first = [asyncio.ensure_future(each.first_keys()) for each in self._refreshers.values()]
         if first:
-            _, late = await asyncio.wait(first, timeout=patience)
+            _, late = await asyncio.wait(first, timeout=timeout)
             for task in late:
                 task.cancel()
 

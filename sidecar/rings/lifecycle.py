@@ -2,9 +2,9 @@
 
 States, and what moves a key from one to the next::
 
-    PUBLISHED ──(its activation date)──▶ ACTIVE ──(its successor's activation date)──▶ RETIRED
-                                                                                         │
-                                    GONE ◀──(``Timings.kept`` after its retirement)──────┘
+    PUBLISHED ──its activation date──────────────▶ ACTIVE
+    ACTIVE    ──its successor's activation date──▶ RETIRED
+    RETIRED   ──``Timings.kept`` seconds later───▶ GONE
 
 - *published*: in the JWKS and not used yet, so that every verifier has it before it signs. The
   first key of a ring skips this state: there are no older keys that verifiers could hold.

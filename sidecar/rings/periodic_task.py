@@ -2,14 +2,14 @@
 
 States, and what moves the task from one to the next::
 
-    NEW ──start()──▶ FIRST STEP ──succeeds──▶ WAITING ──pause is over──▶ STEP ──┐
-                      │      ▲                   ▲                             │
-          source fails│      │2 s later          └── succeeds or fails ◀───────┘
-                      ▼      │
-                     RETRYING
-
-``stop()`` ends it in every state. A first step that fails with anything but ``SourceFault`` ends it
-as well, and ``start()`` raises that error.
+    NEW      ──start()──────────────────────────────────▶ STARTING
+    STARTING ──the first step succeeds──────────────────▶ WAITING
+             ──its source fails─────────────────────────▶ RETRYING
+             ──any other error, which start() raises────▶ ENDED
+    RETRYING ──the first step succeeds, tried every 2 s─▶ WAITING
+    WAITING  ──the pause is over────────────────────────▶ STEPPING
+    STEPPING ──the step succeeds or fails───────────────▶ WAITING
+    any      ──stop()───────────────────────────────────▶ ENDED
 """
 
 import asyncio

@@ -1,8 +1,17 @@
-"""The life of a Vault client token: one login for all calls, prolonged in time, replaced in need.
+"""The life of a Vault client token, which all calls to one server share.
 
-Nothing ticks in the background. What is due is begun when a call asks for the token, and once for
-all that ask meanwhile. It outlives the call that began it: a login slower than a call's patience
-would otherwise be begun for ever and never done.
+States, and what moves a token from one to the next::
+
+    NONE    ──a login succeeds─────────────────────▶ VALID
+            ──a login fails────────────────────────▶ NONE, and none is tried for 2 s
+    VALID   ──two thirds of its life are over──────▶ DUE
+            ──the server refuses it (``discard``)──▶ NONE
+    DUE     ──a renewal or a login succeeds────────▶ VALID
+            ──its life is over─────────────────────▶ NONE
+
+No task runs in the background: a call that asks for the token starts what is due, once for all
+callers. An attempt is not cancelled with the call that started it: a login that is slower than the
+time-out of each call would otherwise never succeed.
 """
 
 import asyncio
@@ -17,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 RENEWED_AFTER: Final = 2 / 3  # of a token's life
 PAUSE: Final = 2.0
-_PATIENCE: Final = 10.0
+_TIMEOUT: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +89,7 @@ class TokenSession:
         return held.grant.token
 
     def discard(self, token: str) -> bool:
-        """Forget a token that the server refused, and tell whether to try again with another.
+        """Forget a token that the server refused; True to try again with another.
 
         A token less than 2 seconds old is believed to be good: what was refused is the call, and
         a new login for each such call would be a flood of them.
@@ -109,11 +118,11 @@ class TokenSession:
         # A life counts from before it was asked for: the answer may have taken its time.
         began = self._clock()
         try:
-            async with asyncio.timeout(_PATIENCE):
+            async with asyncio.timeout(_TIMEOUT):
                 grant = await self._prolonged(began) or await self._log_in()
         except (SourceFault, TimeoutError) as fault:
             self._paused_until = self._clock() + PAUSE
-            problem = str(fault) or f"no login to Vault within {_PATIENCE:g} s"
+            problem = str(fault) or f"no login to Vault within {_TIMEOUT:g} s"
             _log.warning("no new client token: %s", problem)
             return problem
         self._held = _Held(grant, began)
