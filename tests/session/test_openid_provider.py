@@ -15,6 +15,7 @@ from sidecar.session.answers import Verdict
 from sidecar.session.introspection import Introspector
 from sidecar.session.settings import IntrospectionSettings, SecretAuthentication
 from tests.session.conftest import introspection
+from tests.support.observers import NullObserver
 from tests.support.openid_provider import BASIC, KEY, POST, RESOURCE, OpenIdProvider
 from tests.support.processes import until
 from tests.support.tokens import claims, key_for, sign
@@ -23,18 +24,12 @@ NEVER_ISSUED = "a-session-that-nobody-was-given"
 BRIEF_TIMEOUT = 0.5
 
 
-class Observer:
-    def introspected(self, credential: str, result: str, duration: float) -> None: ...
-
-    def remembered_session(self, credential: str, *, hit: bool) -> None: ...
-
-
 class Scene:
     """A gateway whose clock may run ahead of the provider's."""
 
     def __init__(self, settings: IntrospectionSettings) -> None:
         self.ahead = 0.0
-        self.introspector = Introspector(settings, Observer(), clock=self.now)
+        self.introspector = Introspector(settings, NullObserver(), clock=self.now)
 
     def now(self) -> float:
         return time.time() + self.ahead
