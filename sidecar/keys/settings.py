@@ -51,7 +51,7 @@ class KeySettings:
     more often is, down to ``minimum_refresh``. ``cooldown`` is the least time between two fetches
     for keys that are not known, ``max_stale`` how long the last good keys serve when no fetch
     succeeds, ``timeout`` bounds one fetch. At most ``maximum_waiters`` checks wait at once for a
-    key; the next one is told to come back later.
+    key; the next one is unavailable (503).
     """
 
     trust: str

@@ -35,9 +35,9 @@ class VerificationKeys:
         self._tasks: list[asyncio.Task[None]] = []
         for trust, entry in self._settings.items():
             source = open_source(entry.source)
-            # A file needs no copy: it is one.
+            # A file outlives the process itself.
             kept = cache if not isinstance(entry.source, FileKeys) else None
-            # The settings tell sources apart that people would call the same.
+            # The settings distinguish sources whose `str` is the same.
             copy = SavedCopy(kept, trust, repr(entry.source)) if kept else None
             refresher = Refresher(entry, source, self._publish, observer, copy=copy)
             earlier = before._latest(entry) if before else None
@@ -61,7 +61,7 @@ class VerificationKeys:
                 task.cancel()
 
     async def stop(self) -> None:
-        """Stop fetching; checks that wait are told that no key will come."""
+        """Stop fetching; checks that wait get ``UNAVAILABLE``."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

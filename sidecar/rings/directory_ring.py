@@ -22,7 +22,7 @@ from sidecar.rings.ring_file import (
 
 
 class DirectoryRing:
-    """Reads the ring that ``sidecar keys`` manages, again whenever it was replaced.
+    """Reads the ring in a directory, and reads it again when the file was replaced.
 
     ``kind`` is ``LocalKey`` where the keys are to sign (``SigningRing``) and ``SealingKey`` where
     they are to seal (``Ring``). ``needed`` are the timings of what the ring is used for
@@ -57,11 +57,11 @@ class DirectoryRing:
         return self._refresh.problem
 
     async def start(self) -> None:
-        """Read the ring, and look for another one from then on (``Ring.start``)."""
+        """Read the ring, and poll the file from then on (``Ring.start``)."""
         await self._refresh.start(self._read)
 
     async def stop(self) -> None:
-        """Stop looking; the ring stays where it is."""
+        """Stop polling (``Ring.stop``)."""
         await self._refresh.stop()
 
     def jwks(self, now: float) -> dict[str, list[dict[str, str]]]:
@@ -73,13 +73,13 @@ class DirectoryRing:
         return self.keys.max_age()
 
     async def _changed(self) -> None:
-        # A ring that could not be used is tried again even if its file is the same: what was
-        # wrong may have been the rights to it.
+        # After a failure the file is read again even if it is unchanged: its mode may have been
+        # the cause.
         await changed(self._path, None if self.problem else self._known, self._poll_interval)
 
     async def _read(self) -> None:
         content, state = await read_settled(self._path, MAXIMUM_BYTES)
-        # On a thread of its own: an RSA key takes a third of a second to be found good.
+        # On another thread: checking an RSA key takes a third of a second.
         self.keys = await asyncio.to_thread(
             usable_ring, self._path, content, self._kind, self._needed, self._clock()
         )
@@ -87,7 +87,7 @@ class DirectoryRing:
 
 
 def check_directory(directory: Path, kind: type[StoredKey], needed: Timings, now: float) -> None:
-    """Find out offline what would keep the ring in a directory from being used.
+    """Check offline whether the ring in a directory can be used.
 
     Args:
         directory: where ``sidecar keys`` made it.

@@ -1,9 +1,12 @@
-"""Signing keys that are never written down: made in memory, gone with the process.
+"""Signing keys in memory: made by this process, never written down, lost when it ends.
 
 Their public halves are published in KV version 2, in a folder that verifiers read: one record per
-process (``keys.records``). A record is renewed long before it expires; a process that is killed
-leaves one that expires by itself. Each process publishes the keys of all the others as well, since
-a verifier may ask any of them. Whoever can write to the folder can mint tokens.
+process (``clients.vault.records``). A record is renewed long before it expires; that of a process
+that was killed expires. Each process also publishes the keys of all the others in its JWKS, since
+a verifier may ask any of them. Write access to the folder equals the power to mint tokens.
+
+A new process reads the other records first. If no other process signs, its key is active at once.
+Otherwise its key is *published* until every verifier has it, or until no other process signs.
 """
 
 import asyncio
@@ -34,8 +37,8 @@ _OFTEN: Final = 1.0  # seconds
 class EphemeralRing:
     """Makes keys and rotates them, and publishes them in a record of its own (``SigningRing``).
 
-    ``replica`` is a name without slashes that tells people whose record it is; each process adds
-    something random, so that a restart leaves the keys of the tokens that are still on their way.
+    ``replica`` is a name without slashes that tells people whose record it is. Each process adds a
+    random suffix, so that a restart does not replace the keys of tokens that are still in use.
     The policy of its login needs ``create``, ``update`` and ``read`` on the folder's data, and
     ``list`` and ``delete`` on its metadata. ``clock`` gives Unix seconds.
     """
@@ -58,7 +61,7 @@ class EphemeralRing:
         self._folder = Folder(self._vault, settings.mount, settings.path)
         self._others: Mapping[str, Record] = {}
         self._refresh = PeriodicTask(str(self), self._pause, self._renew_and_look)
-        # What a verifier fetches outlasts its next fetch, even when one renewal has failed.
+        # A record that a verifier fetched is valid until its next fetch, even if one renewal fails.
         self._renewal = (timings.ahead + timings.kept) / 2
         self._lifetime = 4 * self._renewal
         self._renewed = -math.inf
@@ -68,11 +71,11 @@ class EphemeralRing:
 
     @property
     def problem(self) -> str | None:
-        """Why the records could not be renewed or read last (``Ring.problem``)."""
+        """Why the last renewal or reading of records failed (``Ring.problem``)."""
         return self._refresh.problem
 
     async def start(self) -> None:
-        """Make a key and publish it, and look at the others' from then on (``Ring.start``).
+        """Make a key and publish it, and read the other records from then on (``Ring.start``).
 
         It signs at once if no other process does; otherwise when every verifier has it, or as soon
         as no other process signs any more. Verifiers that do not have it then fetch when they meet
@@ -95,7 +98,7 @@ class EphemeralRing:
             else:
                 await self._write(self.keys, now, now + timings.kept)
         except SourceFault as fault:
-            # The record expires by itself, only later.
+            # The record expires without this, only later.
             _log.warning("key ring", extra={"ring": str(self), "problem": str(fault)})
         finally:
             await self._vault.close()
@@ -107,7 +110,7 @@ class EphemeralRing:
             key.thumbprint: public_jwk(key.public_key, self._named(key))
             for record in self._others.values()
             for key in record.keys
-            # The kid of every key of a ring is its thumbprint: anything else is not of one.
+            # The kid of each key of a ring is its thumbprint: others are not from a ring.
             if now < record.expires and key.kid == key.thumbprint and key.kid not in own
         }
         published = [*self.keys.jwks(now)["keys"], *others.values()]
@@ -118,7 +121,7 @@ class EphemeralRing:
         return self.keys.max_age()
 
     def _named(self, key: VerificationKey) -> str:
-        """The algorithm of another's key: the one it names, of which Ed25519 has two."""
+        """The one algorithm of another process's key; an Ed25519 key has two names for its own."""
         return self._algorithm if self._algorithm in key.algorithms else min(key.algorithms)
 
     def _new_key(self) -> LocalKey:
@@ -134,7 +137,7 @@ class EphemeralRing:
         await self._publish(ring)
 
     def _another_signs(self, now: float) -> bool:
-        # A process signs until its record has no more left than its last token needs.
+        # A process stops signing `kept` before its record expires (`KeyRing.signs_until`).
         end = now + self.keys.timings.kept
         return any(each.signs_from <= now and end < each.expires for each in self._others.values())
 
@@ -142,32 +145,32 @@ class EphemeralRing:
         return bool(self.keys.keys) and now < self.keys.keys[0].activates
 
     async def _pause(self) -> None:
-        # Another's key has to be published here within the propagation time, one failed look
-        # included. Who waits may be needed at any moment.
+        # Within the propagation time the keys of other processes are published here, even if one
+        # reading fails. A process that does not sign yet polls more often: it may take over.
         rarely = max(_OFTEN, self.keys.timings.propagation / 3)
         await asyncio.sleep(_OFTEN if self._waits(self._clock()) else rarely)
 
     async def _renew_and_look(self) -> None:
         now, problem = self._clock(), None
         if now >= self._renewed + self._renewal:
-            # On a thread of its own: an RSA key takes up to a second to be made.
+            # On another thread: making an RSA key takes up to a second.
             ring = await asyncio.to_thread(rotated, self.keys, self._new_key, now)
             try:
                 await self._publish(ring)
             except SourceFault as fault:
                 problem = fault
-        # Not in a `finally`: its own fault would take the place of a cancellation.
+        # Not in a `finally`: a fault raised here would replace a cancellation.
         await self._look()
         if problem is not None:
             raise problem
         if self._waits(now) and not self._another_signs(now):
-            # All that signed have been replaced: nobody is left to wait for.
+            # No process signs any more: this one takes over.
             waiting = self.keys.keys[0]
             active = replace(waiting, activates=now - self.keys.timings.leeway)
             await self._publish(replace(self.keys, keys=(active,)))
 
     async def _publish(self, ring: KeyRing) -> None:
-        """Write the record, and use the ring only then."""
+        """Write the record, and use the ring when that has succeeded."""
         now = self._clock()
         expires = now + self._lifetime
         await self._write(ring, now, expires)
@@ -180,7 +183,7 @@ class EphemeralRing:
         await self._vault.write_kv(self._settings.mount, self._path, record)
 
     async def _look(self) -> None:
-        """Read the records of the other processes, and remove those of processes that are no more.
+        """Read the records of the other processes, and remove the expired ones.
 
         Raises:
             SourceFault: they cannot be read or are too many. Those known so far serve until they

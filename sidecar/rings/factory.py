@@ -1,4 +1,4 @@
-"""From settings to a ring. A back end is imported only when it is configured."""
+"""Makes the ring that settings describe. Its module is imported only when it is configured."""
 
 # ruff: noqa: PLC0415 - imported when used: a gateway pays for the back ends it has
 from sidecar.errors import ConfigurationFault
@@ -28,8 +28,8 @@ def open_sealing_ring(settings: places.RingSettings) -> Ring:
     """The ring of sealing keys that these settings describe. Nothing is read yet.
 
     Raises:
-        ConfigurationFault: it is to be anywhere but in a directory: transit does not hand out its
-            keys, and what one replica keeps in memory the others could not read.
+        ConfigurationFault: it is not in a directory. Every replica needs the secrets, and neither
+            the transit engine nor the memory of another replica hands them out.
     """
     if not isinstance(settings.place, places.InDirectory):
         raise ConfigurationFault(

@@ -1,4 +1,4 @@
-"""Private keys held in this process: made, used, and read from and written to JWKs."""
+"""Private keys in the memory of this process: making and using them, and their JWKs."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -32,7 +32,7 @@ DEFAULT_ALGORITHM: Final = "ES256"
 
 
 def _new_rsa() -> PrivateKey:
-    # The least that RFC 7518 §3.3 allows: a key here is replaced within weeks.
+    # The minimum of RFC 7518 §3.3 is enough: keys are replaced within weeks.
     return generate_rsa(public_exponent=65537, key_size=MINIMUM_RSA_BITS)
 
 
@@ -62,7 +62,7 @@ class LocalKey:
     def generate(cls, algorithm: str) -> "LocalKey":
         """A new key for one of ``ALGORITHMS``."""
         key = cls.of(_MAKERS[algorithm](), algorithm)
-        # One whose kid begins with a dash would be taken for an option on a command line.
+        # A kid that begins with a dash would be read as an option on a command line.
         return cls.generate(algorithm) if key.kid.startswith("-") else key
 
     @classmethod
@@ -80,7 +80,7 @@ class LocalKey:
     def private_jwk(self) -> dict[str, str]:
         """The key with its private members (RFC 7518 §6)."""
         jwk = _method(self.algorithm).to_jwk(self.private, as_dict=True)
-        # It says less than ``use``, and would have to agree with it (RFC 7517 §4.3).
+        # ``use`` says it already; the two would have to be consistent (RFC 7517 §4.3).
         jwk.pop("key_ops", None)
         return {**jwk, **self.jwk}
 
@@ -103,7 +103,7 @@ def from_private_jwk(jwk: Mapping[str, object]) -> LocalKey:
     try:
         private = _method(algorithm).from_jwk(dict(jwk))
     except (InvalidKeyError, UnsupportedAlgorithm, ValueError, KeyError, TypeError) as fault:
-        # What went wrong may quote the key; it is named by its place in the file instead.
+        # The cause may quote the key, so it is not part of the text.
         raise SourceFault("holds a key that cannot be read") from fault
     if not isinstance(private, PrivateKey):
         raise SourceFault("holds a public key where a private one is needed")

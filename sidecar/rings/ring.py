@@ -157,14 +157,13 @@ def begin(key: Key, timings: Timings, now: float) -> KeyRing:
 
 
 def rotated(ring: KeyRing, make: Callable[[], Key], now: float, *, early: bool = False) -> KeyRing:
-    """Take out the keys that are gone and, when it is time, publish the next one.
+    """Remove the keys that are gone and, when it is due, publish the next one.
 
     Args:
         ring: a ring with at least one key.
         make: makes the next key.
         now: Unix seconds.
-        early: publish the next key even if the active one has time left. One that is published
-            already is not followed by another.
+        early: publish the next key though it is not due yet; not if one is published already.
     """
     keys = tuple(
         key
@@ -189,10 +188,10 @@ def next_step(ring: KeyRing) -> float:
 
 
 def revoked(ring: KeyRing, kid: str, make: Callable[[], Key], now: float) -> KeyRing:
-    """Take a key out at once, in an emergency: its tokens are refused from then on.
+    """Remove a key at once, in an emergency: its tokens are refused from then on.
 
-    If it was the active one, the key published next takes over without waiting, or a new one:
-    verifiers that do not have it yet fetch again when they meet it. Keys that were retired stay so.
+    If it was the active one, the published key becomes active at once, or else a new one. Verifiers
+    that do not have it yet fetch it when they see its kid. Retired keys stay retired.
     """
     states = ring.states(now)
     kept = [

@@ -70,8 +70,8 @@ def load_directory(directory: Path) -> KeyRing:
     """The ring in a directory.
 
     Raises:
-        SourceFault: there is none, it is not what ``load`` reads, or others than its
-            owner and group may read or write it.
+        SourceFault: there is none, it is not what ``load`` reads, or every user may
+            read or write it.
     """
     path = directory / FILE
     refuse_open_to_all(path)
@@ -92,7 +92,7 @@ def refuse_open_to_all(path: Path) -> None:
     The group may: that is how the kubelet gives a Secret to a pod with an ``fsGroup``.
 
     Raises:
-        SourceFault: others have any right to the file, or it cannot be looked at.
+        SourceFault: every user has a right to the file, or its mode cannot be read.
     """
     try:
         mode = path.stat().st_mode
@@ -107,7 +107,7 @@ def refuse_open_to_all(path: Path) -> None:
 
 @contextmanager
 def locked(directory: Path) -> Iterator[None]:
-    """Keep every other writer of the directory waiting. The lock ends with its process at latest.
+    """Exclude other writers of the directory. The lock ends with its process at the latest.
 
     Raises:
         SourceFault: there is no such directory.
@@ -124,12 +124,12 @@ def locked(directory: Path) -> Iterator[None]:
 
 
 def store(directory: Path, ring: KeyRing) -> None:
-    """Put a ring in the place of the one that is there, readable by its owner alone.
+    """Replace the ring in a directory. Only the owner of the file can read it.
 
     The caller has ``locked`` the directory.
 
     Raises:
-        SourceFault: the directory cannot be written to; what was there before still is.
+        SourceFault: the directory cannot be written to; the ring in it is unchanged.
     """
     try:
         replace(directory / FILE, dump(ring))
@@ -139,7 +139,7 @@ def store(directory: Path, ring: KeyRing) -> None:
 
 
 def _flush(directory: Path) -> None:
-    """Have the move on the disk: a key must not sign and then be forgotten by a power cut."""
+    """Flush the move to the disk: a power cut must not lose a key that signed already."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

@@ -1,7 +1,7 @@
-"""Keys that encrypt what only their own ring reads again, such as session tokens.
+"""Symmetric keys that encrypt data for the ring itself, such as session tokens.
 
-They are symmetric: whoever has one reads and makes everything. So they have no public half, and
-nothing of them is ever published.
+A holder of one can read and make all such tokens. There is no public half, and nothing of these
+keys is ever published.
 """
 
 import base64
@@ -18,7 +18,7 @@ from sidecar.rings.lifecycle import Timings
 
 ALGORITHM: Final = "A256GCM"  # RFC 7518 §5.3, used directly (§4.5)
 SECRET_BYTES: Final = 32
-# A session lasts for 12 hours at most, and the readers are the gateway's replicas, which look at
+# A session lasts for 12 hours at most. The readers are the replicas of the gateway, which poll
 # their directory every second.
 TIMINGS: Final = Timings(verifier_refresh=1.0, token_life=12 * 3600.0)
 
@@ -29,8 +29,7 @@ _KID_BYTES: Final = 16
 class SealingKey:
     """A secret of 32 bytes for AES-256-GCM, its name, and ``cipher``, which uses it.
 
-    The name is random. A thumbprint would be a hash of the secret for everybody to see, and RFC
-    7638 §7 warns of that; and nothing but the ring ever needs to find the name from the key.
+    The name is random. A thumbprint would publish a hash of the secret (RFC 7638 §7 warns of that).
     """
 
     kid: str
@@ -38,21 +37,21 @@ class SealingKey:
     cipher: AESGCM = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        # Setting it up takes longer than opening a session with it.
+        # Kept, because making it takes longer than using it once.
         object.__setattr__(self, "cipher", AESGCM(self.secret))
 
     @classmethod
     def generate(cls) -> "SealingKey":
         """A new key."""
         kid = secrets.token_urlsafe(_KID_BYTES)
-        # One that begins with a dash would be taken for an option on a command line.
+        # A kid that begins with a dash would be read as an option on a command line.
         if kid.startswith("-"):
             return cls.generate()
         return cls(kid, secrets.token_bytes(SECRET_BYTES))
 
     @property
     def algorithm(self) -> str:
-        """The content encryption it is for (``Key.algorithm``)."""
+        """The content encryption algorithm it is used with."""
         return ALGORITHM
 
     def private_jwk(self) -> dict[str, str]:
@@ -75,7 +74,7 @@ def from_private_jwk(jwk: Mapping[str, object]) -> SealingKey:
     match jwk:
         case {"kty": "oct", "alg": "A256GCM", "use": "enc", "kid": str(kid), "k": str(text)} if kid:
             secret = _decoded(text)
-            # What is not written alike has other letters or more members.
+            # Equal only if there are no other members and the encoding is canonical.
             if len(secret) == SECRET_BYTES and SealingKey(kid, secret).private_jwk() == jwk:
                 return SealingKey(kid, secret)
             raise SourceFault("holds a sealing key that is not 32 bytes in base64url")

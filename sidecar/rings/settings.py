@@ -1,4 +1,4 @@
-"""Where the signing keys of one ring live, and the timings they are used with."""
+"""Where the keys of one ring are kept, and the timings they are used with."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +23,7 @@ class InTransit:
 
 @dataclass(frozen=True, slots=True)
 class InMemory:
-    """Keys of this process alone, their public halves published in a folder of KV version 2.
+    """Keys in the memory of this process; public halves are in a folder of KV version 2.
 
     ``replica`` is a name without slashes that tells people whose record it is.
     """

@@ -1,9 +1,9 @@
 """Signing keys that never leave Vault or OpenBao: the versions of a transit key.
 
-A rotation in Vault makes a new version its latest at once. Here it is only published then, and
-signs when every verifier has it: each signature names its version. An administrator raises
-``min_encryption_version`` after that and not before, since it forbids the older ones to sign;
-``min_decryption_version`` takes a version out of the ring at once.
+A rotation in Vault makes a new version the latest at once. Here the new version is *published* at
+first, and signs when every verifier has it: each request to sign names its version. An
+administrator raises ``min_encryption_version`` only after that, since older versions cannot sign
+then. Raising ``min_decryption_version`` removes older versions from the ring at once.
 """
 
 import asyncio
@@ -21,15 +21,15 @@ from sidecar.rings.local_key import public_jwk
 from sidecar.rings.periodic_task import PeriodicTask
 from sidecar.rings.ring import KeyRing, RingKey
 
-# A signature is one short request: most of what it would take is a new connection with its TLS.
+# Seconds. A signature is one short request; a new TLS connection would take most of its time.
 _IDLE: Final = 30.0
 _CONNECTIONS: Final = 32
-# Each signature that is waited for holds a check: a Vault that hangs must leave room for those that
-# need none of it.
+# Each signature that is waited for occupies a check: a Vault that hangs must leave capacity for
+# checks that need no signature.
 MOST_WAITING: Final = 4 * _CONNECTIONS
 
 _HASHES: Final = {"256": "sha2-256", "384": "sha2-384", "512": "sha2-512"}
-# RFC 7518 §3.3 and §3.5; the engine's own choices are PSS for every RSA key, and its longest salt.
+# RFC 7518 §3.3 and §3.5. The defaults of the engine are PSS for RSA, and the longest salt.
 _RSA_PARAMETERS: Final = {
     "RS": {"signature_algorithm": "pkcs1v15"},
     "PS": {"signature_algorithm": "pss", "salt_length": "hash"},
@@ -52,7 +52,7 @@ class TransitVersion:
 
 
 class TransitRing:
-    """Reads the versions of a transit key again and again, and has Vault sign (``SigningRing``).
+    """Polls the versions of a transit key, and has Vault sign with them (``SigningRing``).
 
     The policy of its login needs ``read`` on the key and ``update`` on signing with it.
     """
@@ -71,7 +71,7 @@ class TransitRing:
 
     @property
     def problem(self) -> str | None:
-        """Why the key could not be read last (``Ring.problem``)."""
+        """Why the last reading of the key failed (``Ring.problem``)."""
         return self._refresh.problem
 
     async def start(self) -> None:
@@ -95,7 +95,7 @@ class TransitRing:
         """The signature of one version.
 
         Raises:
-            SourceFault: as ``sign``, or too many are waited for.
+            SourceFault: as ``sign``, or too many signatures are waited for.
         """
         if self._waiting >= MOST_WAITING:
             raise SourceFault(f"{self._waiting} signatures are waited for, as many as may be")
@@ -106,11 +106,11 @@ class TransitRing:
             self._waiting -= 1
 
     async def _pause(self) -> None:
-        # A rotation has to be noticed within the propagation time, one failed look included.
+        # A rotation is noticed within the propagation time, even if one reading fails.
         await asyncio.sleep(max(1.0, self.keys.timings.propagation / 3))
 
     async def _read(self) -> None:
-        """Replace the ring by what the key's versions and their dates make it."""
+        """Replace the ring by one made of the versions of the key and their creation dates."""
         key = await read_key(self._vault, self._settings.mount, self._settings.key)
         timings = self.keys.timings
         versions: list[RingKey] = []
@@ -153,7 +153,7 @@ async def sign(
 
 
 def _sign_request(version: int, message: bytes, algorithm: str) -> dict[str, object]:
-    """What to post for the signature of ``message``, a JWS signing input, by a key version.
+    """The body of a request to sign ``message``, a JWS signing input, with a key version.
 
     ``algorithm`` is the JWS ``alg``. The version is named because a rotation makes its new version
     the engine's choice at once, before its public half is known to anybody.
@@ -164,14 +164,14 @@ def _sign_request(version: int, message: bytes, algorithm: str) -> dict[str, obj
         "marshaling_algorithm": "jws",
     }
     family, size = algorithm[:2], algorithm[2:]
-    # Ed25519 is not in the table: it hashes in a way of its own (RFC 8032 §5.1).
+    # Not for Ed25519, which includes its own hashing (RFC 8032 §5.1).
     if size in _HASHES:
         request |= {"hash_algorithm": _HASHES[size], **_RSA_PARAMETERS.get(family, {})}
     return request
 
 
 def _signature(data: Mapping[str, object] | None, version: int) -> bytes | None:
-    """From the answer to signing; None for any other, and where another version signed."""
+    """The signature in an answer; None if there is none, or another version made it."""
     prefix = f"vault:v{version}:"
     match data:
         case {"key_version": int(signer), "signature": str(text)}:
@@ -187,5 +187,5 @@ def _signature(data: Mapping[str, object] | None, version: int) -> bytes | None:
 
 
 def _keeping_connections(settings: VaultSettings) -> VaultSettings:
-    """The server as it is signed with: to read a key, sign or log in is safe to repeat."""
+    """Settings that keep connections open: reading, signing and logging in can be repeated."""
     return replace(settings, http=replace(settings.http, idle=_IDLE, connections=_CONNECTIONS))

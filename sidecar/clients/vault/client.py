@@ -1,7 +1,7 @@
 """HashiCorp Vault and OpenBao: login, and the few calls that keys need.
 
-Both servers speak the API under ``/v1`` used here. Every refusal ends as a ``SourceFault`` with a
-sentence for whoever is on call, and never with a secret in it.
+Both servers have the API under ``/v1`` used here. Every refusal is a ``SourceFault`` whose text is
+for the person on call and never contains a secret.
 """
 
 import math
@@ -60,7 +60,7 @@ class VaultClient:
                 f"{self._http.redacted_url(path)} is denied to this login (403): "
                 "its policies do not allow it"
             )
-        # With an explanation it is the mount that does not exist.
+        # A 404 with an explanation says that the mount does not exist.
         if response.status == 404 and not explanation(response.body):
             return None
         document = await self._http.document(path, response, token)
@@ -74,7 +74,7 @@ class VaultClient:
         return self._http.redacted_url(path)
 
     def unexpected(self, path: str) -> SourceFault:
-        """The fault of an answer that has another shape than this API's."""
+        """The fault of an answer that is not in the format of this API."""
         return self._http.nonsense(path)
 
     async def read_kv(self, mount: str, path: str) -> tuple[dict[str, object], int] | None:

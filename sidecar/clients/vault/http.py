@@ -1,7 +1,7 @@
 """One request to Vault or OpenBao, and what its answer means.
 
-A refusal ends as a ``SourceFault`` with the path, the status and the server's own words, which is
-what whoever is on call needs; words that repeat a secret are left out.
+A refusal is a ``SourceFault`` with the path, the status and the message of the server. A message
+that repeats a secret is left out.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from sidecar.errors import SourceFault
 from sidecar.jose.strict_json import StrictJsonError, load_object
 
 _LONGEST_EXPLANATION: Final = 200
-# Bytes. More would hold up whatever else waits for the event loop.
+# Bytes. Parsing more would block the event loop for too long.
 _LONGEST_READ_AT_ONCE: Final = 16 * 1024
 _UNAVAILABLE: Final = "is not in service: the server is sealed or in maintenance"
 
@@ -41,7 +41,7 @@ class VaultHttp:
         Raises:
             SourceFault: there is none (``HttpClient.send``).
         """
-        # Agents and proxies may insist on the first one, which no browser can be made to send.
+        # Agents and proxies may require it, as a protection against request forgery by browsers.
         headers = [("X-Vault-Request", "true")]
         if self._namespace:
             headers.append(("X-Vault-Namespace", self._namespace))
@@ -50,10 +50,10 @@ class VaultHttp:
         return await self._http.send(method, self._url(path) + query, headers=headers, json=body)
 
     async def document(self, path: str, response: Response, secret: str) -> dict[str, object]:
-        """The document of an answer that says yes; empty where there is nothing to say.
+        """The document of a successful answer; empty for one without a body.
 
         Raises:
-            SourceFault: it says no. ``secret`` is what the request proved itself with.
+            SourceFault: it is a refusal. ``secret`` is what the request authenticated with.
         """
         if response.status == 204:
             return {}
@@ -74,7 +74,7 @@ class VaultHttp:
         return redacted_url(self._url(path))
 
     def nonsense(self, path: str) -> SourceFault:
-        """The fault of an answer that has another shape than this API's."""
+        """The fault of an answer that is not in the format of this API."""
         return SourceFault(f"{self.redacted_url(path)} gave an answer that Vault would not give")
 
     async def close(self) -> None:
@@ -86,7 +86,7 @@ class VaultHttp:
 
 
 def explanation(body: bytes) -> str:
-    """The server's own words about a refusal, on one line and cut to length."""
+    """The message of the server in a refusal, on one line and cut to length."""
     if len(body) > _LONGEST_READ_AT_ONCE:
         return ""
     try:

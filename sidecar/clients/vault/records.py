@@ -34,18 +34,18 @@ class Record:
 
     @classmethod
     def of(cls, data: dict[str, object]) -> "Record":
-        """Raises SourceFault for anything else than a record."""
+        """Read a record. Raises SourceFault for anything else."""
         match data:
             case {"jwks": dict(jwks), "expires": int(expires) | float(expires)}:
                 since = data.get("signs_from")
-                # Who does not say it may be signing already.
+                # A record without this date may belong to a replica that signs already.
                 signs_from = since if isinstance(since, int | float) else 0.0
                 return cls(parse(json.dumps(jwks).encode()).keys, expires, signs_from)
         raise SourceFault('is not of the form {"jwks": {"keys": [...]}, "expires": <Unix seconds>}')
 
 
 class Folder:
-    """Reads the records at ``path``. ``problems`` are those of the ones that cannot be used."""
+    """Reads the records at ``path``. ``problems`` says by path why a record is not used."""
 
     def __init__(self, vault: VaultClient, mount: str, path: str) -> None:
         self.problems: dict[str, str] = {}
@@ -54,15 +54,15 @@ class Folder:
         self._path = path
 
     async def paths(self) -> tuple[str, ...]:
-        """Where the records are. Raises SourceFault as ``VaultClient``."""
+        """The paths of the records. Raises SourceFault as ``VaultClient``."""
         names = await self._vault.list_kv(self._mount, self._path)
         return tuple(f"{self._path}/{name}" for name in names if not name.endswith("/"))
 
     async def read(self, paths: Sequence[str]) -> dict[str, Record]:
-        """The records that can be used. What is wrong with another is logged when it appears.
+        """The records that can be used. Why another cannot is logged when that changes.
 
         Raises:
-            SourceFault: one could not be read, which fails the whole: its keys may well be in use.
+            SourceFault: one could not be read. The others are not enough: its keys may be in use.
         """
         read = await asyncio.gather(
             *(self._vault.read_kv(self._mount, path) for path in paths), return_exceptions=True

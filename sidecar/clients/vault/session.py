@@ -73,7 +73,7 @@ class TokenSession:
         self._paused_until = clock()
 
     async def token(self) -> str:
-        """The token to call with. From two thirds of its life on, its successor is sought beside.
+        """The token to call with. From two thirds of its life on, it is renewed in the background.
 
         Raises:
             SourceFault: there is none, and the login failed, now or less than 2 seconds ago.
@@ -103,7 +103,7 @@ class TokenSession:
         return True
 
     def close(self) -> None:
-        """Give up a login that is under way."""
+        """Cancel an attempt that is under way."""
         if self._attempt is not None:
             self._attempt.cancel()
 
@@ -114,8 +114,8 @@ class TokenSession:
         return self._attempt
 
     async def _obtain(self) -> _Held | str:
-        """Prolong or replace the token; the problem in words, where neither succeeds."""
-        # A life counts from before it was asked for: the answer may have taken its time.
+        """Renew or replace the token; the error text, if neither succeeds."""
+        # Its life counts from the request: the answer may have been slow.
         began = self._clock()
         try:
             async with asyncio.timeout(_TIMEOUT):
@@ -136,7 +136,7 @@ class TokenSession:
         try:
             grant = await self._renew(held.grant.token)
         except SourceFault:
-            # Revoked, or not allowed to renew itself. Where the server is away, the login says so.
+            # Revoked, or not allowed to renew itself. A server that is down fails the login, too.
             return None
-        # A token at its longest life is granted what is left of it, in whole seconds.
+        # Near its maximum life a token is granted the rest of it, in whole seconds.
         return grant if grant.lifetime > held.expires_at - now + 1 else None

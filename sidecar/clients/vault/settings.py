@@ -46,7 +46,7 @@ class VaultSettings:
 
 @dataclass(frozen=True, slots=True)
 class TransitKeys:
-    """The public halves of a transit key: every version that is live."""
+    """A transit key: the versions that are live are read, and sign."""
 
     vault: VaultSettings
     key: str

@@ -20,7 +20,7 @@ from sidecar.jose.weakness import weakness
 
 @dataclass(frozen=True, slots=True)
 class TransitKey:
-    """A key of the engine, as far as it may be read.
+    """The public part of a key.
 
     ``public_keys`` holds the live versions: PEM, or for ed25519 the raw bytes in standard base64.
     It is empty for a symmetric or a derived key, whose public half the engine does not show.
@@ -34,7 +34,7 @@ class TransitKey:
 
     @classmethod
     def of(cls, data: Mapping[str, object] | None) -> "TransitKey | None":
-        """From the answer to reading a key; None for any other."""
+        """The key in an answer; None if there is none."""
         match data:
             case {"type": str(kind), "latest_version": int(latest), "keys": dict(versions)}:
                 try:
@@ -99,8 +99,8 @@ def _verification_key(text: str) -> VerificationKey:
 def _public_keys(versions: Mapping[str, object]) -> dict[int, str]:
     """The public keys by version; a symmetric key has dates there, a derived one empty texts."""
     keys = {}
-    for version, shown in versions.items():
-        match shown:
+    for version, entry in versions.items():
+        match entry:
             case {"public_key": str(text)} if text and version.isdecimal():
                 keys[int(version)] = text
     return keys
@@ -109,8 +109,8 @@ def _public_keys(versions: Mapping[str, object]) -> dict[int, str]:
 def _created(versions: Mapping[str, object]) -> dict[int, float]:
     """The dates by version (RFC 3339). Raises ValueError for what is no date."""
     dates = {}
-    for version, shown in versions.items():
-        match shown:
+    for version, entry in versions.items():
+        match entry:
             case {"creation_time": str(date)} if version.isdecimal():
                 dates[int(version)] = datetime.fromisoformat(date).timestamp()
     return dates

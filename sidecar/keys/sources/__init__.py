@@ -1,4 +1,4 @@
-"""Where public keys come from: one small module per kind of source, behind one protocol."""
+"""Sources of public keys: the protocol, and one module for each kind of source."""
 
 import logging
 from collections.abc import Mapping
@@ -54,6 +54,6 @@ def published(source: str, document: bytes) -> tuple[VerificationKey, ...]:
     except SourceFault as fault:
         raise SourceFault(f"{source} {fault}") from fault
     if left_out:
-        told = {"source": source, "keys": len(left_out), "problem": in_short(left_out)}
-        _log.warning("keys are left out; tokens of theirs are refused", extra=told)
+        fields = {"source": source, "keys": len(left_out), "problem": in_short(left_out)}
+        _log.warning("keys are left out; tokens of theirs are refused", extra=fields)
     return keys

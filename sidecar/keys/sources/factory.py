@@ -1,4 +1,4 @@
-"""From settings to a source. A source's module is imported only when it is configured."""
+"""Makes the source that settings describe. Its module is imported only when it is configured."""
 
 # ruff: noqa: PLC0415 - imported when used: a sidecar pays for the sources it has
 from sidecar.clients.vault.settings import KvKeys, TransitKeys

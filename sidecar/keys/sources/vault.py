@@ -97,7 +97,7 @@ class VaultKvSource:
             raise SourceFault(f"{self} holds no record that can be used: {cause}")
         if len(keys) > MAXIMUM_KEYS:
             raise SourceFault(f"{self} holds {len(keys)} keys; at most {MAXIMUM_KEYS} are read")
-        # Whoever publishes one key in two records means the later date.
+        # A key in two records expires at the later date.
         records.sort(key=lambda record: record.expires)
         expires = {key: record.expires for record in records for key in record.keys}
         return Fetched(keys, records[0].expires - now, expires)
