@@ -104,9 +104,12 @@ class KeyRing:
 
     def find(self, kid: str, now: float) -> Key | None:
         """The key of this name, unless it is gone at ``now`` (Unix seconds)."""
+        newest = len(self.keys) - 1
         for index, key in enumerate(self.keys):
-            if key.key.kid == kid and self._dates(index).state(now) is not State.GONE:
-                return key.key
+            if key.key.kid == kid:
+                # The newest key has no successor, so it is never gone.
+                kept = index == newest or self._dates(index).state(now) is not State.GONE
+                return key.key if kept else None
         return None
 
     def dates(self) -> tuple[KeyDates, ...]:

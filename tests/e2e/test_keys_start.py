@@ -1,7 +1,6 @@
 """A start and a reload wait for keys, up to a limit, and a failed attempt is not the end of it."""
 
 import re
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from signal import SIGHUP
@@ -21,14 +20,8 @@ START_TIMEOUT = 2.0
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[KeyServer]:
-    with KeyServer(tmp_path) as running:
-        yield running
-
-
-@pytest.fixture
-def provider(server: KeyServer) -> JwksAuthority:
-    authority = JwksAuthority("provider", server)
+def provider(own_key_server: KeyServer) -> JwksAuthority:
+    authority = JwksAuthority("provider", own_key_server)
     authority.open()
     return authority
 
@@ -63,10 +56,10 @@ def attempts(sidecar: SidecarProcess, issuer: Authority) -> float:
 
 
 def test_rollout_with_a_wrong_url_is_not_ready_before_the_limit(
-    provider: JwksAuthority, server: KeyServer, tmp_path: Path, socket_directory: Path
+    provider: JwksAuthority, own_key_server: KeyServer, tmp_path: Path, socket_directory: Path
 ) -> None:
     wrong = configuration(provider, start_timeout=START_TIMEOUT)
-    server.documents.clear()
+    own_key_server.documents.clear()
     sidecar = SidecarProcess(wrong, tmp_path, socket_directory)
     try:
         assert started(sidecar) >= START_TIMEOUT
