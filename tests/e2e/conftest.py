@@ -13,7 +13,9 @@ import pytest
 from tests.e2e import shop
 from tests.e2e.gateway import Edge, running_edge
 from tests.e2e.gateway_shop import HOSTS, gateway_configuration, service_configuration
+from tests.e2e.keys_authorities import Authority, one_of_each
 from tests.support.gateway_process import GatewayProcess
+from tests.support.openbao import OpenBao
 from tests.support.openid_provider import OpenIdProvider
 from tests.support.pod import Pod, running_pod
 from tests.support.ports import socket_directory as new_socket_directory
@@ -59,6 +61,15 @@ def start_sidecar(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartSid
             )
 
         yield start
+
+
+@pytest.fixture(scope="module")
+def authorities(
+    openbao: OpenBao, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Authority]]:
+    """An issuer for each source of keys, its first key published."""
+    with one_of_each(openbao, tmp_path_factory.mktemp("authorities")) as issuers:
+        yield issuers
 
 
 @pytest.fixture(scope="session")
