@@ -16,6 +16,7 @@ from sidecar.rings.local_key import LocalKey
 from sidecar.rings.ring import KeyRing, begin, rotated
 from sidecar.rings.ring_file import FILE, dump, load, load_directory, locked, store
 from sidecar.rings.sealing_key import TIMINGS, SealingKey
+from tests.support.rings import NamedKey
 
 KEY, NEXT = LocalKey.generate("ES256"), LocalKey.generate("Ed25519")
 RING = rotated(begin(KEY, Timings(), 1000.5), lambda: NEXT, 2000.0, early=True)
@@ -175,3 +176,10 @@ def test_two_writers_lose_nothing_of_one_another(tmp_path: Path) -> None:
             written.result()
 
     assert len(load_directory(tmp_path).keys) == 21
+
+
+def test_a_key_whose_private_half_is_elsewhere_cannot_be_written_down() -> None:
+    ring = begin(NamedKey("in-vault"), Timings(), 1000.0)
+
+    with pytest.raises(TypeError, match="the private half of this key is not in this process"):
+        dump(ring)
