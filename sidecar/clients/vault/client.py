@@ -12,7 +12,7 @@ from typing import Final
 from sidecar.clients.http import Response
 from sidecar.clients.secrets import read_secret
 from sidecar.clients.vault.http import VaultHttp, explanation
-from sidecar.clients.vault.session import Grant, TokenSession
+from sidecar.clients.vault.session import ClientToken, TokenSession
 from sidecar.clients.vault.settings import AppRoleLogin, KubernetesLogin, TokenFile, VaultSettings
 from sidecar.errors import SourceFault
 
@@ -115,10 +115,10 @@ class VaultClient:
         """Remove a secret with all its versions (``DELETE /:mount/metadata/:path``)."""
         await self.call("DELETE", f"{mount}/metadata/{path}")
 
-    async def _log_in(self) -> Grant:
+    async def _log_in(self) -> ClientToken:
         match self._settings.login:
             case TokenFile(file):
-                return Grant(await read_secret(file), _TOKEN_FILE_LIFETIME, renewable=False)
+                return ClientToken(await read_secret(file), _TOKEN_FILE_LIFETIME, renewable=False)
             case KubernetesLogin(role, file, mount):
                 jwt = await read_secret(file)
                 return await self._granted(mount, {"role": role, "jwt": jwt}, jwt)
@@ -127,17 +127,17 @@ class VaultClient:
                 body = {"role_id": role_id, "secret_id": secret_id}
                 return await self._granted(mount, body, secret_id)
 
-    async def _granted(self, mount: str, body: Mapping[str, object], secret: str) -> Grant:
+    async def _granted(self, mount: str, body: Mapping[str, object], secret: str) -> ClientToken:
         path = f"auth/{mount}/login"
         response = await self._http.send("POST", path, body=body)
         return await self._grant(path, response, secret)
 
-    async def _renew(self, token: str) -> Grant:
+    async def _renew(self, token: str) -> ClientToken:
         path = "auth/token/renew-self"
         response = await self._http.send("POST", path, token=token, body={})
         return await self._grant(path, response, token)
 
-    async def _grant(self, path: str, response: Response, secret: str) -> Grant:
+    async def _grant(self, path: str, response: Response, secret: str) -> ClientToken:
         document = await self._http.document(path, response, secret)
         match document.get("auth"):
             case {
@@ -146,5 +146,5 @@ class VaultClient:
                 "renewable": bool(renewable),
             } if token and lifetime >= 0:
                 # A lease of zero seconds is that of a token which does not expire.
-                return Grant(token, lifetime or math.inf, renewable)
+                return ClientToken(token, lifetime or math.inf, renewable)
         raise self._http.nonsense(path)

@@ -30,8 +30,8 @@ _TIMEOUT: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Grant:
-    """A client token as it was granted: its life in seconds, infinite where it does not expire."""
+class ClientToken:
+    """A client token. ``lifetime`` is in seconds, infinite for one that does not expire."""
 
     token: str = field(repr=False)
     lifetime: float
@@ -40,7 +40,7 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    grant: Grant
+    grant: ClientToken
     since: float
 
     @property
@@ -61,8 +61,8 @@ class TokenSession:
 
     def __init__(
         self,
-        log_in: Callable[[], Awaitable[Grant]],
-        renew: Callable[[str], Awaitable[Grant]],
+        log_in: Callable[[], Awaitable[ClientToken]],
+        renew: Callable[[str], Awaitable[ClientToken]],
         clock: Callable[[], float],
     ) -> None:
         self._log_in = log_in
@@ -128,7 +128,7 @@ class TokenSession:
         self._held = _Held(grant, began)
         return self._held
 
-    async def _prolonged(self, now: float) -> Grant | None:
+    async def _prolonged(self, now: float) -> ClientToken | None:
         """The same token with a longer life; None where it cannot have one."""
         held = self._held
         if held is None or not held.grant.renewable or now >= held.expires_at:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from sidecar.clients.vault.session import PAUSE, Grant, TokenSession
+from sidecar.clients.vault.session import PAUSE, ClientToken, TokenSession
 from sidecar.errors import SourceFault
 from tests.support.simulated_time import clock, run
 
@@ -27,21 +27,21 @@ class Server:
     renewals: int = 0
     _granted: dict[str, float] = field(default_factory=dict)
 
-    async def log_in(self) -> Grant:
+    async def log_in(self) -> ClientToken:
         self.logins += 1
         await asyncio.sleep(self.takes)
         if self.problem:
             raise self.problem
         token = f"token-{self.logins}"
         self._granted[token] = clock()
-        return Grant(token, min(self.lifetime, self.longest), self.renewable)
+        return ClientToken(token, min(self.lifetime, self.longest), self.renewable)
 
-    async def renew(self, token: str) -> Grant:
+    async def renew(self, token: str) -> ClientToken:
         self.renewals += 1
         if self.problem:
             raise self.problem
         left = self._granted[token] + self.longest - clock()
-        return Grant(token, min(self.lifetime, left), renewable=True)
+        return ClientToken(token, min(self.lifetime, left), renewable=True)
 
 
 def play(
