@@ -95,7 +95,7 @@ def from_private_jwk(jwk: Mapping[str, object]) -> LocalKey:
 
     Raises:
         SourceFault: it is no private key, its algorithm is not one of ``ALGORITHMS`` or does not
-            fit, it is weak (``keys.weakness``), or its kid is not its thumbprint.
+            fit, it is weak (``jose.weakness``), or its kid is not its thumbprint.
     """
     algorithm = jwk.get("alg")
     if not isinstance(algorithm, str) or algorithm not in _MAKERS:

@@ -89,7 +89,7 @@ def test_a_first_step_that_would_always_fail_is_not_tried_again(fault: Exception
     play([fault], story)
 
 
-def test_whoever_gives_up_waiting_for_the_first_step_does_not_end_the_upkeep() -> None:
+def test_whoever_gives_up_waiting_for_the_first_step_does_not_end_the_task() -> None:
     async def story(steps: Steps) -> None:
         async def slowly() -> None:
             await asyncio.sleep(5)
