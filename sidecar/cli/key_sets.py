@@ -11,11 +11,12 @@ from typing import NamedTuple
 from sidecar.clients.files import read
 from sidecar.config import Configuration
 from sidecar.errors import ConfigurationFault, SourceFault
-from sidecar.keys.documents import published
+from sidecar.jose.jwk import VerificationKey
 from sidecar.keys.settings import FileKeys, KeySettings
+from sidecar.keys.sources import published
+from sidecar.keys.sources.factory import open_source
 from sidecar.keys.sources.file import MAXIMUM_BYTES
-from sidecar.keys.sources.opened import open_source
-from sidecar.snapshots.keys import KeySet, KeySnapshot, VerificationKey
+from sidecar.snapshots.keys import KeySet, KeySnapshot
 from sidecar.telemetry.logs import TextLines
 
 

@@ -26,9 +26,9 @@ from sidecar.config.addresses import Endpoint
 from sidecar.config.build_keys import key_settings
 from sidecar.config.common_models import Configured, Log
 from sidecar.config.problems import Problem
+from sidecar.jose.jwk import VerificationKey
 from sidecar.keys.settings import KeySettings
 from sidecar.model import TokenKind
-from sidecar.snapshots.keys import VerificationKey
 
 if TYPE_CHECKING:  # a sidecar keeps none of the gateway in memory
     from sidecar.gateway.settings import GatewaySettings

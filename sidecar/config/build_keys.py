@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Final
 
-from sidecar.clients import vault
 from sidecar.clients.http import HttpSettings
+from sidecar.clients.vault import settings as vault
 from sidecar.config import key_models as models
 from sidecar.config.common_models import Trust
 from sidecar.keys import settings
@@ -83,9 +83,9 @@ def _fetched(source: models.FetchedSource, issuer: str, beside: Path) -> setting
 def _in_vault(source: models.VaultSource, beside: Path) -> settings.SourceSettings:
     server = vault_settings(source, source, beside)
     if source.kv is not None:
-        return settings.KvKeys(server, source.kv.path, source.kv.mount, source.kv.replicas)
+        return vault.KvKeys(server, source.kv.path, source.kv.mount, source.kv.replicas)
     assert source.transit is not None  # noqa: S101 - the model refuses a source with neither
-    return settings.TransitKeys(server, source.transit.key, source.transit.mount)
+    return vault.TransitKeys(server, source.transit.key, source.transit.mount)
 
 
 def _login(login: models.Login, beside: Path) -> vault.Login:

@@ -13,9 +13,9 @@ from sidecar.config.key_rules import sources
 from sidecar.config.problems import Location
 from sidecar.config.semantics import Draft, Finding
 from sidecar.errors import SourceFault
-from sidecar.keys.documents import KeyDocument, in_short, parse
+from sidecar.jose.jwk import VerificationKey
+from sidecar.jose.key_documents import KeyDocument, in_short, parse
 from sidecar.keys.sources.file import MAXIMUM_BYTES
-from sidecar.snapshots.keys import VerificationKey
 
 
 class KeyFiles(Enum):

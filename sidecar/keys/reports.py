@@ -1,4 +1,4 @@
-"""What refreshers tell: to an observer as it happens, and to people who ask how keys are doing."""
+"""What a refresher reports: events to an observer, and its status on request."""
 
 from dataclasses import dataclass
 from typing import Protocol

@@ -9,15 +9,15 @@ from sidecar.keys.refresher import Refresher
 from sidecar.keys.reports import RefresherStatus, RefreshObserver
 from sidecar.keys.saved import SavedCopy
 from sidecar.keys.settings import FileKeys, KeySettings
-from sidecar.keys.sources.opened import open_source
+from sidecar.keys.sources.factory import open_source
 from sidecar.snapshots.keys import KeySet, KeySnapshot
 
 
 class VerificationKeys:
     """Runs the refreshers and publishes what they bring.
 
-    ``cache`` is a directory for copies of the keys that outlive this process. ``before`` is the
-    keeper this one takes over from: its keys serve on for every entry whose source is the same.
+    ``cache`` is a directory for copies of the keys that outlive this process. ``before`` is what
+    this object replaces on a reload: its keys serve on for every entry whose source is the same.
     ``snapshot`` may be read from any thread; it is replaced whole.
     """
 
@@ -35,9 +35,9 @@ class VerificationKeys:
         self._tasks: list[asyncio.Task[None]] = []
         for trust, entry in self._settings.items():
             source = open_source(entry.source)
-            # A file needs no copy: it is one.
+            # A file outlives the process itself.
             kept = cache if not isinstance(entry.source, FileKeys) else None
-            # The settings tell sources apart that people would call the same.
+            # The settings distinguish sources whose `str` is the same.
             copy = SavedCopy(kept, trust, repr(entry.source)) if kept else None
             refresher = Refresher(entry, source, self._publish, observer, copy=copy)
             earlier = before._refresher(entry) if before else None
@@ -52,16 +52,16 @@ class VerificationKeys:
             for trust, refresher in self._refreshers.items()
         ]
 
-    async def first_keys(self, patience: float) -> None:
-        """Return when each trust entry has keys or ``patience`` seconds are over."""
+    async def first_keys(self, timeout: float) -> None:
+        """Return when each trust entry has keys or ``timeout`` seconds are over."""
         first = [asyncio.ensure_future(each.first_keys()) for each in self._refreshers.values()]
         if first:
-            _, late = await asyncio.wait(first, timeout=patience)
+            _, late = await asyncio.wait(first, timeout=timeout)
             for task in late:
                 task.cancel()
 
     async def stop(self) -> None:
-        """Stop fetching; checks that wait are told that no key will come."""
+        """Stop fetching; checks that wait get ``UNAVAILABLE``."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -6,23 +6,9 @@ from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import Final
 
-from sidecar.jose.algorithms import PublicKey
+from sidecar.jose.jwk import VerificationKey
 
 MAXIMUM_CANDIDATES: Final = 4
-
-
-@dataclass(frozen=True, slots=True)
-class VerificationKey:
-    """One public key of one issuer, and the algorithms it may verify.
-
-    ``thumbprint`` is the RFC 7638 SHA-256 thumbprint in base64url. Two keys are equal when kid,
-    thumbprint and algorithms are: what is remembered about a token holds on to nothing else.
-    """
-
-    kid: str | None
-    thumbprint: str
-    algorithms: frozenset[str]
-    public_key: PublicKey = field(compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

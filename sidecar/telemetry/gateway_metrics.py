@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import cache, partial
 from typing import Final
 
-from sidecar.keys.rings.lifecycle import State
 from sidecar.model import LISTENER_REASONS, Deny, Reason, Step
+from sidecar.rings.lifecycle import State
 from sidecar.telemetry.metrics import Metrics
 
 # The steps that tell whose a credential is.

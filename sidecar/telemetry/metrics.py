@@ -198,11 +198,11 @@ class Metrics:
         self._duration.observe(duration)
 
     def verified(self, trust: str, result: str) -> None:
-        """A token was verified or refused (``CheckObserver``)."""
+        """A token was verified or refused (``VerificationObserver``)."""
         self._verification(trust, result).inc()
 
     def remembered(self, *, hit: bool) -> None:
-        """A token was looked up among those remembered (``CheckObserver``)."""
+        """A token was looked up among those remembered (``VerificationObserver``)."""
         (self._hits if hit else self._misses).inc()
 
     def refreshed(self, trust: str, keys: int, now: float) -> None:

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from tests.e2e import shop
-from tests.e2e.conftest import StartPod, StartSidecar
+from tests.e2e.conftest import StartSidecar
 from tests.support import envoy
 from tests.support.http1 import Field
 from tests.support.pod import Exchange, Pod
+from tests.support.pod_fixtures import StartPod
 from tests.support.sidecar_process import SidecarProcess
 from tests.support.tokens import ALGORITHMS, key_for, new_key
 from tests.support.upstream import Upstream, respond

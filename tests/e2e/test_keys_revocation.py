@@ -12,22 +12,12 @@ from signal import SIGHUP
 
 import pytest
 
-from tests.e2e.keys_authorities import SOURCES, Authority, FileAuthority, one_of_each
+from tests.e2e.keys_authorities import SOURCES, Authority, FileAuthority
 from tests.e2e.keys_pod import WITHIN_ONE_REFRESH, KeysPod, Note, keys_pod
 from tests.e2e.shop import ROUTES
-from tests.support.openbao import OpenBao
 from tests.support.processes import eventually
 from tests.support.tokens import SigningKey
 from tests.support.upstream import Upstream
-
-
-@pytest.fixture(scope="module")
-def authorities(
-    openbao: OpenBao, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[dict[str, Authority]]:
-    """One for each source of keys."""
-    with one_of_each(openbao, tmp_path_factory.mktemp("authorities")) as authorities:
-        yield authorities
 
 
 @pytest.fixture(scope="module")

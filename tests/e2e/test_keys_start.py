@@ -1,7 +1,6 @@
 """A start and a reload wait for keys, up to a limit, and a failed attempt is not the end of it."""
 
 import re
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from signal import SIGHUP
@@ -15,11 +14,9 @@ from tests.e2e.keys_authorities import (
     Authority,
     FileAuthority,
     JwksAuthority,
-    one_of_each,
 )
 from tests.e2e.keys_pod import keys_pod
 from tests.support.key_server import KeyServer
-from tests.support.openbao import OpenBao
 from tests.support.processes import eventually
 from tests.support.sidecar_process import Json, SidecarProcess
 from tests.support.upstream import Upstream
@@ -28,14 +25,8 @@ START_TIMEOUT = 2.0
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[KeyServer]:
-    with KeyServer(tmp_path) as running:
-        yield running
-
-
-@pytest.fixture
-def provider(server: KeyServer) -> JwksAuthority:
-    authority = JwksAuthority("provider", server)
+def provider(own_key_server: KeyServer) -> JwksAuthority:
+    authority = JwksAuthority("provider", own_key_server)
     authority.open()
     return authority
 
@@ -72,10 +63,10 @@ def attempts(sidecar: SidecarProcess, issuer: Authority) -> float:
 
 
 def test_rollout_with_a_wrong_url_is_not_ready_before_the_limit(
-    provider: JwksAuthority, server: KeyServer, tmp_path: Path, socket_directory: Path
+    provider: JwksAuthority, own_key_server: KeyServer, tmp_path: Path, socket_directory: Path
 ) -> None:
     wrong = configuration(provider, start_timeout=START_TIMEOUT)
-    server.documents.clear()
+    own_key_server.documents.clear()
     sidecar = SidecarProcess(wrong, tmp_path, socket_directory)
     try:
         assert started(sidecar) >= START_TIMEOUT
@@ -107,14 +98,6 @@ def test_pod_is_ready_as_soon_as_an_issuer_that_was_down_is_there(
         eventually(sidecar.ready)
     finally:
         sidecar.process.stop()
-
-
-@pytest.fixture(scope="module")
-def authorities(
-    openbao: OpenBao, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[dict[str, Authority]]:
-    with one_of_each(openbao, tmp_path_factory.mktemp("authorities")) as each:
-        yield each
 
 
 @pytest.mark.parametrize("source", SOURCES)

@@ -19,9 +19,10 @@ from sidecar.check.templates import PathTemplate
 from sidecar.check.trust import TrustEntry
 from sidecar.jose import algorithms
 from sidecar.jose.algorithms import SUPPORTED_ALGORITHMS
-from sidecar.keys.documents import parse
+from sidecar.jose.jwk import VerificationKey
+from sidecar.jose.key_documents import parse
 from sidecar.model import Allow, Decision, Deny, KeyNeeded, Reason, RequestView, TokenKind
-from sidecar.snapshots.keys import KeySet, KeySnapshot, VerificationKey
+from sidecar.snapshots.keys import KeySet, KeySnapshot
 from tests.support import tokens
 from tests.support.tokens import Json, SigningKey, key_for
 

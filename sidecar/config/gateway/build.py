@@ -7,6 +7,7 @@ from typing import Final
 from sidecar.check.extract import CookieSource
 from sidecar.check.identity import IdentitySettings
 from sidecar.check.pipeline import CheckSettings
+from sidecar.clients.vault.settings import KvKeys, TransitKeys
 from sidecar.config.build import Configuration, Loaded, build, route, token_source, trust_entry
 from sidecar.config.build_keys import http_settings, vault_settings
 from sidecar.config.gateway.credential_models import Client, Credential, Introspection, Session
@@ -20,12 +21,11 @@ from sidecar.gateway.settings import (
     ServerTlsFiles,
     SessionCredential,
 )
-from sidecar.keys.rings.lifecycle import Timings
-from sidecar.keys.rings.sealing import ALGORITHM as SEALING_ALGORITHM
-from sidecar.keys.rings.settings import InDirectory, InMemory, InTransit, RingSettings
-from sidecar.keys.settings import KvKeys, TransitKeys
 from sidecar.mint.settings import Grant, RequestTokenSettings
 from sidecar.model import TokenKind
+from sidecar.rings.lifecycle import Timings
+from sidecar.rings.sealing_key import ALGORITHM as SEALING_ALGORITHM
+from sidecar.rings.settings import InDirectory, InMemory, InTransit, RingSettings
 from sidecar.session.settings import (
     ClientAuthentication,
     IntrospectionSettings,
@@ -36,7 +36,7 @@ from sidecar.session.settings import (
 
 # When the keys of a directory or of Vault are replaced, is the business of whoever does it.
 _UNKNOWN_PERIOD: Final = 366 * 86400.0
-# How often a replica looks for other session keys (MountedRing); nobody else verifies sessions.
+# How often a replica looks for other session keys (DirectoryRing); nobody else verifies sessions.
 _SESSION_KEYS_REFRESH: Final = 1.0
 
 

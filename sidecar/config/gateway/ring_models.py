@@ -8,7 +8,7 @@ from sidecar.config.key_models import InVault, Reached
 from sidecar.config.section import OneOf, Section
 from sidecar.config.values import Duration, Name, Text, VaultPath, schema, shown, text
 from sidecar.jose.algorithms import SUPPORTED_ALGORITHMS
-from sidecar.keys.rings.local import ALGORITHMS
+from sidecar.rings.local_key import ALGORITHMS
 
 _SIGNING: Final = tuple(name for name in ALGORITHMS if name in SUPPORTED_ALGORITHMS)
 

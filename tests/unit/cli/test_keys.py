@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.keys.rings.directory import FILE, load_directory
-from sidecar.keys.rings.lifecycle import Timings
-from sidecar.keys.rings.sealing import TIMINGS, SealingKey
-from sidecar.keys.rings.usable import examine_directory
+from sidecar.rings.directory_ring import check_directory
+from sidecar.rings.lifecycle import Timings
+from sidecar.rings.ring_file import FILE, load_directory
+from sidecar.rings.sealing_key import TIMINGS, SealingKey
 from tests.support.rings import signed_now, signing_ring, verifies
 from tests.unit.cli.conftest import Outcome, Run
 
@@ -85,7 +85,7 @@ def test_a_ring_of_sealing_keys_has_the_timings_of_sessions(run: Run, tmp_path: 
     assert status == 0
     assert output.startswith(f"{ring.keys[0].key.kid}  A256GCM  active until another key")
     assert ring.timings == Timings(verifier_refresh=1, token_life=43200, leeway=5)
-    examine_directory(tmp_path, SealingKey, replace(TIMINGS, leeway=5), time.time())
+    check_directory(tmp_path, SealingKey, replace(TIMINGS, leeway=5), time.time())
 
 
 def test_sealing_keys_are_rotated_like_all_others(run: Run, tmp_path: Path, later: Later) -> None:

@@ -7,7 +7,13 @@ import pytest
 from sidecar.check.extract import CookieSource, HeaderSource
 from sidecar.check.rules import Issuers, TokenKinds
 from sidecar.clients.http import HttpSettings
-from sidecar.clients.vault import KubernetesLogin, TokenFile, VaultSettings
+from sidecar.clients.vault.settings import (
+    KubernetesLogin,
+    KvKeys,
+    TokenFile,
+    TransitKeys,
+    VaultSettings,
+)
 from sidecar.config import Configuration, KeyFiles, load
 from sidecar.config.addresses import Endpoint
 from sidecar.config.key_models import JwksSource, refresh_of
@@ -19,11 +25,10 @@ from sidecar.gateway.settings import (
     ServerTlsFiles,
     SessionCredential,
 )
-from sidecar.keys.rings.lifecycle import Timings
-from sidecar.keys.rings.settings import InDirectory, InMemory, InTransit, RingPlace
-from sidecar.keys.settings import KvKeys, TransitKeys
 from sidecar.mint.settings import Grant, RequestTokenSettings
 from sidecar.model import TokenKind
+from sidecar.rings.lifecycle import Timings
+from sidecar.rings.settings import InDirectory, InMemory, InTransit, RingPlace
 from sidecar.session.settings import (
     IntrospectionSettings,
     KeyAuthentication,

@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 
 from sidecar.errors import SourceFault
-from sidecar.keys.documents import parse
+from sidecar.jose.jwk import VerificationKey
+from sidecar.jose.key_documents import parse
 from sidecar.keys.lookups import Outcome
 from sidecar.keys.refresher import Refresher
 from sidecar.keys.saved import SavedKeys
 from sidecar.keys.settings import FileKeys, KeySettings
 from sidecar.keys.sources import Fetched
-from sidecar.snapshots.keys import KeySet, VerificationKey
+from sidecar.snapshots.keys import KeySet
 from tests.support.simulated_time import clock, run
 from tests.support.tokens import SigningKey, jwks, new_key
 

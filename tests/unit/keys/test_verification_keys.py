@@ -8,12 +8,13 @@ from pathlib import Path
 from sidecar.keys.lookups import AbsentKids, Outcome
 from sidecar.keys.settings import FileKeys, KeySettings
 from sidecar.keys.verification_keys import VerificationKeys
+from tests.support.observers import NullObserver
 from tests.support.tokens import SigningKey, jwks, key_for, new_key
 
 LONG_AGO = 1_000_000_000
 
 
-class Observer:
+class Observer(NullObserver):
     """Remembers the problems."""
 
     def __init__(self) -> None:
@@ -29,12 +30,6 @@ class Observer:
         del serving
         self.problems.append(f"{trust}: {problem}")
         self.failed_one.set()
-
-    def recalled(self, trust: str, keys: int, fetched_at: float) -> None:
-        pass
-
-    def looked_up(self, trust: str, result: str) -> None:
-        pass
 
 
 def publish(file: Path, *keys: SigningKey) -> None:

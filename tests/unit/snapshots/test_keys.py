@@ -2,7 +2,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from sidecar.jose.algorithms import PublicKey, algorithms_for
-from sidecar.snapshots.keys import MAXIMUM_CANDIDATES, KeySet, KeySnapshot, VerificationKey
+from sidecar.jose.jwk import VerificationKey
+from sidecar.snapshots.keys import MAXIMUM_CANDIDATES, KeySet, KeySnapshot
 from tests.support.checks import NOW
 
 RSA_ALGORITHMS = {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"}
