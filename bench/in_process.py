@@ -15,8 +15,8 @@ from sidecar.keys.verification_keys import VerificationKeys
 from sidecar.telemetry.decisions import DecisionLog
 from sidecar.telemetry.metrics import Metrics
 from sidecar.telemetry.refreshes import RefreshLog
-from sidecar.wire.authorization import Authorization, Policy
 from sidecar.wire.grpc._pb.envoy.service.auth.v3.external_auth_pb2 import CheckResponse
+from sidecar.wire.grpc.authorization import Authorization, Policy
 
 
 class Call:
@@ -30,7 +30,7 @@ class Call:
         self.response = b""
 
     def reply(self, body: bytes) -> None:
-        """Keep it (``wire.authorization.Call.reply``)."""
+        """Keep it (``wire.grpc.authorization.Call.reply``)."""
         self.response = body
 
 

@@ -38,7 +38,7 @@ from sidecar.model import RequestView
 from sidecar.telemetry.gateway_metrics import GatewayMetrics
 from sidecar.telemetry.metrics import Metrics
 from sidecar.telemetry.refreshes import RefreshLog
-from sidecar.wire.authorization import Authorization
+from sidecar.wire.grpc.authorization import Authorization
 from tests.support.key_server import KeyServer
 from tests.support.rings import until
 

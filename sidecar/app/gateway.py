@@ -37,14 +37,14 @@ from sidecar.keys.rings.rotation import next_publication
 from sidecar.keys.rings.settings import InDirectory, InMemory, InTransit, RingSettings
 from sidecar.mint.minter import REQUEST, Minter
 from sidecar.model import Deny, Reason, RequestView
+from sidecar.pages.internal import LARGEST_HEADER, internal_pages
+from sidecar.pages.listener import HttpListener
+from sidecar.pages.tls import ServerTls
 from sidecar.session.introspection import Introspector
 from sidecar.session.tokens import SessionTokens
 from sidecar.telemetry.decisions import DecisionLog
 from sidecar.telemetry.gateway_metrics import REASONS, GatewayMetrics
 from sidecar.telemetry.internal import InternalLog
-from sidecar.wire.http import HttpListener
-from sidecar.wire.internal import LARGEST_HEADER, internal_pages
-from sidecar.wire.tls import ServerTls
 
 R = TypeVar("R", bound=AnyRing[Any])
 

@@ -22,17 +22,19 @@ from sidecar.app.status import Life, status_page
 from sidecar.clients import files
 from sidecar.config import MAXIMUM_BYTES, Configuration, load
 from sidecar.errors import ConfigurationFault, Fault
+from sidecar.pages.admin import admin_pages
+from sidecar.pages.listener import HttpListener
+from sidecar.pages.metrics import metrics_pages
 from sidecar.telemetry.decisions import DecisionLog
 from sidecar.telemetry.logs import Logs
 from sidecar.telemetry.metrics import Metrics
 from sidecar.telemetry.refreshes import RefreshLog
-from sidecar.wire import authorization
-from sidecar.wire.authorization import Authorization
+from sidecar.wire.grpc import authorization
+from sidecar.wire.grpc.authorization import Authorization
 from sidecar.wire.grpc.calls import Limits, outcomes
 from sidecar.wire.grpc.health import HEALTH_METHOD, health
 from sidecar.wire.grpc.server import GrpcServer, new_server
 from sidecar.wire.grpc.sockets import parse_address
-from sidecar.wire.http import HttpListener, admin_pages, metrics_pages
 
 _log = logging.getLogger("sidecar")
 

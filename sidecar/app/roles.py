@@ -7,7 +7,7 @@ from sidecar.config import Configuration
 from sidecar.keys.verification_keys import VerificationKeys
 from sidecar.telemetry.metrics import Metrics
 from sidecar.telemetry.refreshes import RefreshLog
-from sidecar.wire.authorization import Checks, Policy
+from sidecar.wire.grpc.authorization import Checks, Policy
 from sidecar.wire.grpc.codec import RequestLimits
 
 

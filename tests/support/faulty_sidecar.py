@@ -8,8 +8,8 @@ import sys
 import time
 
 from sidecar.check.pipeline import Pipeline
-from sidecar.wire.authorization import Authorization
 from sidecar.wire.grpc import completion_queue
+from sidecar.wire.grpc.authorization import Authorization
 
 
 def _break() -> None:

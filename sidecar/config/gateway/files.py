@@ -19,7 +19,7 @@ from sidecar.keys.rings.lifecycle import Timings
 from sidecar.keys.rings.local import LocalKey
 from sidecar.keys.rings.sealing import SealingKey
 from sidecar.keys.rings.usable import examine_directory
-from sidecar.wire.tls import ServerTls
+from sidecar.pages.tls import ServerTls
 
 _Ring = tuple[Location, Path, type[LocalKey] | type[SealingKey], Timings]
 _SECRETS: Final = ("secret_file", "key_file")

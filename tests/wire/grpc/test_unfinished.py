@@ -12,11 +12,11 @@ import pytest
 from sidecar.keys.verification_keys import VerificationKeys
 from sidecar.model import Allow, Decision, Deny, HeaderChanges, Reason, RequestView, Unfinished
 from sidecar.snapshots.keys import KeySnapshot
-from sidecar.wire.authorization import METHOD, Authorization, Policy
 from sidecar.wire.grpc._pb.envoy.service.auth.v3.external_auth_pb2 import (
     CheckRequest,
     CheckResponse,
 )
+from sidecar.wire.grpc.authorization import METHOD, Authorization, Policy
 from sidecar.wire.grpc.codec import Envelope
 from sidecar.wire.grpc.sockets import UnixAddress
 from tests.support.processes import eventually

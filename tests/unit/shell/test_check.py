@@ -30,11 +30,11 @@ from sidecar.model import (
     Unfinished,
 )
 from sidecar.snapshots.keys import KeySnapshot
-from sidecar.wire.authorization import Authorization, Policy
 from sidecar.wire.grpc._pb.envoy.service.auth.v3.external_auth_pb2 import (
     CheckRequest,
     CheckResponse,
 )
+from sidecar.wire.grpc.authorization import Authorization, Policy
 from sidecar.wire.grpc.codec import Envelope
 from tests.support import simulated_time
 from tests.support.tokens import SigningKey, claims, jwks, key_for, new_key, sign

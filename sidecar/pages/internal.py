@@ -15,9 +15,9 @@ from aiohttp.typedefs import Handler
 from sidecar.gateway.exchange import Exchanged
 from sidecar.gateway.publishing import JWKS_PATH, Document, metadata_paths
 from sidecar.model import Deny, Reason, RequestView
+from sidecar.pages.listener import MALFORMED
 from sidecar.wire.denials import printable_id, problem
 from sidecar.wire.grpc.codec import Envelope
-from sidecar.wire.http import MALFORMED
 
 _log = logging.getLogger(__name__)
 

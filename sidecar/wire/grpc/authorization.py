@@ -16,6 +16,7 @@ from sidecar.check.refusal import deny
 from sidecar.keys.lookups import Outcome
 from sidecar.keys.verification_keys import VerificationKeys
 from sidecar.model import Decision, Deny, KeyNeeded, Reason, RequestView, Unfinished
+from sidecar.shell.tasks import Tasks
 from sidecar.snapshots.keys import KeySnapshot
 from sidecar.wire.grpc.codec import (
     DEFAULT_LIMITS,
@@ -26,7 +27,6 @@ from sidecar.wire.grpc.codec import (
     decode,
     encode,
 )
-from sidecar.wire.tasks import Tasks
 
 _log = logging.getLogger(__name__)
 

@@ -20,10 +20,10 @@ from sidecar.keys.sources import Fetched
 from sidecar.keys.sources.jwks import JwksSource
 from sidecar.keys.sources.oidc import OidcSource
 from sidecar.model import Deny, Reason, RequestView
+from sidecar.pages.internal import LARGEST_HEADER, internal_pages
+from sidecar.pages.listener import HttpListener
+from sidecar.pages.tls import ServerTls
 from sidecar.wire.grpc.codec import Envelope
-from sidecar.wire.http import HttpListener
-from sidecar.wire.internal import LARGEST_HEADER, internal_pages
-from sidecar.wire.tls import ServerTls
 from tests.support import http1
 from tests.support.certificates import CertificateAuthority
 from tests.support.http1 import Connection, Field, Response
