@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 from sidecar.app.handover import Handover
-from sidecar.app.roles import Instruments, Role, new_keys, new_policy
+from sidecar.app.roles import Instruments, Role, new_context, new_keys
 from sidecar.check.verifier import Verifier
 from sidecar.config import Configuration
 from sidecar.gateway.authenticators import (
@@ -42,6 +42,7 @@ from sidecar.pages.listener import HttpListener
 from sidecar.pages.tls import ServerTls
 from sidecar.session.introspection import Introspector
 from sidecar.session.tokens import SessionTokens
+from sidecar.shell.waiting import Waiting
 from sidecar.telemetry.decisions import DecisionLog
 from sidecar.telemetry.gateway_metrics import REASONS, GatewayMetrics
 from sidecar.telemetry.internal import InternalLog
@@ -86,11 +87,11 @@ class GatewayRole:
         self._keys = new_keys(configuration, instruments, before)
         authenticators = {each.name: self._authenticator(each) for each in settings.credentials}
         self._exchange = self._new_exchange(authenticators)
-        minter = Minter(settings.request_tokens, lambda: self._request_ring.keys, metrics)
+        minter = Minter(settings.request_tokens, self._request_ring, metrics)
         pipeline = GatewayPipeline(
             configuration.check, settings, tuple(authenticators.values()), minter
         )
-        self.policy = new_policy(configuration, pipeline, self._keys)
+        self.context = new_context(configuration, pipeline, self._keys)
         self._expect()
 
     async def start(self) -> None:
@@ -103,14 +104,14 @@ class GatewayRole:
                 name = f"{settings.set} keys"
                 self._starting.append(asyncio.create_task(ring.start(), name=name))
 
-    async def first_keys(self, patience: float) -> None:
+    async def first_keys(self, timeout: float) -> None:
         """Wait for first keys, to verify with and to sign with (``Role.first_keys``).
 
         A key that is published and signs only later is waited for until then: meanwhile the other
         replicas sign, and this one would refuse.
         """
         await asyncio.gather(
-            self._keys.first_keys(patience), self._started(patience), self._supplied(patience)
+            self._keys.first_keys(timeout), self._started(timeout), self._supplied(timeout)
         )
         if self._signs_later():
             _log.info("not ready before its key signs", extra={"ring": str(self._request_ring)})
@@ -122,20 +123,20 @@ class GatewayRole:
             {name: partial(_rotation_due, self._rings[name]) for name in self._rotated},
         )
 
-    async def _started(self, patience: float) -> None:
-        """Return when the rings have begun or ``patience`` is over; a bug in one is raised."""
+    async def _started(self, timeout: float) -> None:
+        """Return when the rings have begun or time is up; a bug in one is raised."""
         if self._starting:
-            done, _ = await asyncio.wait(self._starting, timeout=patience)
+            done, _ = await asyncio.wait(self._starting, timeout=timeout)
             for task in done:
                 task.result()
 
-    async def _supplied(self, patience: float) -> None:
-        """Return when the rings have keys or ``patience`` is over.
+    async def _supplied(self, timeout: float) -> None:
+        """Return when the rings have keys or ``timeout`` seconds are over.
 
         One that could not be read or made when it began is tried again.
         """
         with suppress(TimeoutError):
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(timeout):
                 while not all(ring.keys.keys for ring in self._rings.values()):  # noqa: ASYNC110 - nobody tells of it
                     await asyncio.sleep(_LOOK)
 
@@ -240,7 +241,7 @@ class GatewayRole:
 
     def _sessions(self, credential: SessionCredential) -> SessionAuthenticator:
         ring = self._ring(credential.ring, open_sealing_ring)
-        tokens = SessionTokens(credential.tokens, lambda: ring.keys)
+        tokens = SessionTokens(credential.tokens, ring)
         cookies = SessionCookies(credential.tokens, tokens, self._metrics)
         return SessionAuthenticator(credential.name, credential.source, tokens, cookies)
 
@@ -254,11 +255,11 @@ class GatewayRole:
                 settings = ExchangeSettings(
                     Identities(self._settings.prefixes, self._settings.attributes),
                     credential.outlives,
-                    self._configuration.key_wait,
                     self._configuration.check.maximum_cookies,
                 )
                 accepted = [authenticators[name] for name in sorted(credential.exchanges)]
-                return SessionExchange(settings, accepted, authenticator.cookies, self._keys)
+                waiting = Waiting(self._keys, self._configuration.key_wait)
+                return SessionExchange(settings, accepted, authenticator.cookies, waiting)
         return None
 
     def _expect(self) -> None:

@@ -6,7 +6,7 @@ keys sign the tokens, and issuers of sessions answer as they are told.
 
 import json
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from sidecar.check import jws
 from sidecar.check.claims import names_in, scopes_in
@@ -15,7 +15,7 @@ from sidecar.check.verifier import Verifier
 from sidecar.cli.explain import Findings
 from sidecar.cli.explain_gateway import explain
 from sidecar.cli.key_sets import KnownKeys
-from sidecar.cli.simulation import Nobody, finished
+from sidecar.cli.simulation import NullObserver, finished
 from sidecar.clients.http import Response
 from sidecar.config import Configuration
 from sidecar.gateway.authenticators import (
@@ -34,7 +34,7 @@ from sidecar.gateway.settings import (
 )
 from sidecar.keys.rings.lifecycle import Timings
 from sidecar.keys.rings.local import DEFAULT_ALGORITHM, LocalKey
-from sidecar.keys.rings.ring import KeyRing
+from sidecar.keys.rings.ring import Key, KeyRing
 from sidecar.keys.rings.rotation import begin
 from sidecar.keys.rings.sealing import TIMINGS, SealingKey
 from sidecar.mint.minter import Minter
@@ -42,6 +42,8 @@ from sidecar.model import Allow, Decision, RequestView, Step, TokenKind, Verifie
 from sidecar.session.introspection import Introspector
 from sidecar.session.tokens import SessionTokens
 from sidecar.snapshots.keys import KeySnapshot
+
+K = TypeVar("K", bound=Key)
 
 _INACTIVE: Final = b'{"active": false}'
 _LARGEST_TOKEN: Final = 65536  # the most that ``request_tokens.max_bytes`` allows
@@ -70,12 +72,13 @@ class GatewaySimulation:
             configuration.check,
             gateway,
             [self._authenticator(each) for each in gateway.credentials],
-            Minter(gateway.request_tokens, lambda: ring, _Silence()),
+            Minter(gateway.request_tokens, _FixedRing(ring), NullObserver()),
         )
 
     def decide(self, request: RequestView, keys: KeySnapshot) -> Decision:
         """A gateway's decision (``Simulation.decide``)."""
-        return finished(self._pipeline, request, keys, self._now)
+        verdict = self._pipeline.check(request, keys, self._now)
+        return finished(verdict, keys, self._now)
 
     def explain(self, request: RequestView, known: KnownKeys, decision: Decision) -> Findings:
         """What was found (``Simulation.explain``)."""
@@ -115,7 +118,7 @@ class GatewaySimulation:
                 check = self._configuration.check
                 verifier = Verifier(
                     [entry for entry in check.trust if entry.name in trusts],
-                    Nobody(),
+                    NullObserver(),
                     maximum_token_bytes=check.maximum_token_bytes,
                     maximum_token_values=check.maximum_token_values,
                     remembered_tokens=check.remembered_tokens,
@@ -123,16 +126,16 @@ class GatewaySimulation:
                 return JwtAuthenticator(name, source, verifier)
             case IntrospectedCredential(name, source, asked):
                 introspector = Introspector(
-                    asked, _Silence(), clock=lambda: self._now, issuer=self._issuer
+                    asked, NullObserver(), clock=lambda: self._now, issuer=self._issuer
                 )
                 return IntrospectionAuthenticator(name, source, introspector)
             case SessionCredential():
                 tokens = self._tokens(credential)
-                cookies = SessionCookies(credential.tokens, tokens, _Silence())
+                cookies = SessionCookies(credential.tokens, tokens, NullObserver())
                 return SessionAuthenticator(credential.name, credential.source, tokens, cookies)
 
     def _tokens(self, credential: SessionCredential) -> SessionTokens:
-        return SessionTokens(credential.tokens, lambda: self._sealing)
+        return SessionTokens(credential.tokens, _FixedRing(self._sealing))
 
 
 def minted_claims(decision: Decision) -> Mapping[str, Any] | None:
@@ -163,14 +166,7 @@ class _Issuer:
         """There is no connection."""
 
 
-class _Silence:
-    """Is told about tokens and sessions and tells no one (the observers of both)."""
+class _FixedRing(NamedTuple, Generic[K]):
+    """A ring whose keys stay as they are (``SigningRing``, ``SessionRing``)."""
 
-    def minted(self, kind: str, result: str, duration: float) -> None:
-        """Nothing is counted here."""
-
-    def introspected(self, credential: str, result: str, duration: float) -> None:
-        """Nothing is counted here."""
-
-    def remembered_session(self, credential: str, *, hit: bool) -> None:
-        """Nothing is counted here."""
+    keys: KeyRing[K]

@@ -1,23 +1,21 @@
 """The credentials a client may bring: where each stands, and whose it is.
 
 Each authenticator is one entry of ``credentials``. It is given the text that was found in its
-place, and answers at once where it can; an answer that has to be fetched is an awaitable.
+place, and answers at once where it can; an answer that has to be fetched is ``Pending``.
 """
 
-from collections.abc import Awaitable
 from typing import Protocol
 
 from sidecar.check.claims import invalid
 from sidecar.check.extract import TokenSource
-from sidecar.check.refusal import Refusal
-from sidecar.check.verifier import MissingKey, Verifier
+from sidecar.check.verifier import Verified, Verifier
 from sidecar.gateway.session_cookies import SessionCookies
-from sidecar.model import Reason, VerifiedToken
+from sidecar.model import Pending, Reason, VerifiedToken
 from sidecar.session.introspection import Introspector
 from sidecar.session.tokens import SessionTokens
 from sidecar.snapshots.keys import KeySnapshot
 
-Identified = VerifiedToken | Refusal
+Identified = Verified
 
 
 class Authenticator(Protocol):
@@ -35,7 +33,7 @@ class Authenticator(Protocol):
 
     def identify(
         self, text: str, digest: bytes, keys: KeySnapshot, now: float
-    ) -> Identified | MissingKey | Awaitable[Identified]:
+    ) -> Identified | Pending[Identified]:
         """Whose credential it is, or why it is no good.
 
         Args:
@@ -61,18 +59,24 @@ class JwtAuthenticator:
 
     def identify(
         self, text: str, digest: bytes, keys: KeySnapshot, now: float
-    ) -> Identified | MissingKey:
+    ) -> Identified | Pending[Identified]:
         """The verified token (``Authenticator.identify``)."""
         verified = self._verifier.verify(text, digest, keys, now)
-        if isinstance(verified, VerifiedToken) and not verified.subject:
-            # A request token must have one (RFC 9068 §2.2), and a prefix alone would be everybody.
-            return invalid("sub", "is missing")
-        return verified
+        return verified.then(_named) if isinstance(verified, Pending) else _named(verified, now)
 
     def cookie(self, identified: Identified, now: float) -> str:
         """None: it is not ours to change (``Authenticator.cookie``)."""
         del identified, now
         return ""
+
+
+def _named(verified: Verified, now: float) -> Identified:
+    """What was verified, if it says who it is about."""
+    del now
+    if isinstance(verified, VerifiedToken) and not verified.subject:
+        # A request token must have one (RFC 9068 §2.2), and a prefix alone would be everybody.
+        return invalid("sub", "is missing")
+    return verified
 
 
 class IntrospectionAuthenticator:
@@ -85,7 +89,7 @@ class IntrospectionAuthenticator:
 
     def identify(
         self, text: str, digest: bytes, keys: KeySnapshot, now: float
-    ) -> Identified | Awaitable[Identified]:
+    ) -> Identified | Pending[Identified]:
         """The session as its issuer describes it (``Authenticator.identify``)."""
         del keys  # what its issuer says over TLS needs no signature
         return self._introspector.look_up(text, digest, now)

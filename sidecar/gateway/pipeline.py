@@ -2,10 +2,10 @@
 
 It shares its steps with ``check.pipeline`` and differs in two: a credential is one of several kinds
 and may have to be looked up, and what goes on to the service is a token minted for this request.
-What cannot be answered at once comes back as ``KeyNeeded`` or ``Unfinished``; nothing waits here.
+What cannot be answered at once comes back as ``Pending``; nothing waits here.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from hashlib import sha256
 from typing import Final, NamedTuple
@@ -16,7 +16,6 @@ from sidecar.check.identity import IdentityHeaders, IdentitySettings
 from sidecar.check.pipeline import CheckSettings, anonymous
 from sidecar.check.refusal import Refusal, deny
 from sidecar.check.routing import Routed, Router
-from sidecar.check.verifier import MissingKey
 from sidecar.gateway.authenticators import Authenticator, Identified
 from sidecar.gateway.cross_site import refuse_cross_site
 from sidecar.gateway.identities import Identities
@@ -27,10 +26,9 @@ from sidecar.model import (
     Decision,
     Deny,
     HeaderChanges,
-    KeyNeeded,
+    Pending,
     Reason,
     RequestView,
-    Unfinished,
     VerifiedToken,
 )
 from sidecar.snapshots.keys import KeySnapshot
@@ -38,8 +36,6 @@ from sidecar.snapshots.keys import KeySnapshot
 _AUTHORIZATION: Final = "authorization"
 # Where services look for a token of ours. What a client sends there goes no further.
 _TOKEN_HEADERS: Final = (_AUTHORIZATION, "txn-token")
-
-Clock = Callable[[], float]
 
 
 class _Attempt(NamedTuple):
@@ -78,7 +74,7 @@ class GatewayPipeline:
 
     def check(
         self, request: RequestView, keys: KeySnapshot, now: float
-    ) -> Decision | KeyNeeded | Unfinished:
+    ) -> Decision | Pending[Decision]:
         """Decide about one request.
 
         Args:
@@ -124,28 +120,18 @@ class GatewayPipeline:
         credential: Credential,
         keys: KeySnapshot,
         now: float,
-    ) -> Decision | KeyNeeded | Unfinished:
+    ) -> Decision | Pending[Decision]:
         authenticator = self._authenticators[credential.source]
         digest = sha256(credential.text.encode("latin-1")).digest()
         attempt = _Attempt(routed, cookies, authenticator, digest[:8].hex())
         identified = authenticator.identify(credential.text, digest, keys, now)
-        if isinstance(identified, Identified):
-            return self._authorize(attempt, identified, now)
-        if isinstance(identified, MissingKey):
-            return identified.needed(routed.route.name, attempt.fingerprint)
-        return Unfinished(
-            partial(self._identified, attempt, identified),
-            late=_late(Reason.INTROSPECTION_UNAVAILABLE, attempt),
-        )
-
-    async def _identified(
-        self, attempt: _Attempt, identified: Awaitable[Identified], clock: Clock
-    ) -> Decision | Unfinished:
-        return self._authorize(attempt, await identified, clock())
+        if isinstance(identified, Pending):
+            return identified.then(partial(self._authorize, attempt))
+        return self._authorize(attempt, identified, now)
 
     def _authorize(
         self, attempt: _Attempt, identified: Identified, now: float
-    ) -> Decision | Unfinished:
+    ) -> Decision | Pending[Decision]:
         request, route = attempt.routed.request, attempt.routed.route
         if isinstance(identified, Refusal):
             cookie = attempt.authenticator.cookie(identified, now)
@@ -161,23 +147,11 @@ class GatewayPipeline:
         cookie = attempt.authenticator.cookie(identified, now)
         grant = self._grants[route.name]
         minted = self._minter.mint(token, route.name, grant, request.principal, now)
-        if isinstance(minted, Minted):
-            return self._allow(attempt, token, cookie, minted)
-        return Unfinished(
-            partial(self._minted, attempt, token, cookie, minted),
-            late=_late(Reason.SIGNING_UNAVAILABLE, attempt, token),
-        )
-
-    async def _minted(
-        self,
-        attempt: _Attempt,
-        token: VerifiedToken,
-        cookie: str,
-        minted: Awaitable[Minted],
-        clock: Clock,
-    ) -> Decision:
-        del clock  # the token has its dates
-        return self._allow(attempt, token, cookie, await minted)
+        if isinstance(minted, Pending):
+            return minted.then(
+                lambda signed, _now: self._allow(attempt, token, cookie, signed)  # it has its dates
+            )
+        return self._allow(attempt, token, cookie, minted)
 
     def _allow(
         self, attempt: _Attempt, token: VerifiedToken, cookie: str, minted: Minted
@@ -192,8 +166,3 @@ class GatewayPipeline:
             cookie=cookie,
         )
         return Allow(Reason.AUTHORIZED, route.name, headers, token)
-
-
-def _late(reason: Reason, attempt: _Attempt, token: VerifiedToken | None = None) -> Deny:
-    detail = "there was no answer in the time Envoy gives a check"
-    return Deny(reason, attempt.routed.route.name, detail, attempt.fingerprint, token)

@@ -52,11 +52,11 @@ class VerificationKeys:
             for trust, refresher in self._refreshers.items()
         ]
 
-    async def first_keys(self, patience: float) -> None:
-        """Return when each trust entry has keys or ``patience`` seconds are over."""
+    async def first_keys(self, timeout: float) -> None:
+        """Return when each trust entry has keys or ``timeout`` seconds are over."""
         first = [asyncio.ensure_future(each.first_keys()) for each in self._refreshers.values()]
         if first:
-            _, late = await asyncio.wait(first, timeout=patience)
+            _, late = await asyncio.wait(first, timeout=timeout)
             for task in late:
                 task.cancel()
 

@@ -51,12 +51,12 @@ class Logs:
         """Write records of this level (``debug``, ``info`` and so on) and above."""
         logging.getLogger().setLevel(level.upper())
 
-    def close(self, patience: float = 1.0) -> None:
-        """Write what is queued, for at most ``patience`` seconds, and stop."""
+    def close(self, timeout: float = 1.0) -> None:
+        """Write what is queued, for at most ``timeout`` seconds, and stop."""
         logging.getLogger().removeHandler(self._handler)
         with contextlib.suppress(queue.Full):
-            self._lines.put(None, timeout=patience)
-        self._writer.join(patience)
+            self._lines.put(None, timeout=timeout)
+        self._writer.join(timeout)
 
     def _write(self, output: logging.Handler) -> None:
         while (record := self._lines.get()) is not None:

@@ -4,7 +4,7 @@ Time stands still at ``NOW``. Its SSO is played by ``Sso``, which answers as a t
 """
 
 import asyncio
-from collections.abc import Awaitable, Generator
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -37,12 +37,13 @@ from sidecar.model import (
     Allow,
     Decision,
     Deny,
-    KeyNeeded,
+    KeyQuestion,
+    Pending,
     Reason,
     RequestView,
     TokenKind,
-    Unfinished,
     VerifiedToken,
+    ask,
 )
 from sidecar.session.settings import SessionTokenSettings
 from sidecar.session.tokens import SessionTokens
@@ -50,6 +51,7 @@ from sidecar.snapshots.keys import KeySnapshot
 from tests.support import tokens
 from tests.support.checks import NOW, Recorder, key_set, route
 from tests.support.minting import ISSUER, SETTINGS, MintRecorder, credential, ring
+from tests.support.rings import HeldRing
 from tests.support.tokens import SigningKey, key_for
 
 HOST = "shop.example"
@@ -103,7 +105,7 @@ KEY = LocalKey.generate("ES256")
 class Sso:
     """An SSO whose sessions are those of ``sessions``, by the text in the cookie.
 
-    While ``slow`` is set its answers are awaited, as those that have to be fetched are.
+    While ``slow`` is set its answers are waited for, as those that have to be fetched are.
     """
 
     name = "sso"
@@ -116,7 +118,7 @@ class Sso:
 
     def identify(
         self, text: str, digest: bytes, keys: KeySnapshot, now: float
-    ) -> Identified | Awaitable[Identified]:
+    ) -> Identified | Pending[Identified]:
         del keys, now
         self.asked += 1
         found = self.sessions.get(text)
@@ -125,22 +127,18 @@ class Sso:
             if found
             else Refusal(Reason.INACTIVE_SESSION)
         )
-        return _Soon(answer) if self.slow else answer
+        if not self.slow:
+            return answer
+
+        async def soon() -> Identified:
+            await asyncio.sleep(0)
+            return answer
+
+        return ask(soon, late=Refusal(Reason.INTROSPECTION_UNAVAILABLE))
 
     def cookie(self, identified: Identified, now: float) -> str:
         del identified, now
         return ""
-
-
-class _Soon:
-    """An answer that is there when the event loop has had another turn."""
-
-    def __init__(self, answer: Identified) -> None:
-        self._answer = answer
-
-    def __await__(self) -> Generator[None, None, Identified]:
-        yield
-        return self._answer
 
 
 class Gateway:
@@ -158,7 +156,7 @@ class Gateway:
         self.ring: KeyRing[Any] = ring(KEY)
         self.sealing: KeyRing[SealingKey] = begin(SealingKey.generate(), TIMINGS, NOW)
         self.verifications, self.mints = Recorder(), MintRecorder()
-        self.tokens = SessionTokens(SESSIONS, lambda: self.sealing)
+        self.tokens = SessionTokens(SESSIONS, HeldRing(lambda: self.sealing))
         self.cookies = SessionCookies(SESSIONS, self.tokens, self.mints)
         self.pipeline = self._pipeline(trust, settings)
 
@@ -187,19 +185,20 @@ class Gateway:
             strip=("x-user-id",),
         )
         gateway = replace(usual, **settings)
-        minter = Minter(gateway.request_tokens, lambda: self.ring, self.mints)
+        minter = Minter(gateway.request_tokens, HeldRing(lambda: self.ring), self.mints)
         check = CheckSettings(trust=trust, routes=ROUTES)
         return GatewayPipeline(check, gateway, self.authenticators, minter)
 
-    def check(self, view: RequestView, *, now: float = NOW) -> Decision | KeyNeeded | Unfinished:
+    def check(self, view: RequestView, *, now: float = NOW) -> Decision | Pending[Decision]:
         return self.pipeline.check(view, self.keys, now)
 
     def decide(self, view: RequestView, *, now: float = NOW) -> Decision:
         """The decision when everything that is waited for arrives."""
         verdict = self.check(view, now=now)
-        while isinstance(verdict, Unfinished):
-            verdict = asyncio.run(_finished(verdict, now))
-        assert not isinstance(verdict, KeyNeeded), verdict
+        while isinstance(verdict, Pending):
+            question = verdict.question
+            assert not isinstance(question, KeyQuestion), question
+            verdict = verdict.resume(asyncio.run(_awaited(question)), now)
         return verdict
 
     def reason(self, view: RequestView, *, now: float = NOW) -> Reason:
@@ -229,8 +228,8 @@ class Gateway:
         return cookie.partition(";")[0].partition("=")[2]
 
 
-async def _finished(unfinished: Unfinished, now: float) -> Decision | Unfinished:
-    return await unfinished.finish(lambda: now)
+async def _awaited(question: Callable[[], Awaitable[object]]) -> object:
+    return await question()
 
 
 def partner_token(key: SigningKey | None = None, **changes: Any) -> str:

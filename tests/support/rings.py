@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from sidecar.keys.documents import parse
 from sidecar.keys.rings.directory import load_directory
 from sidecar.keys.rings.local import LocalKey
-from sidecar.keys.rings.ring import KeyRing, SigningKey
+from sidecar.keys.rings.ring import Key, KeyRing, SigningKey
 from sidecar.keys.rings.stored import of_kind
 from tests.support.checks import signed_with
 from tests.support.tokens import segment
@@ -29,6 +30,20 @@ class NamedKey:
 
     def sign(self, message: bytes) -> bytes:
         return message
+
+
+K = TypeVar("K", bound=Key)
+
+
+class HeldRing(Generic[K]):
+    """A ring whose keys are those that ``held`` gives at the moment."""
+
+    def __init__(self, held: Callable[[], KeyRing[K]]) -> None:
+        self._held = held
+
+    @property
+    def keys(self) -> KeyRing[K]:
+        return self._held()
 
 
 def named_keys() -> Callable[[], NamedKey]:

@@ -213,7 +213,7 @@ def test_a_reader_that_stalls_for_ever_does_not_hold_up_the_end() -> None:
     handlers = logging.getLogger().handlers[:]
     running = Logs("json", "info", stream)
     logging.getLogger().info("line")
-    running.close(patience=0.01)
+    running.close(timeout=0.01)
     assert not stream.getvalue()
     stream.let_go.set()
     logging.getLogger().handlers[:] = handlers
