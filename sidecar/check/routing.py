@@ -7,7 +7,8 @@ from sidecar.check.path import canonical
 from sidecar.check.refusal import Refusal
 from sidecar.check.routes import METHOD, Route, RouteTable, canonical_host
 from sidecar.check.rules import Subject
-from sidecar.model import Reason, RequestView, VerifiedToken
+from sidecar.check.trace import Trace
+from sidecar.model import Reason, RequestView, Step, VerifiedToken
 
 
 class Routed(NamedTuple):
@@ -53,23 +54,26 @@ class Router:
         self._routes = RouteTable(routes)
         self._literal_semicolons = literal_semicolons
 
-    def find(self, request: RequestView) -> Routed | Refusal:
+    def find(self, request: RequestView, trace: Trace | None = None) -> Routed | Refusal:
         """The route, named by Envoy's configuration or found by host, path and method.
 
         Path and method must have one form on every route: rules and service must see the same.
         """
         path = canonical(request.path, literal_semicolons=self._literal_semicolons)
+        if trace:
+            trace.note(Step.PATH, request.path if isinstance(path, Refusal) else path)
         if isinstance(path, Refusal):
             return path
         if not METHOD.fullmatch(request.method):
+            if trace:
+                trace.note(Step.ROUTE, request, None)
             return Refusal(Reason.INVALID_METHOD)
-        if request.route is not None:
-            route = self._routes.named(request.route)
-            if route is None:
-                detail = "Envoy's context_extensions name a route that is not configured"
-                return Refusal(Reason.NO_ROUTE, detail)
-        else:
+        detail = ""
+        if request.route is None:
             route = self._routes.find(request.host, path, request.method)
-            if route is None:
-                return Refusal(Reason.NO_ROUTE)
-        return Routed(request, route, path)
+        else:
+            route = self._routes.named(request.route)
+            detail = "Envoy's context_extensions name a route that is not configured"
+        if trace:
+            trace.note(Step.ROUTE, request, route)
+        return Routed(request, route, path) if route else Refusal(Reason.NO_ROUTE, detail)

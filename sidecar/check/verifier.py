@@ -14,10 +14,11 @@ from sidecar.caches import LruCache
 from sidecar.check import claims, jws
 from sidecar.check.claims import SignedToken
 from sidecar.check.refusal import Refusal
+from sidecar.check.trace import Trace
 from sidecar.check.trust import TrustEntry, TrustTable
 from sidecar.jose.algorithms import verify
 from sidecar.jose.strict_json import load_again
-from sidecar.model import LATE, KeyQuestion, Late, Pending, Reason, VerifiedToken
+from sidecar.model import LATE, KeyQuestion, Late, Pending, Reason, Step, VerifiedToken
 from sidecar.snapshots.keys import KeySnapshot, VerificationKey
 
 
@@ -70,7 +71,12 @@ class Verifier:
         return len(self._remembered)
 
     def verify(
-        self, text: str, digest: bytes, keys: KeySnapshot, now: float
+        self,
+        text: str,
+        digest: bytes,
+        keys: KeySnapshot,
+        now: float,
+        trace: Trace | None = None,
     ) -> Verified | Pending[Verified]:
         """Verify a token here and now, or ask for its key.
 
@@ -79,12 +85,16 @@ class Verifier:
             digest: the SHA-256 of its bytes.
             keys: the public keys known at this moment.
             now: Unix seconds.
+            trace: told what is found at each step.
         """
-        signed = self._signed(text, digest, keys, now)
+        signed = self._signed(text, digest, keys, now, trace)
         if isinstance(signed, Refusal):
             return signed
         if isinstance(signed, KeyQuestion):
-            return self._ask(signed, text, digest, known=keys.usable(signed.trust, now) is not None)
+            known = keys.usable(signed.trust, now) is not None
+            return self._ask(signed, text, digest, known=known, trace=trace)
+        if trace:
+            trace.note(Step.CLAIMS, signed)
         token = claims.verify(signed, now)
         if isinstance(token, Refusal):
             self._observer.verified(signed.trust.name, token.reason.label)
@@ -93,7 +103,13 @@ class Verifier:
         return token
 
     def _ask(
-        self, question: KeyQuestion, text: str, digest: bytes, *, known: bool
+        self,
+        question: KeyQuestion,
+        text: str,
+        digest: bytes,
+        *,
+        known: bool,
+        trace: Trace | None,
     ) -> Pending[Verified]:
         """Verify the token again with the keys that are the answer. They are asked for once.
 
@@ -107,30 +123,36 @@ class Verifier:
         def resume(keys: KeySnapshot | Late | None, now: float) -> Verified:
             if keys is LATE:
                 return Refusal(Reason.KEYS_UNAVAILABLE, no_such_key if known else no_keys)
-            verified = unknown if keys is None else self.verify(text, digest, keys, now)
+            verified = unknown if keys is None else self.verify(text, digest, keys, now, trace)
             return unknown if isinstance(verified, Pending) else verified
 
         return Pending(question, resume)
 
     def _signed(
-        self, text: str, digest: bytes, keys: KeySnapshot, now: float
+        self, text: str, digest: bytes, keys: KeySnapshot, now: float, trace: Trace | None
     ) -> SignedToken | KeyQuestion | Refusal:
         remembered = self._remembered.get(digest)
         self._observer.remembered(hit=remembered is not None)
         if remembered is not None:
             key_set = keys.usable(remembered.trust.name, now)
             if key_set is not None and remembered.key in key_set.keys:
+                if trace:
+                    trace.note(Step.SIGNATURE, remembered.key, True)
                 payload = load_again(remembered.payload)
                 return SignedToken(remembered.trust, payload, digest[:8].hex())
             self._remembered.forget(digest)
 
         token = jws.parse(text, self._maximum_token_bytes, self._maximum_token_values)
+        if trace:
+            trace.note(Step.PARSE, text, None if isinstance(token, Refusal) else token)
         if isinstance(token, Refusal):
             return token
         trust = self._trust.select(token)
+        if trace:
+            trace.note(Step.TRUST, token, None if isinstance(trust, Refusal) else trust)
         if isinstance(trust, Refusal):
             return trust
-        key = _verifying_key(token, trust, keys, now)
+        key = _verifying_key(token, trust, keys, now, trace)
         if isinstance(key, Refusal):
             self._observer.verified(trust.name, key.reason.label)
             return key
@@ -141,19 +163,28 @@ class Verifier:
 
 
 def _verifying_key(
-    token: jws.UnverifiedToken, trust: TrustEntry, keys: KeySnapshot, now: float
+    token: jws.UnverifiedToken,
+    trust: TrustEntry,
+    keys: KeySnapshot,
+    now: float,
+    trace: Trace | None,
 ) -> VerificationKey | KeyQuestion | Refusal:
     header = token.header
+    key_set = keys.usable(trust.name, now)
+    if trace:
+        trace.note(Step.KEY, trust, key_set)
     if header.algorithm not in trust.algorithms:
         return Refusal(
             Reason.ALGORITHM_NOT_ALLOWED,
             f"{trust.name} allows: {', '.join(sorted(trust.algorithms))}",
         )
-    key_set = keys.usable(trust.name, now)
     if key_set is None:
         return KeyQuestion(trust.name, header.kid)
     for key in key_set.candidates(header.kid, header.algorithm):
-        if verify(header.algorithm, key.public_key, token.signing_input, token.signature):
+        holds = verify(header.algorithm, key.public_key, token.signing_input, token.signature)
+        if trace:
+            trace.note(Step.SIGNATURE, key, holds)
+        if holds:
             return key
     if header.kid is not None and not key_set.knows(header.kid):
         return KeyQuestion(trust.name, header.kid)

@@ -4,18 +4,15 @@ They take the steps a gateway takes, with stand-ins for what exists only where i
 keys sign the tokens, and issuers of sessions answer as they are told.
 """
 
-import json
 from collections.abc import Mapping
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
-from sidecar.check import jws
 from sidecar.check.claims import names_in, scopes_in
 from sidecar.check.extract import TokenSource
+from sidecar.check.trace import Trace
 from sidecar.check.verifier import Verifier
-from sidecar.cli.explain import Findings
-from sidecar.cli.explain_gateway import explain
-from sidecar.cli.key_sets import KnownKeys
 from sidecar.cli.simulation import NullObserver, finished
+from sidecar.cli.trace import read_claims
 from sidecar.clients.http import Response
 from sidecar.config import Configuration
 from sidecar.gateway.authenticators import (
@@ -46,7 +43,6 @@ from sidecar.snapshots.keys import KeySnapshot
 K = TypeVar("K", bound=Key)
 
 _INACTIVE: Final = b'{"active": false}'
-_LARGEST_TOKEN: Final = 65536  # the most that ``request_tokens.max_bytes`` allows
 
 
 class GatewaySimulation:
@@ -75,15 +71,12 @@ class GatewaySimulation:
             Minter(gateway.request_tokens, _FixedRing(ring), NullObserver()),
         )
 
-    def decide(self, request: RequestView, keys: KeySnapshot) -> Decision:
+    def decide(
+        self, request: RequestView, keys: KeySnapshot, trace: Trace | None = None
+    ) -> Decision:
         """A gateway's decision (``Simulation.decide``)."""
-        verdict = self._pipeline.check(request, keys, self._now)
+        verdict = self._pipeline.check(request, keys, self._now, trace)
         return finished(verdict, keys, self._now)
-
-    def explain(self, request: RequestView, known: KnownKeys, decision: Decision) -> Findings:
-        """What was found (``Simulation.explain``)."""
-        found = explain(self._configuration, request, known, self._now, decision)
-        return found | {Step.MINT: _about_minted(decision)} if Step.POLICY in found else found
 
     def source_of(self, trust: str) -> TokenSource:
         """Where the tokens of a trust entry stand."""
@@ -142,14 +135,8 @@ def minted_claims(decision: Decision) -> Mapping[str, Any] | None:
     """The claims of the token that goes on to the service; None where there is none."""
     if not isinstance(decision, Allow):
         return None
-    scheme, _, text = dict(decision.headers.overwrite).get("authorization", "").partition(" ")
-    token = jws.parse(text, _LARGEST_TOKEN) if scheme == "Bearer" else None
-    return token.claims if isinstance(token, jws.UnverifiedToken) else None
-
-
-def _about_minted(decision: Decision) -> tuple[str, ...]:
-    claims = minted_claims(decision) or {}
-    return tuple(f"{name} {json.dumps(value)}" for name, value in claims.items())
+    _, _, text = dict(decision.headers.overwrite).get("authorization", "").partition(" ")
+    return read_claims(text) or None
 
 
 class _Issuer:

@@ -7,8 +7,7 @@ from typing import Final, Protocol
 
 from sidecar.check.extract import CookieSource, TokenSource
 from sidecar.check.pipeline import CheckSettings, Pipeline
-from sidecar.cli.explain import Findings, explain
-from sidecar.cli.key_sets import KnownKeys
+from sidecar.check.trace import Trace
 from sidecar.model import (
     GATEWAY_STEPS,
     LATE,
@@ -29,12 +28,13 @@ class Simulation(Protocol):
         """The steps it takes, in their order."""
         ...
 
-    def decide(self, request: RequestView, keys: KeySnapshot) -> Decision:
-        """The decision when no more keys can be had than are in the snapshot."""
-        ...
+    def decide(
+        self, request: RequestView, keys: KeySnapshot, trace: Trace | None = None
+    ) -> Decision:
+        """The decision when no more keys can be had than are in the snapshot.
 
-    def explain(self, request: RequestView, known: KnownKeys, decision: Decision) -> Findings:
-        """What was found at each step on the way to ``decision``."""
+        ``trace`` is told what is found at each step.
+        """
         ...
 
 
@@ -47,18 +47,15 @@ class SidecarSimulation:
     steps: Final = tuple(step for step in Step if step not in GATEWAY_STEPS)
 
     def __init__(self, settings: CheckSettings, now: float) -> None:
-        self._settings, self._now = replace(settings, shadow=False), now
-        self._pipeline = Pipeline(self._settings, NullObserver())
+        self._now = now
+        self._pipeline = Pipeline(replace(settings, shadow=False), NullObserver())
 
-    def decide(self, request: RequestView, keys: KeySnapshot) -> Decision:
+    def decide(
+        self, request: RequestView, keys: KeySnapshot, trace: Trace | None = None
+    ) -> Decision:
         """A sidecar's decision (``Simulation.decide``)."""
-        verdict = self._pipeline.check(request, keys, self._now)
+        verdict = self._pipeline.check(request, keys, self._now, trace)
         return finished(verdict, keys, self._now)
-
-    def explain(self, request: RequestView, known: KnownKeys, decision: Decision) -> Findings:
-        """What was found (``Simulation.explain``)."""
-        del decision  # everything can be looked at again
-        return explain(self._settings, request, known, self._now)
 
 
 class NullObserver:

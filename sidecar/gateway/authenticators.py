@@ -8,9 +8,10 @@ from typing import Protocol
 
 from sidecar.check.claims import invalid
 from sidecar.check.extract import TokenSource
+from sidecar.check.trace import Trace
 from sidecar.check.verifier import Verified, Verifier
 from sidecar.gateway.session_cookies import SessionCookies
-from sidecar.model import Pending, Reason, VerifiedToken
+from sidecar.model import Pending, Reason, Step, VerifiedToken
 from sidecar.session.introspection import Introspector
 from sidecar.session.tokens import SessionTokens
 from sidecar.snapshots.keys import KeySnapshot
@@ -32,7 +33,7 @@ class Authenticator(Protocol):
         ...
 
     def identify(
-        self, text: str, digest: bytes, keys: KeySnapshot, now: float
+        self, text: str, digest: bytes, keys: KeySnapshot, now: float, trace: Trace | None = None
     ) -> Identified | Pending[Identified]:
         """Whose credential it is, or why it is no good.
 
@@ -41,6 +42,7 @@ class Authenticator(Protocol):
             digest: the SHA-256 of its bytes.
             keys: the public keys known at this moment.
             now: Unix seconds.
+            trace: told what is found at each step.
         """
         ...
 
@@ -58,10 +60,10 @@ class JwtAuthenticator:
         self._verifier = verifier
 
     def identify(
-        self, text: str, digest: bytes, keys: KeySnapshot, now: float
+        self, text: str, digest: bytes, keys: KeySnapshot, now: float, trace: Trace | None = None
     ) -> Identified | Pending[Identified]:
         """The verified token (``Authenticator.identify``)."""
-        verified = self._verifier.verify(text, digest, keys, now)
+        verified = self._verifier.verify(text, digest, keys, now, trace)
         return verified.then(_named) if isinstance(verified, Pending) else _named(verified, now)
 
     def cookie(self, identified: Identified, now: float) -> str:
@@ -88,10 +90,12 @@ class IntrospectionAuthenticator:
         self._introspector = introspector
 
     def identify(
-        self, text: str, digest: bytes, keys: KeySnapshot, now: float
+        self, text: str, digest: bytes, keys: KeySnapshot, now: float, trace: Trace | None = None
     ) -> Identified | Pending[Identified]:
         """The session as its issuer describes it (``Authenticator.identify``)."""
         del keys  # what its issuer says over TLS needs no signature
+        if trace:
+            trace.note(Step.SESSION, self.name, text)
         return self._introspector.look_up(text, digest, now)
 
     def cookie(self, identified: Identified, now: float) -> str:
@@ -111,9 +115,13 @@ class SessionAuthenticator:
         self._tokens = tokens
         self.cookies = cookies
 
-    def identify(self, text: str, digest: bytes, keys: KeySnapshot, now: float) -> Identified:
+    def identify(
+        self, text: str, digest: bytes, keys: KeySnapshot, now: float, trace: Trace | None = None
+    ) -> Identified:
         """The session as it was sealed (``Authenticator.identify``)."""
         del keys  # those of session tokens are published nowhere
+        if trace:
+            trace.note(Step.SESSION, self.name, text)
         return self._tokens.open(text, digest, now)
 
     def cookie(self, identified: Identified, now: float) -> str:

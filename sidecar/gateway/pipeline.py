@@ -11,11 +11,12 @@ from hashlib import sha256
 from typing import Final, NamedTuple
 
 from sidecar.check.cookies import TokenCookies
-from sidecar.check.extract import Credential, cookie_finder, extract
+from sidecar.check.extract import cookie_finder, extract
 from sidecar.check.identity import IdentityHeaders, IdentitySettings
 from sidecar.check.pipeline import CheckSettings, anonymous
 from sidecar.check.refusal import Refusal, deny
 from sidecar.check.routing import Routed, Router
+from sidecar.check.trace import Trace
 from sidecar.gateway.authenticators import Authenticator, Identified
 from sidecar.gateway.cross_site import refuse_cross_site
 from sidecar.gateway.identities import Identities
@@ -29,6 +30,7 @@ from sidecar.model import (
     Pending,
     Reason,
     RequestView,
+    Step,
     VerifiedToken,
 )
 from sidecar.snapshots.keys import KeySnapshot
@@ -45,6 +47,7 @@ class _Attempt(NamedTuple):
     cookies: TokenCookies
     authenticator: Authenticator
     fingerprint: str
+    trace: Trace | None
 
 
 class GatewayPipeline:
@@ -73,7 +76,7 @@ class GatewayPipeline:
         )
 
     def check(
-        self, request: RequestView, keys: KeySnapshot, now: float
+        self, request: RequestView, keys: KeySnapshot, now: float, trace: Trace | None = None
     ) -> Decision | Pending[Decision]:
         """Decide about one request.
 
@@ -81,6 +84,7 @@ class GatewayPipeline:
             request: the request as Envoy describes it.
             keys: the public keys known at this moment.
             now: Unix seconds.
+            trace: told what is found at each step.
         """
         # Token cookies are looked for once: for the credential, and to keep it from services.
         cookies = self._cookies.find(request)
@@ -88,7 +92,7 @@ class GatewayPipeline:
             return deny(cookies)
 
         # 1 and 2. The path has one form, and a route takes it.
-        routed = self._router.find(request)
+        routed = self._router.find(request, trace)
         if isinstance(routed, Refusal):
             return deny(routed)
         name = routed.route.name
@@ -99,35 +103,27 @@ class GatewayPipeline:
         credential = extract(request, self._sources, cookies)
         if isinstance(credential, Refusal):
             return deny(credential, name)
+        if trace:
+            trace.note(Step.CREDENTIAL, credential)
         if credential is None:
-            return anonymous(routed, cookies, self._headers, now)
+            return anonymous(routed, cookies, self._headers, now, trace)
         refusal = refuse_cross_site(request, credential.source, self._origins)
         if refusal is not None:
             return deny(refusal, name)
 
         # 4 to 8. Whose it is, here and now.
-        return self._identify(routed, cookies, credential, keys, now)
+        authenticator = self._authenticators[credential.source]
+        digest = sha256(credential.text.encode("latin-1")).digest()
+        attempt = _Attempt(routed, cookies, authenticator, digest[:8].hex(), trace)
+        identified = authenticator.identify(credential.text, digest, keys, now, trace)
+        if isinstance(identified, Pending):
+            return identified.then(partial(self._authorize, attempt))
+        return self._authorize(attempt, identified, now)
 
     def refuse(self, request: RequestView, denial: Deny) -> Decision:
         """A denial as the configured mode carries it out: a gateway always does."""
         del request
         return denial
-
-    def _identify(
-        self,
-        routed: Routed,
-        cookies: TokenCookies,
-        credential: Credential,
-        keys: KeySnapshot,
-        now: float,
-    ) -> Decision | Pending[Decision]:
-        authenticator = self._authenticators[credential.source]
-        digest = sha256(credential.text.encode("latin-1")).digest()
-        attempt = _Attempt(routed, cookies, authenticator, digest[:8].hex())
-        identified = authenticator.identify(credential.text, digest, keys, now)
-        if isinstance(identified, Pending):
-            return identified.then(partial(self._authorize, attempt))
-        return self._authorize(attempt, identified, now)
 
     def _authorize(
         self, attempt: _Attempt, identified: Identified, now: float
@@ -137,6 +133,9 @@ class GatewayPipeline:
             cookie = attempt.authenticator.cookie(identified, now)
             return deny(identified, route.name, attempt.fingerprint)._replace(cookie=cookie)
         token = self._identities.of(attempt.authenticator.name, identified)
+
+        if attempt.trace:
+            attempt.trace.note(Step.POLICY, route, token, attempt.authenticator.name)
 
         # 9. The route's rules.
         refusal = attempt.routed.refusal(token, now)
@@ -159,6 +158,8 @@ class GatewayPipeline:
         request, route = attempt.routed.request, attempt.routed.route
         if isinstance(minted, Refusal):
             return deny(minted, route.name, attempt.fingerprint, token)
+        if attempt.trace:
+            attempt.trace.note(Step.MINT, minted)
         changes = self._headers.for_nobody(request, attempt.cookies)
         headers = HeaderChanges(
             overwrite=(*changes.overwrite, (_AUTHORIZATION, f"Bearer {minted}")),

@@ -14,6 +14,7 @@ from sidecar.check.extract import BEARER, CookieSource, TokenSource
 from sidecar.check.pipeline import CheckSettings
 from sidecar.check.refusal import Refusal
 from sidecar.check.rules import AnyRole, Issuers, Scopes, TokenKinds, When
+from sidecar.check.trace import Trace
 from sidecar.check.trust import TrustEntry
 from sidecar.check.verifier import Verifier
 from sidecar.gateway.authenticators import (
@@ -117,9 +118,9 @@ class Sso:
         self.asked = 0
 
     def identify(
-        self, text: str, digest: bytes, keys: KeySnapshot, now: float
+        self, text: str, digest: bytes, keys: KeySnapshot, now: float, trace: Trace | None = None
     ) -> Identified | Pending[Identified]:
-        del keys, now
+        del keys, now, trace
         self.asked += 1
         found = self.sessions.get(text)
         answer: Identified = (
