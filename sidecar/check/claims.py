@@ -107,7 +107,7 @@ def check_audience(
     """
     audience = find(claims, path)
     names = [audience] if isinstance(audience, str) else audience
-    if not isinstance(names, list) or [name for name in names if not isinstance(name, str)]:
+    if not isinstance(names, list) or set(map(type, names)) - {str}:
         return invalid(".".join(path), "is not a string or a list of strings")
     if accepted.isdisjoint(names):
         return Refusal(
@@ -129,6 +129,8 @@ def names_in(value: object) -> frozenset[str]:
         return frozenset({value}) if value else frozenset()
     if not isinstance(value, list):
         return frozenset()
+    if set(map(type, value)) <= {str}:
+        return frozenset(value) - {""}
     return frozenset([name for name in value if isinstance(name, str) and name])
 
 

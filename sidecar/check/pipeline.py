@@ -13,8 +13,7 @@ from sidecar.check.cookies import TokenCookies
 from sidecar.check.extract import BEARER, TokenSource, cookie_finder, extract
 from sidecar.check.identity import IdentityHeaders, IdentitySettings
 from sidecar.check.refusal import Refusal, deny
-from sidecar.check.routes import Route
-from sidecar.check.routing import Routed, Router
+from sidecar.check.routes import Route, Routed, Router
 from sidecar.check.trace import Trace
 from sidecar.check.trust import TrustEntry
 from sidecar.check.verifier import VerificationObserver, Verified, Verifier

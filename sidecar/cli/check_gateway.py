@@ -5,7 +5,7 @@ from typing import Final
 
 from sidecar.check.extract import Credential, cookie_finder, extract
 from sidecar.check.refusal import Refusal
-from sidecar.check.routing import Router
+from sidecar.check.routes import Router
 from sidecar.cli.gateway_simulation import GatewaySimulation
 from sidecar.clients.files import read
 from sidecar.config import Configuration

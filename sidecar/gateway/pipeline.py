@@ -15,7 +15,7 @@ from sidecar.check.extract import cookie_finder, extract
 from sidecar.check.identity import IdentityHeaders, IdentitySettings
 from sidecar.check.pipeline import CheckSettings, anonymous
 from sidecar.check.refusal import Refusal, deny
-from sidecar.check.routing import Routed, Router
+from sidecar.check.routes import Routed, Router
 from sidecar.check.trace import Trace
 from sidecar.gateway.authenticators import Authenticator, Identified
 from sidecar.gateway.cross_site import refuse_cross_site

@@ -16,7 +16,8 @@ from sidecar.gateway.exchange import Exchanged
 from sidecar.gateway.publishing import JWKS_PATH, Document, metadata_paths
 from sidecar.model import Deny, Reason, RequestView
 from sidecar.pages.listener import MALFORMED
-from sidecar.wire.denials import printable_id, problem
+from sidecar.shell.check import printable_id
+from sidecar.wire.denials import problem
 
 _log = logging.getLogger(__name__)
 

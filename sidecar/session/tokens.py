@@ -61,6 +61,7 @@ class SessionTokens:
 
     def __init__(self, settings: SessionTokenSettings, ring: SessionRing) -> None:
         self._settings = settings
+        self._maximum_bytes = settings.maximum_token_bytes
         self._ring = ring
 
     def begin(self, identity: VerifiedToken, now: float, *, ends: float | None) -> SessionToken:
@@ -105,10 +106,8 @@ class SessionTokens:
         """
         # 1. It is small enough to be looked at, and has the form of a token.
         settings = self._settings
-        if len(text) > settings.maximum_token_bytes:
-            return Refusal(
-                Reason.TOKEN_TOO_LARGE, f"more than {settings.maximum_token_bytes} bytes"
-            )
+        if len(text) > self._maximum_bytes:
+            return Refusal(Reason.TOKEN_TOO_LARGE, f"more than {self._maximum_bytes} bytes")
         try:
             sealed = jwe.parse(text, TYPE)
 

@@ -17,6 +17,7 @@ An exception in any state is a bug: it is logged, and the check answered with in
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -45,6 +46,9 @@ _LONGEST: Final = 30.0
 _MARGIN: Final = 0.02
 # Longer than any check is made for (seconds) until it is known to have to wait.
 _BEGINNING: Final = 0.1
+
+# What request ids are made of: UUIDs, hexadecimal digits, base64, the trace ids of load balancers.
+_PLAIN_ID: Final = re.compile(rb"[A-Za-z0-9._:/+=~-]{1,64}")
 
 
 class Pipeline(Protocol):
@@ -94,6 +98,15 @@ class DecisionObserver(Protocol):
     ) -> None:
         """A check was answered ``duration`` seconds after it arrived."""
         ...
+
+
+def printable_id(value: bytes) -> str:
+    """An ``x-request-id`` as it may be repeated and logged; empty for one that is not plain.
+
+    A client may send anything under this name. Of what is longer than 64 characters nothing is
+    shown: a piece of it could be a piece of a token.
+    """
+    return value.decode() if _PLAIN_ID.fullmatch(value) else ""
 
 
 class Checks:

@@ -16,8 +16,8 @@ from grpc import StatusCode
 from sidecar.check.refusal import Refusal
 from sidecar.errors import Fault
 from sidecar.model import Allow, Decision, Deny, Reason, RequestView, VerifiedToken
-from sidecar.shell.check import DEFAULT_LIMITS, RequestLimits
-from sidecar.wire.denials import http_status, printable_id, problem
+from sidecar.shell.check import DEFAULT_LIMITS, RequestLimits, printable_id
+from sidecar.wire.denials import http_status, problem
 from sidecar.wire.grpc._pb.envoy.config.core.v3.base_pb2 import HeaderValueOption
 from sidecar.wire.grpc._pb.envoy.service.auth.v3.attribute_context_pb2 import AttributeContext
 from sidecar.wire.grpc._pb.envoy.service.auth.v3.external_auth_pb2 import (
@@ -187,8 +187,8 @@ def _overwrite(
         option = options.add(append_action=_OVERWRITE)
         option.append.value = False  # the API's field is append_action; releases in use read this
         header = option.header  # every look at a message's part costs as much as filling it in
-        header.key = _utf8(name)
-        header.value = _utf8(value)
+        header.key = name
+        header.value = value if value.isascii() else _utf8(value)  # a cookie's may be anything
 
 
 def _describe(
