@@ -112,7 +112,7 @@ def check_audience(
     if accepted.isdisjoint(names):
         return Refusal(
             Reason.WRONG_AUDIENCE,
-            f"{name} accepts: {_listed(accepted)}",
+            f"{name} accepts: {', '.join(sorted(accepted))}",
             held=(("aud", ", ".join(names)),),
         )
     return None
@@ -132,10 +132,6 @@ def names_in(value: object) -> frozenset[str]:
     if set(map(type, value)) <= {str}:
         return frozenset(value) - {""}
     return frozenset([name for name in value if isinstance(name, str) and name])
-
-
-def _listed(names: frozenset[str]) -> str:
-    return ", ".join(sorted(names))
 
 
 def about(claims: Mapping[str, object], name: str, refusal: Refusal) -> Refusal:

@@ -25,15 +25,7 @@ from functools import partial
 from typing import Final, NamedTuple, Protocol
 
 from sidecar.keys.verification_keys import VerificationKeys
-from sidecar.model import (
-    LATE,
-    Decision,
-    Deny,
-    KeyQuestion,
-    Pending,
-    Reason,
-    RequestView,
-)
+from sidecar.model import LATE, Decision, Deny, KeyQuestion, Pending, Reason, RequestView
 from sidecar.shell.tasks import Tasks
 from sidecar.shell.waiting import Waiting
 from sidecar.snapshots.keys import KeySnapshot

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 from sidecar.check.refusal import deny
 from sidecar.model import Decision, Deny, Reason
 from sidecar.shell.check import Check, Checks
-from sidecar.wire.grpc.codec import UNREAD, Envelope, UndecodableRequest, decode, encode
+from sidecar.wire.grpc.codec import UNREAD, Envelope, decode, encode
 
 _log = logging.getLogger(__name__)
 
@@ -42,11 +42,8 @@ class Authorization:
             envelope = decode(call.body, check.context.limits)
             if envelope.refusal is not None:
                 denial = deny(envelope.refusal)
-        except UndecodableRequest:
+        except Exception:  # UndecodableRequest, or a bug
             _log.exception("Envoy's check request could not be read")
-            denial = Deny(Reason.INTERNAL_ERROR)
-        except Exception:
-            _log.exception("a check request could not be read for a fault of this program's")
             denial = Deny(Reason.INTERNAL_ERROR)
         reply = partial(_reply, call, envelope, check.context.realm)
         if denial is None:
