@@ -47,6 +47,12 @@ def test_with_the_key_that_was_asked_for_the_check_goes_on() -> None:
     assert decision.reason is Reason.AUTHORIZED
 
 
+def test_what_a_check_waits_for_does_not_show_its_token() -> None:
+    text = token(OTHER_KEY)
+
+    assert text not in repr(Service().check(request(text)))
+
+
 def test_a_key_is_asked_for_once() -> None:
     result = Service().check(request(token(OTHER_KEY)))
 
