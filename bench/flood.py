@@ -18,7 +18,7 @@ from bench.http2 import Connection, Request
 from bench.pod import running_pod
 from bench.sampling import percentiles, ratio
 from bench.service import Service
-from sidecar.wire.authorization import METHOD
+from sidecar.wire.grpc.authorization import METHOD
 from tests.support.tokens import new_key
 
 _GOOD_PER_SECOND = 200

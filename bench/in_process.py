@@ -12,11 +12,12 @@ from sidecar.check.pipeline import Pipeline
 from sidecar.config.build import Configuration
 from sidecar.config.loader import load
 from sidecar.keys.verification_keys import VerificationKeys
+from sidecar.shell import check as shell
 from sidecar.telemetry.decisions import DecisionLog
 from sidecar.telemetry.metrics import Metrics
 from sidecar.telemetry.refreshes import RefreshLog
-from sidecar.wire.authorization import Authorization, Policy
 from sidecar.wire.grpc._pb.envoy.service.auth.v3.external_auth_pb2 import CheckResponse
+from sidecar.wire.grpc.authorization import Authorization
 
 
 class Call:
@@ -30,15 +31,15 @@ class Call:
         self.response = b""
 
     def reply(self, body: bytes) -> None:
-        """Keep it (``wire.authorization.Call.reply``)."""
+        """Keep it (``wire.grpc.authorization.Call.reply``)."""
         self.response = body
 
 
 class Checks:
     """Answers checks, one after another."""
 
-    def __init__(self, authorization: Authorization) -> None:
-        self._authorization = authorization
+    def __init__(self, checks: shell.Checks) -> None:
+        self._authorization = Authorization(checks)
 
     def answer(self, body: bytes) -> bytes:
         """Answer one serialised CheckRequest."""
@@ -58,13 +59,13 @@ def sidecar_checks(service: Service, directory: Path) -> Checks:
     metrics = Metrics()
     check = configuration.check
     metrics.expect([entry.name for entry in check.trust], check.routes, shadow=False)
-    policy = Policy(
+    context = shell.CheckContext(
         pipeline=Pipeline(check, metrics),
         keys=asyncio.run(_fetched(configuration, metrics)),
         realm=configuration.realm,
         key_wait=configuration.key_wait,
     )
-    return Checks(Authorization(policy, decision_log(configuration, metrics)))
+    return Checks(shell.Checks(context, decision_log(configuration, metrics)))
 
 
 def loaded(document: Mapping[str, object], directory: Path) -> Configuration:

@@ -26,7 +26,7 @@ from sidecar.config import build
 from sidecar.config.build_keys import key_settings
 from sidecar.config.common_models import Trust
 from sidecar.keys.settings import KeySettings
-from sidecar.wire.authorization import METHOD
+from sidecar.wire.grpc.authorization import METHOD
 from tests.support.key_server import Connection as KeyRequest
 from tests.support.key_server import KeyServer
 from tests.support.ports import socket_directory

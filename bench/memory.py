@@ -20,7 +20,7 @@ _STEPS = {
     "Python itself": "pass",
     "grpc, protobuf and the messages": "import sidecar.wire.grpc.codec, sidecar.wire.grpc.server",
     "cryptography and PyJWT": "import sidecar.check.jws",
-    "aiohttp and asyncio": "import sidecar.wire.http",
+    "aiohttp and asyncio": "import sidecar.pages.metrics",
     "prometheus-client": "import sidecar.telemetry.metrics",
     "pydantic and ruamel.yaml": "import sidecar.config.loader",
     "the rest": "import sidecar.cli.serve",

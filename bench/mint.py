@@ -35,10 +35,10 @@ from sidecar.app.roles import Instruments
 from sidecar.config import Configuration
 from sidecar.gateway.exchange import IssuedSession
 from sidecar.model import RequestView
+from sidecar.shell import check as shell
 from sidecar.telemetry.gateway_metrics import GatewayMetrics
 from sidecar.telemetry.metrics import Metrics
 from sidecar.telemetry.refreshes import RefreshLog
-from sidecar.wire.authorization import Authorization
 from tests.support.key_server import KeyServer
 from tests.support.rings import until
 
@@ -94,10 +94,8 @@ def measure(*, quick: bool) -> list[Figure]:
 class Minting(Checks):
     """The checks of a gateway. What goes on beside them stands still while ``runner`` does."""
 
-    def __init__(
-        self, runner: asyncio.Runner, role: GatewayRole, authorization: Authorization
-    ) -> None:
-        super().__init__(authorization)
+    def __init__(self, runner: asyncio.Runner, role: GatewayRole, checks: shell.Checks) -> None:
+        super().__init__(checks)
         self._runner = runner
         self._role = role
 
@@ -141,7 +139,7 @@ def minting_gateway(
         try:
             yield (
                 gateway,
-                Minting(runner, role, Authorization(role.policy, log, runner.get_loop())),
+                Minting(runner, role, shell.Checks(role.context, log, runner.get_loop())),
             )
         finally:
             runner.run(role.stop())

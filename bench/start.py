@@ -12,7 +12,7 @@ from bench.gateway import running_gateway
 from bench.http2 import Connection, Request
 from bench.pod import running_pod
 from bench.sampling import cpu_of
-from sidecar.wire.authorization import METHOD
+from sidecar.wire.grpc.authorization import METHOD
 from tests.support.sidecar_process import SidecarProcess
 
 

@@ -13,7 +13,7 @@ from bench.http2 import Request
 from bench.pod import Pod, running_pod
 from bench.service import HOST
 from bench.ways import CALLS, Way, take
-from sidecar.wire.authorization import METHOD
+from sidecar.wire.grpc.authorization import METHOD
 from tests.support.envoy import Envoy
 
 _TOKENS = 2_500  # the sidecar remembers 2,000

@@ -7,7 +7,10 @@ of them, and a frozen dataclass costs three times as much to make.
 
 from collections.abc import Awaitable, Callable, Mapping
 from enum import Enum
-from typing import Final, NamedTuple
+from typing import Any, Final, Generic, NamedTuple, TypeVar
+
+T = TypeVar("T")
+U = TypeVar("U")
 
 # RFC 6750 §3.1, and what the three codes mean to a client.
 INVALID_REQUEST = "invalid_request"
@@ -310,27 +313,51 @@ class Allow(NamedTuple):
 Decision = Allow | Deny
 
 
-class KeyNeeded(NamedTuple):
-    """The check cannot go on: the token's key is not in the snapshot, or no key is usable.
+class KeyQuestion(NamedTuple):
+    """Which key does a token need? Asked of the verification keys, which may have to fetch it.
 
-    The shell around the pipeline has the keys of ``trust`` fetched once more, shared between all
-    who wait, and runs the check again. ``unknown`` is the verdict when a fetch begun after this
-    value was made came back without the key, ``unavailable`` the one when no such fetch came back
-    in time. ``kid`` is the one the token names, None where it names none.
+    ``kid`` is the one the token names, None where it names none. The answer is the snapshot of keys
+    to verify the token with, or None where a fetch begun after the question brought no such key.
     """
 
     trust: str
     kid: str | None
-    unknown: Deny
-    unavailable: Deny
 
 
-class Unfinished(NamedTuple):
-    """The check goes on elsewhere: with a question to a session's issuer, or a remote signature.
+class Late(Enum):
+    """What takes the place of an answer that did not come in time."""
 
-    ``finish`` is awaited on the event loop, with a clock that gives Unix seconds; it may lead to
-    the next thing to wait for. ``late`` is the verdict when it has not come to an end in time.
+    LATE = "late"
+
+
+LATE: Final = Late.LATE
+
+Question = KeyQuestion | Callable[[], Awaitable[object]]
+"""What a check has to know before it can go on. A callable is called and awaited on the event loop,
+where its result is the answer."""
+
+
+class Pending(NamedTuple, Generic[T]):
+    """What cannot be answered at once: a question, and how it goes on with the answer.
+
+    ``resume`` is called once, with the answer, or with ``LATE`` where there was none in time, and
+    with the time in Unix seconds. It returns what was asked for, or the next question; but never a
+    question after ``LATE``.
     """
 
-    finish: "Callable[[Callable[[], float]], Awaitable[Decision | Unfinished]]"
-    late: Deny
+    question: Question
+    resume: "Callable[[Any, float], T | Pending[T]]"
+
+    def then(self, go_on: "Callable[[T, float], U | Pending[U]]") -> "Pending[U]":
+        """What ``go_on`` makes of the result, which it gets with the time in Unix seconds."""
+
+        def resume(answer: object, now: float) -> "U | Pending[U]":
+            result = self.resume(answer, now)
+            return result.then(go_on) if isinstance(result, Pending) else go_on(result, now)
+
+        return Pending(self.question, resume)
+
+
+def ask(question: Callable[[], Awaitable[T]], *, late: T) -> Pending[T]:
+    """The answer to a question as it is, or ``late`` where there is none in time."""
+    return Pending(question, lambda answer, _now: late if answer is LATE else answer)

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Final, TypeVar
 
 from sidecar.app.handover import Handover
-from sidecar.app.roles import Instruments, Role, new_keys, new_policy
+from sidecar.app.roles import Instruments, Role, new_context, new_keys
 from sidecar.check.verifier import Verifier
 from sidecar.config import Configuration
 from sidecar.gateway.authenticators import (
@@ -32,6 +32,9 @@ from sidecar.gateway.settings import (
 )
 from sidecar.mint.minter import REQUEST, Minter
 from sidecar.model import GATEWAY_REASONS, Deny, Reason, RequestView
+from sidecar.pages.internal import LARGEST_HEADER, internal_pages
+from sidecar.pages.listener import HttpListener
+from sidecar.pages.tls import ServerTls
 from sidecar.rings import Ring
 from sidecar.rings.factory import open_ring, open_sealing_ring
 from sidecar.rings.lifecycle import State
@@ -39,12 +42,10 @@ from sidecar.rings.ring import next_publication
 from sidecar.rings.settings import InDirectory, InMemory, InTransit, RingSettings
 from sidecar.session.introspection import Introspector
 from sidecar.session.tokens import SessionTokens
+from sidecar.shell.waiting import Waiting
 from sidecar.telemetry.decisions import DecisionLog
 from sidecar.telemetry.gateway_metrics import GatewayMetrics
 from sidecar.telemetry.internal import InternalLog
-from sidecar.wire.http import HttpListener
-from sidecar.wire.internal import LARGEST_HEADER, internal_pages
-from sidecar.wire.tls import ServerTls
 
 R = TypeVar("R", bound=Ring)
 
@@ -86,11 +87,11 @@ class GatewayRole:
         self._keys = new_keys(configuration, instruments, before)
         authenticators = {each.name: self._authenticator(each) for each in settings.credentials}
         self._exchange = self._new_exchange(authenticators)
-        minter = Minter(settings.request_tokens, lambda: self._request_ring.keys, metrics)
+        minter = Minter(settings.request_tokens, self._request_ring, metrics)
         pipeline = GatewayPipeline(
             configuration.check, settings, tuple(authenticators.values()), minter
         )
-        self.policy = new_policy(configuration, pipeline, self._keys)
+        self.context = new_context(configuration, pipeline, self._keys)
         self._expect()
 
     async def start(self) -> None:
@@ -130,7 +131,7 @@ class GatewayRole:
                 task.result()
 
     async def _supplied(self, timeout: float) -> None:
-        """Return when the rings have keys or ``timeout`` is over.
+        """Return when the rings have keys or ``timeout`` seconds are over.
 
         One that could not be read or made when it began is tried again.
         """
@@ -240,7 +241,7 @@ class GatewayRole:
 
     def _sessions(self, credential: SessionCredential) -> SessionAuthenticator:
         ring = self._ring(credential.ring, open_sealing_ring)
-        tokens = SessionTokens(credential.tokens, lambda: ring.keys)
+        tokens = SessionTokens(credential.tokens, ring)
         cookies = SessionCookies(credential.tokens, tokens, self._metrics)
         return SessionAuthenticator(credential.name, credential.source, tokens, cookies)
 
@@ -254,11 +255,11 @@ class GatewayRole:
                 settings = ExchangeSettings(
                     Identities(self._settings.prefixes, self._settings.attributes),
                     credential.outlives,
-                    self._configuration.key_wait,
                     self._configuration.check.maximum_cookies,
                 )
                 accepted = [authenticators[name] for name in sorted(credential.exchanges)]
-                return SessionExchange(settings, accepted, authenticator.cookies, self._keys)
+                waiting = Waiting(self._keys, self._configuration.key_wait)
+                return SessionExchange(settings, accepted, authenticator.cookies, waiting)
         return None
 
     def _expect(self) -> None:

@@ -22,17 +22,19 @@ from sidecar.app.status import Life, status_page
 from sidecar.clients import files
 from sidecar.config import MAXIMUM_BYTES, Configuration, load
 from sidecar.errors import ConfigurationFault, Fault
+from sidecar.pages.admin import admin_pages
+from sidecar.pages.listener import HttpListener
+from sidecar.pages.metrics import metrics_pages
+from sidecar.shell.check import Checks
 from sidecar.telemetry.decisions import DecisionLog
 from sidecar.telemetry.logs import Logs
 from sidecar.telemetry.metrics import Metrics
 from sidecar.telemetry.refreshes import RefreshLog
-from sidecar.wire import authorization
-from sidecar.wire.authorization import Authorization
+from sidecar.wire.grpc.authorization import METHOD, Authorization
 from sidecar.wire.grpc.calls import Limits, outcomes
 from sidecar.wire.grpc.health import HEALTH_METHOD, health
 from sidecar.wire.grpc.server import GrpcServer, new_server
 from sidecar.wire.grpc.sockets import parse_address
-from sidecar.wire.http import HttpListener, admin_pages, metrics_pages
 
 _log = logging.getLogger("sidecar")
 
@@ -92,11 +94,14 @@ class _Program:
             self._warn(self._configuration)
             stack.push_async_callback(self._stop_role)
             await self._role.start()
-            checks = Authorization(self._role.policy, self._decisions, loop)
+            checks = Checks(self._role.context, self._decisions, loop)
             for listener in self._listeners():
                 await listener.start()
                 stack.push_async_callback(listener.stop)
-            methods = {authorization.METHOD: checks.check, HEALTH_METHOD: health(self._is_ready)}
+            methods = {
+                METHOD: Authorization(checks).check,
+                HEALTH_METHOD: health(self._is_ready),
+            }
             self._metrics.expect_calls(outcomes(methods))
             server = new_server(
                 parse_address(self._configuration.listen.authz),
@@ -125,10 +130,10 @@ class _Program:
         """
         for role in (self._role, self._next_role):
             if role is not None:
-                role.policy.keys.fetch_now()
+                role.context.keys.fetch_now()
         reload.set()
 
-    async def _tend(self, checks: Authorization, reload: asyncio.Event) -> None:
+    async def _tend(self, checks: Checks, reload: asyncio.Event) -> None:
         """Be ready when there are keys, or time is up, and reload when asked from then on."""
         await self._role.first_keys(self._configuration.start_timeout)
         self._settle()
@@ -169,7 +174,7 @@ class _Program:
             },
         )
 
-    async def _reload_on_change(self, checks: Authorization, asked: asyncio.Event) -> None:
+    async def _reload_on_change(self, checks: Checks, asked: asyncio.Event) -> None:
         """Reload on SIGHUP and whenever the file has changed."""
         path = self._configuration.path
         while True:
@@ -190,7 +195,7 @@ class _Program:
                 _log.exception("reloading failed unexpectedly")
                 self._not_reloaded("internal error; the log has its stack trace")
 
-    async def _reload(self, checks: Authorization) -> None:
+    async def _reload(self, checks: Checks) -> None:
         """Replace what checks are made with; a bad configuration leaves everything as it is."""
         path = self._configuration.path
         # Also of one that cannot be read: it is looked at again when it has changed once more.
@@ -206,7 +211,7 @@ class _Program:
         before, self._role = self._role, role
         gone = {each.trust for each in self._configuration.keys}
         gone -= {each.trust for each in configuration.keys}
-        checks.policy = role.policy
+        checks.context = role.context
         self._logs.set_level(configuration.log.level)
         self._decisions.configure(
             allows=configuration.log.allows, per_second=configuration.log.denials_per_second

@@ -5,10 +5,10 @@ from typing import NamedTuple, Protocol
 from sidecar.check.pipeline import Pipeline
 from sidecar.config import Configuration
 from sidecar.keys.verification_keys import VerificationKeys
+from sidecar.shell.check import CheckContext, RequestLimits
+from sidecar.shell.check import Pipeline as AnyPipeline
 from sidecar.telemetry.metrics import Metrics
 from sidecar.telemetry.refreshes import RefreshLog
-from sidecar.wire.authorization import Checks, Policy
-from sidecar.wire.grpc.codec import RequestLimits
 
 
 class Instruments(NamedTuple):
@@ -22,7 +22,7 @@ class Role(Protocol):
     """One role under one configuration."""
 
     @property
-    def policy(self) -> Policy:
+    def context(self) -> CheckContext:
         """What checks are made with."""
         ...
 
@@ -65,19 +65,19 @@ class SidecarRole:
         metrics.expect([entry.name for entry in check.trust], check.routes, shadow=check.shadow)
         self._pipeline = Pipeline(check, metrics)
         keys = new_keys(configuration, instruments, before)
-        self.policy = new_policy(configuration, self._pipeline, keys)
+        self.context = new_context(configuration, self._pipeline, keys)
 
     async def start(self) -> None:
         """Begin to fetch keys (``Role.start``)."""
-        self.policy.keys.start()
+        self.context.keys.start()
 
     async def first_keys(self, timeout: float) -> None:
         """Wait for first keys (``Role.first_keys``)."""
-        await self.policy.keys.first_keys(timeout)
+        await self.context.keys.first_keys(timeout)
 
     async def stop(self) -> None:
         """Stop fetching (``Role.stop``)."""
-        await self.policy.keys.stop()
+        await self.context.keys.stop()
 
     def fixed_but_changed(self, configuration: Configuration) -> list[str]:
         """Nothing but the role (``Role.fixed_but_changed``)."""
@@ -96,14 +96,16 @@ def new_keys(
         configuration.keys,
         instruments.refreshes,
         cache=configuration.key_cache,
-        before=before.policy.keys if before else None,
+        before=before.context.keys if before else None,
     )
 
 
-def new_policy(configuration: Configuration, checks: Checks, keys: VerificationKeys) -> Policy:
-    """The policy of a configuration."""
-    return Policy(
-        checks,
+def new_context(
+    configuration: Configuration, pipeline: AnyPipeline, keys: VerificationKeys
+) -> CheckContext:
+    """What the checks of a configuration are made with."""
+    return CheckContext(
+        pipeline,
         keys,
         realm=configuration.realm,
         key_wait=configuration.key_wait,

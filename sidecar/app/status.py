@@ -42,7 +42,7 @@ def status_page(
             "loaded": _date(life.loaded_at),
             "last_error": life.reload_error,
         },
-        "issuers": {each.trust: issuer_status(each) for each in role.policy.keys.statuses()},
+        "issuers": {each.trust: issuer_status(each) for each in role.context.keys.statuses()},
         "routes": len(configuration.check.routes),
         **role.status(),
         "denials": decisions.denials(),

@@ -107,12 +107,12 @@ def check_audience(
     """
     audience = find(claims, path)
     names = [audience] if isinstance(audience, str) else audience
-    if not isinstance(names, list) or [name for name in names if not isinstance(name, str)]:
+    if not isinstance(names, list) or set(map(type, names)) - {str}:
         return invalid(".".join(path), "is not a string or a list of strings")
     if accepted.isdisjoint(names):
         return Refusal(
             Reason.WRONG_AUDIENCE,
-            f"{name} accepts: {_listed(accepted)}",
+            f"{name} accepts: {', '.join(sorted(accepted))}",
             held=(("aud", ", ".join(names)),),
         )
     return None
@@ -129,11 +129,9 @@ def names_in(value: object) -> frozenset[str]:
         return frozenset({value}) if value else frozenset()
     if not isinstance(value, list):
         return frozenset()
+    if set(map(type, value)) <= {str}:
+        return frozenset(value) - {""}
     return frozenset([name for name in value if isinstance(name, str) and name])
-
-
-def _listed(names: frozenset[str]) -> str:
-    return ", ".join(sorted(names))
 
 
 def about(claims: Mapping[str, object], name: str, refusal: Refusal) -> Refusal:

@@ -33,7 +33,11 @@ BEARER: Final = HeaderSource("authorization", "bearer")
 
 
 class Credential(NamedTuple):
-    """What the client sent as its token, and where. ``text`` may be anything at all."""
+    """What the client sent as its token, and where. ``text`` may be anything at all.
+
+    It is read as Latin-1, which maps every byte to one character: nothing is lost, and whatever is
+    not ASCII is refused when the token is parsed.
+    """
 
     source: TokenSource
     text: str
@@ -61,7 +65,8 @@ def extract(
     found: Credential | None = None
     for source in sources:
         if isinstance(source, HeaderSource):
-            result = _from_header(request.values(source.name), source)
+            values = [value for name, value in request.headers if name == source.name]
+            result = _from_header(values, source)
         else:
             result = _from_cookie(cookies, source)
         if result is None:
@@ -82,10 +87,10 @@ def _from_header(values: list[bytes], source: HeaderSource) -> Credential | Refu
         return _ambiguous(f"{source.name} is there more than once")
     value = values[0]
     if source.scheme is None:
-        return Credential(source, _text(value))
+        return Credential(source, value.decode("latin-1"))
     scheme, _, token = value.partition(b" ")
     if scheme.lower() == source.scheme.lower().encode():
-        return Credential(source, _text(token.lstrip(b" ")))
+        return Credential(source, token.lstrip(b" ").decode("latin-1"))
     if not _SCHEME.fullmatch(scheme):
         return Refusal(Reason.MALFORMED_TOKEN, f"{source.name} is not a scheme and a token")
     return Refusal(Reason.UNSUPPORTED_SCHEME, f"{source.name} takes only {source.scheme}")
@@ -99,13 +104,7 @@ def _from_cookie(cookies: TokenCookies, source: CookieSource) -> Credential | Re
         return None
     if len(values) > 1:
         return _ambiguous(f"the cookie {source.name} is there more than once")
-    return Credential(source, _text(values[0]))
-
-
-def _text(value: bytes) -> str:
-    # Latin-1 maps every byte to one character: nothing is lost, and whatever is not ASCII is
-    # refused when the token is parsed.
-    return value.decode("latin-1")
+    return Credential(source, values[0].decode("latin-1"))
 
 
 def _ambiguous(detail: str) -> Refusal:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from string import ascii_lowercase, digits
 from typing import Final
 
@@ -22,6 +23,8 @@ from sidecar.check.trust import ClaimPath
 from sidecar.model import HeaderChanges, Reason, RequestView, VerifiedToken
 
 _VERBATIM: Final = re.compile(r"[ -$&-+\--~]*")
+# What is written as it is: most values.
+_PLAIN: Final = re.compile(r"(?:[!-$&-+\--~](?:[ -$&-+\--~]*[!-$&-+\--~])?)?")
 # How each byte of a value is written.
 _ENCODED: Final = [
     chr(byte) if _VERBATIM.fullmatch(chr(byte)) else f"%{byte:02X}" for byte in range(256)
@@ -50,6 +53,10 @@ def folded(name: str) -> str:
         name: in lower case.
     """
     return name.encode("ascii", "replace").translate(_FOLDING).decode("ascii")
+
+
+# Of received names that are as long as one of ours: few, and those of one client are the same.
+_folded: Final = lru_cache(maxsize=512)(folded)
 
 
 class Normalised(Enum):
@@ -108,8 +115,16 @@ class IdentityHeaders:
 
         ``cookies`` are those of the request that were found for the sources of tokens.
         """
-        values = {name: encode(_said(token, source)) for name, source in self._settings.headers}
-        size = sum([len(name) + len(value) for name, value in values.items() if value])
+        claims, values, size = token.claims, {}, 0
+        for name, source in self._settings.headers:
+            if isinstance(source, Normalised):
+                names: frozenset[str] = getattr(token, source.value)
+                said: object = sorted(names)
+            else:
+                said = claims.get(source[0]) if len(source) == 1 else find(claims, source)
+            values[name] = value = encode(said)
+            if value:
+                size += len(name) + len(value)
         if size > self._settings.maximum_bytes:
             limit = self._settings.maximum_bytes
             return Refusal(Reason.IDENTITY_TOO_LARGE, f"{size} bytes, and {limit} are allowed")
@@ -123,36 +138,27 @@ class IdentityHeaders:
         self, request: RequestView, cookies: TokenCookies, identity: dict[str, str]
     ) -> HeaderChanges:
         """The owned headers with these values; one whose value is empty is taken away."""
-        values = identity | self._without_tokens(cookies)
+        values = identity.copy()
+        if not self._settings.forward_token:
+            values |= dict.fromkeys(self._token_headers, "")
+            if cookies.present:
+                values["cookie"] = cookies.others()
         for name, _ in request.headers:
             if (
                 len(name) in self._lengths
                 and name not in self._token_headers
-                and folded(name) in self._guarded
+                and _folded(name) in self._guarded
             ):
                 values.setdefault(name, "")
         if _CONNECTION in values and request.values("upgrade"):
             values[_CONNECTION] = "upgrade"
-        return HeaderChanges(
-            tuple([item for item in values.items() if item[1]]),
-            tuple(sorted([name for name, value in values.items() if not value])),
-        )
-
-    def _without_tokens(self, cookies: TokenCookies) -> dict[str, str]:
-        """The values that leave no token in the request, where tokens are not forwarded."""
-        if self._settings.forward_token:
-            return {}
-        values = dict.fromkeys(self._token_headers, "")
-        if cookies.present:
-            values["cookie"] = cookies.others()
-        return values
-
-
-def _said(token: VerifiedToken, source: IdentitySource) -> object:
-    if isinstance(source, Normalised):
-        names: frozenset[str] = getattr(token, source.value)
-        return sorted(names)
-    return find(token.claims, source)
+        overwrite, remove = [], []
+        for name, value in values.items():
+            if value:
+                overwrite.append((name, value))
+            else:
+                remove.append(name)
+        return HeaderChanges(tuple(overwrite), tuple(sorted(remove)))
 
 
 def encode(value: object) -> str:
@@ -162,8 +168,16 @@ def encode(value: object) -> str:
     and leading or trailing spaces are percent-encoded (UTF-8). Split first, then decode. A nested
     object is written as JSON and encoded like any text.
     """
+    if isinstance(value, str) and _PLAIN.fullmatch(value):
+        return value
     if isinstance(value, list):
-        return ",".join([_encode_item(item) for item in value if item is not None])
+        return ",".join(
+            [
+                item if isinstance(item, str) and _PLAIN.fullmatch(item) else _encode_item(item)
+                for item in value
+                if item is not None
+            ]
+        )
     return _encode_item(value)
 
 

@@ -1,21 +1,23 @@
 """The check, step by step: a request, the keys and the time in; a decision out.
 
-When the token names a key that is not in the snapshot the result is ``KeyNeeded``: fetching is
-the business of the shell around this, which then asks again.
+When the token names a key that is not in the snapshot the result is ``Pending``: looking for the
+key is the business of the shell around this, which then has the check go on.
 """
 
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import sha256
+from typing import NamedTuple
 
 from sidecar.check.cookies import TokenCookies
 from sidecar.check.extract import BEARER, TokenSource, cookie_finder, extract
 from sidecar.check.identity import IdentityHeaders, IdentitySettings
 from sidecar.check.refusal import Refusal, deny
-from sidecar.check.routes import Route
-from sidecar.check.routing import Routed, Router
+from sidecar.check.routes import Route, Routed, Router
+from sidecar.check.trace import Trace
 from sidecar.check.trust import TrustEntry
-from sidecar.check.verifier import MissingKey, VerificationObserver, Verifier
-from sidecar.model import Allow, Decision, Deny, KeyNeeded, Reason, RequestView
+from sidecar.check.verifier import VerificationObserver, Verified, Verifier
+from sidecar.model import Allow, Decision, Deny, Pending, Reason, RequestView, Step, VerifiedToken
 from sidecar.snapshots.keys import KeySnapshot
 
 
@@ -38,6 +40,15 @@ class CheckSettings:
     remembered_tokens: int = 2000
 
 
+class _Attempt(NamedTuple):
+    """A credential on its way through the check."""
+
+    routed: Routed
+    cookies: TokenCookies
+    fingerprint: str
+    trace: Trace | None
+
+
 class Pipeline:
     """The check under one configuration. Holds no state but the tokens it remembers."""
 
@@ -54,16 +65,48 @@ class Pipeline:
         self._cookies = cookie_finder(settings.sources, settings.maximum_cookies)
         self._identity = IdentityHeaders(settings.identity, settings.sources)
 
-    def check(self, request: RequestView, keys: KeySnapshot, now: float) -> Decision | KeyNeeded:
+    def check(
+        self, request: RequestView, keys: KeySnapshot, now: float, trace: Trace | None = None
+    ) -> Decision | Pending[Decision]:
         """Decide about one request.
 
         Args:
             request: the request as Envoy describes it.
             keys: the public keys known at this moment.
             now: Unix seconds.
+            trace: told what is found at each step.
         """
-        verdict = self._decide(request, keys, now)
-        return self.refuse(request, verdict) if isinstance(verdict, Deny) else verdict
+        # Token cookies are looked for once: for the credential, and to keep it from services.
+        cookies = self._cookies.find(request)
+        if isinstance(cookies, Refusal):
+            return self._denied(request, cookies)
+
+        # 1 and 2. The path has one form, and a route takes it.
+        routed = self._router.find(request, trace)
+        if isinstance(routed, Refusal):
+            return self._denied(request, routed)
+        name = routed.route.name
+        if routed.route.public:
+            return Allow(Reason.PUBLIC, name, self._identity.for_nobody(request, cookies))
+
+        # 3. At most one credential.
+        credential = extract(request, self._settings.sources, cookies)
+        if isinstance(credential, Refusal):
+            return self._denied(request, credential, name)
+        if trace:
+            trace.note(Step.CREDENTIAL, credential)
+        if credential is None:
+            decision = anonymous(routed, cookies, self._identity, now, trace)
+            return self.refuse(request, decision) if isinstance(decision, Deny) else decision
+
+        # 4 to 8. A token of a trusted issuer, valid here and now.
+        digest = sha256(credential.text.encode("latin-1")).digest()
+        fingerprint = digest[:8].hex()
+        token = self._verifier.verify(credential.text, digest, keys, now, trace)
+        attempt = _Attempt(routed, cookies, fingerprint, trace)
+        if isinstance(token, Pending):
+            return token.then(partial(self._authorize, attempt))
+        return self._authorize(attempt, token, now)
 
     @property
     def remembered_tokens(self) -> int:
@@ -84,55 +127,51 @@ class Pipeline:
         headers = self._identity.for_nobody(request, cookies)
         return Allow(denial.reason, denial.route, headers, denial.token, would_deny=denial)
 
-    def _decide(self, request: RequestView, keys: KeySnapshot, now: float) -> Decision | KeyNeeded:
-        # Token cookies are looked for once: for the credential, and to keep it from services.
-        cookies = self._cookies.find(request)
-        if isinstance(cookies, Refusal):
-            return deny(cookies)
-
-        # 1 and 2. The path has one form, and a route takes it.
-        routed = self._router.find(request)
-        if isinstance(routed, Refusal):
-            return deny(routed)
-        name = routed.route.name
-        if routed.route.public:
-            return Allow(Reason.PUBLIC, name, self._identity.for_nobody(request, cookies))
-
-        # 3. At most one credential.
-        credential = extract(request, self._settings.sources, cookies)
-        if isinstance(credential, Refusal):
-            return deny(credential, name)
-        if credential is None:
-            return anonymous(routed, cookies, self._identity, now)
-
-        # 4 to 8. A token of a trusted issuer, valid here and now.
-        digest = sha256(credential.text.encode("latin-1")).digest()
-        fingerprint = digest[:8].hex()
-        token = self._verifier.verify(credential.text, digest, keys, now)
+    def _authorize(self, attempt: _Attempt, token: Verified, now: float) -> Decision:
+        routed, cookies, fingerprint, trace = attempt
+        request, name = routed.request, routed.route.name
         if isinstance(token, Refusal):
-            return deny(token, name, fingerprint)
-        if isinstance(token, MissingKey):
-            return token.needed(name, fingerprint)
+            return self._denied(request, token, name, fingerprint)
+        if trace:
+            trace.note(Step.POLICY, routed.route, token)
 
         # 9. The route's rules.
         refusal = routed.refusal(token, now)
         if refusal is not None:
-            return deny(refusal, name, fingerprint, token)
+            return self._denied(request, refusal, name, fingerprint, token)
 
         # 10. Who it is, in headers.
+        if trace:
+            trace.note(Step.IDENTITY, self._settings.identity)
         headers = self._identity.for_token(request, cookies, token)
         if isinstance(headers, Refusal):
-            return deny(headers, name, fingerprint, token)
+            return self._denied(request, headers, name, fingerprint, token)
         return Allow(Reason.AUTHORIZED, name, headers, token)
+
+    def _denied(
+        self,
+        request: RequestView,
+        refusal: Refusal,
+        route: str | None = None,
+        fingerprint: str = "",
+        token: VerifiedToken | None = None,
+    ) -> Decision:
+        return self.refuse(request, deny(refusal, route, fingerprint, token))
 
 
 def anonymous(
-    routed: Routed, cookies: TokenCookies, headers: IdentityHeaders, now: float
+    routed: Routed,
+    cookies: TokenCookies,
+    headers: IdentityHeaders,
+    now: float,
+    trace: Trace | None,
 ) -> Decision:
     """The decision about a request without a credential, on a route that is not public."""
     route = routed.route
     if not route.optional:
         return Deny(Reason.NO_CREDENTIAL, route.name)
+    if trace:
+        trace.note(Step.POLICY, route, None)
     refusal = routed.refusal(None, now)
     if refusal is not None:
         return deny(refusal, route.name)

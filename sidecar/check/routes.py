@@ -1,4 +1,6 @@
-"""The routes of a service, compiled once into a trie: the most specific match wins.
+"""The routes of a service, and which of them takes a request: the most specific match wins.
+
+They are compiled once, into a trie.
 
 Specific means, in this order: the host (exact, then the longest wildcard, then any), the path
 segment by segment (literal, then one wildcard segment, then the rest), the method (named, then
@@ -7,14 +9,17 @@ the configuration refuses.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import combinations
-from typing import Final
+from typing import Final, NamedTuple
 
-from sidecar.check.path import decoded
-from sidecar.check.rules import DEFAULT_KINDS, Rule, TokenKinds
-from sidecar.check.templates import PathTemplate, Segment, Wild, split
+from sidecar.check.path import canonical, decoded
+from sidecar.check.refusal import Refusal
+from sidecar.check.rules import DEFAULT_KINDS, Rule, Subject, TokenKinds
+from sidecar.check.templates import PathTemplate, Segment, Wild
+from sidecar.check.trace import Trace
+from sidecar.model import Reason, RequestView, Step, VerifiedToken
 
 # RFC 3986 §3.2.2 without what no service is called: a name or an IP literal, and a port.
 _AUTHORITY: Final = re.compile(r"([a-z0-9._-]*|\[[0-9a-f:.]+\]\.?)(?::[0-9]*)?")
@@ -71,7 +76,7 @@ class Route:
         if self.match is None or not self.match.template.parameters:
             return {}
         template = self.match.template
-        segments = split(path, len(template.segments))
+        segments = path[1:].split("/", len(template.segments))
         if not template.fits(segments):
             return {}
         return {name: decoded(segments[index]) for name, index in template.parameters}
@@ -118,16 +123,26 @@ class _Node:
         return found or self.any_method
 
     def find(self, segments: list[str], index: int, method: str) -> Route | None:
-        if index == len(segments):
-            return self.route_for(method)
-        segment = segments[index]
-        literal = self.literals.get(segment)
-        found = literal.find(segments, index + 1, method) if literal else None
-        if found is None and self.one is not None and segment:
-            found = self.one.find(segments, index + 1, method)
-        if found is None and self.rest is not None:
-            found = self.rest.route_for(method)
-        return found
+        node = self
+        while index < len(segments):
+            segment = segments[index]
+            index += 1
+            literal = node.literals.get(segment)
+            one = node.one if segment else None
+            if node.rest is None and (literal is None or one is None):
+                # There is one way to go, and none back to here.
+                child = literal or one
+                if child is None:
+                    return None
+                node = child
+                continue
+            found = literal.find(segments, index, method) if literal else None
+            if found is None and one is not None:
+                found = one.find(segments, index, method)
+            if found is None and node.rest is not None:
+                found = node.rest.route_for(method)
+            return found
+        return node.route_for(method)
 
 
 class RouteTable:
@@ -159,13 +174,13 @@ class RouteTable:
             path: the canonical path.
             method: the request's method, as it stands.
         """
-        canonical = canonical_host(host)
-        if canonical is None:
+        name = canonical_host(host)
+        if name is None:
             # Two Host lines reach us joined: `evil,x.shop.internal` ends like one of ours.
             return None
         # No template goes deeper: of the rest it matters that it is there, and not what it is.
-        segments = split(path, self._depth)
-        for root in self._roots(canonical):
+        segments = path[1:].split("/", self._depth)
+        for root in self._roots(name):
             found = root.find(segments, 0, method)
             if found is not None:
                 return found
@@ -193,3 +208,71 @@ class RouteTable:
             if host.endswith(suffix) and len(host) > len(suffix)
         ]
         return [*exact, *wildcards, self._any_host]
+
+
+class Routed(NamedTuple):
+    """A request, its route, and the canonical form of its path."""
+
+    request: RequestView
+    route: Route
+    path: str
+
+    def refusal(self, token: VerifiedToken | None, now: float) -> Refusal | None:
+        """What the route's rules have against a token, or against there being none.
+
+        ``now`` is in Unix seconds.
+        """
+        subject = Subject(token, self.request.principal, now, self.facts)
+        for rule in self.route.rules:
+            if token is not None or not rule.needs_token:
+                refusal = rule.refusal(subject)
+                if refusal is not None:
+                    return refusal
+        return None
+
+    def facts(self) -> Mapping[str, object]:
+        """The request as conditions see it: as routes match it, wherever they do.
+
+        Where Envoy names the route, the authority may be no host and a port. There is no ``host``
+        then, and a condition that asks for it fails.
+        """
+        facts: dict[str, object] = {
+            "method": self.request.method,
+            "path": self.path,
+            "params": self.route.parameters(self.path),
+            "caller": self.request.principal,
+        }
+        host = canonical_host(self.request.host)
+        return facts if host is None else facts | {"host": host}
+
+
+class Router:
+    """Finds the route of a request. Built once per configuration."""
+
+    def __init__(self, routes: Iterable[Route], *, literal_semicolons: bool) -> None:
+        self._routes = RouteTable(routes)
+        self._literal_semicolons = literal_semicolons
+
+    def find(self, request: RequestView, trace: Trace | None = None) -> Routed | Refusal:
+        """The route, named by Envoy's configuration or found by host, path and method.
+
+        Path and method must have one form on every route: rules and service must see the same.
+        """
+        path = canonical(request.path, literal_semicolons=self._literal_semicolons)
+        if trace:
+            trace.note(Step.PATH, request.path if isinstance(path, Refusal) else path)
+        if isinstance(path, Refusal):
+            return path
+        if not METHOD.fullmatch(request.method):
+            if trace:
+                trace.note(Step.ROUTE, request, None)
+            return Refusal(Reason.INVALID_METHOD)
+        detail = ""
+        if request.route is None:
+            route = self._routes.find(request.host, path, request.method)
+        else:
+            route = self._routes.named(request.route)
+            detail = "Envoy's context_extensions name a route that is not configured"
+        if trace:
+            trace.note(Step.ROUTE, request, route)
+        return Routed(request, route, path) if route else Refusal(Reason.NO_ROUTE, detail)

@@ -65,14 +65,14 @@ class TokenKinds:
             return None
         return Refusal(
             Reason.TOKEN_KIND_NOT_ACCEPTED,
-            f"it is a {token.kind.value} token; accepted: {self._listed()}",
+            f"it is a {token.kind.value} token; accepted: {self._format_kinds()}",
         )
 
     def describe(self) -> str:
         """``Rule.describe``."""
-        return f"tokens: {self._listed()}"
+        return f"tokens: {self._format_kinds()}"
 
-    def _listed(self) -> str:
+    def _format_kinds(self) -> str:
         return ", ".join(sorted(kind.value for kind in self.kinds))
 
 
@@ -91,12 +91,12 @@ class Issuers:
             return None
         return Refusal(
             Reason.TOKEN_KIND_NOT_ACCEPTED,
-            f"it is from {token.trust}; accepted: {_listed(self.names)}",
+            f"it is from {token.trust}; accepted: {_format_names(self.names)}",
         )
 
     def describe(self) -> str:
         """``Rule.describe``."""
-        return f"from: {_listed(self.names)}"
+        return f"from: {_format_names(self.names)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,11 +132,11 @@ class AnyRole:
         """``Rule.refusal``."""
         if not self.roles.isdisjoint(_token(subject).roles):
             return None
-        return Refusal(Reason.MISSING_ROLE, f"one of: {_listed(self.roles)}")
+        return Refusal(Reason.MISSING_ROLE, f"one of: {_format_names(self.roles)}")
 
     def describe(self) -> str:
         """``Rule.describe``."""
-        return f"any_role: {_listed(self.roles)}"
+        return f"any_role: {_format_names(self.roles)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,11 +151,11 @@ class AnyGroup:
         """``Rule.refusal``."""
         if not self.groups.isdisjoint(_token(subject).groups):
             return None
-        return Refusal(Reason.MISSING_GROUP, f"one of: {_listed(self.groups)}")
+        return Refusal(Reason.MISSING_GROUP, f"one of: {_format_names(self.groups)}")
 
     def describe(self) -> str:
         """``Rule.describe``."""
-        return f"any_group: {_listed(self.groups)}"
+        return f"any_group: {_format_names(self.groups)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,5 +210,5 @@ def _token(subject: Subject) -> VerifiedToken:
     return subject.token
 
 
-def _listed(names: frozenset[str]) -> str:
+def _format_names(names: frozenset[str]) -> str:
     return ", ".join(sorted(names))

@@ -79,12 +79,9 @@ class PathTemplate:
         )
 
 
-def split(path: str, most: int = -1) -> list[str]:
-    """The segments of a path that begins with a slash; a trailing slash gives an empty last one.
-
-    What follows ``most`` segments is left in one piece.
-    """
-    return path[1:].split("/", most)
+def split(path: str) -> list[str]:
+    """The segments of a path that begins with a slash; a trailing slash gives an empty last one."""
+    return path[1:].split("/")
 
 
 def _literal(part: str, *, last: bool) -> str:

@@ -1,6 +1,10 @@
 """From the text of a token to a verified one: steps 4 to 8 of a check, for every role.
 
-A signature that held is remembered; everything else about a token is looked at every time.
+A signature that held is remembered under the token's SHA-256. Dates, audience, subject, rules and
+whether the key is still there are looked at on every check.
+
+The key of a token may be missing from the snapshot: this module asks for it, verifies again, and
+tells an unknown key from keys that cannot be had. Nobody else does.
 """
 
 from collections.abc import Iterable
@@ -9,13 +13,13 @@ from typing import NamedTuple, Protocol
 from sidecar.caches import LruCache
 from sidecar.check import claims, jws
 from sidecar.check.claims import SignedToken
-from sidecar.check.refusal import Refusal, deny
-from sidecar.check.remembered import Remembered
-from sidecar.check.trust import TrustEntry, TrustTable
+from sidecar.check.refusal import Refusal
+from sidecar.check.trace import Trace
+from sidecar.check.trust import TrustEntry
 from sidecar.jose.algorithms import verify
 from sidecar.jose.jwk import VerificationKey
 from sidecar.jose.strict_json import load_again
-from sidecar.model import KeyNeeded, Reason, VerifiedToken
+from sidecar.model import LATE, KeyQuestion, Late, Pending, Reason, Step, VerifiedToken
 from sidecar.snapshots.keys import KeySnapshot
 
 
@@ -29,26 +33,52 @@ class VerificationObserver(Protocol):
         """A token was looked up among those remembered."""
 
 
-class MissingKey(NamedTuple):
-    """The key of a token is not in the snapshot, or no key of its trust entry can be used.
+class VerifiedSignature(NamedTuple):
+    """A signature that held: under which key, for which trust entry, over which payload.
 
-    ``kid`` is the one the token names, None where it names none. ``unknown`` is the verdict when
-    the entry's keys are fetched and it is not among them, ``unavailable`` when they cannot be had.
+    The payload is kept as bytes: several times smaller than the claims, and read again in
+    microseconds.
     """
 
-    trust: str
-    kid: str | None
-    unknown: Refusal
-    unavailable: Refusal
+    trust: TrustEntry
+    key: VerificationKey
+    payload: bytes
 
-    def needed(self, route: str, fingerprint: str) -> KeyNeeded:
-        """What the shell has to do about it, for a check of this route."""
-        return KeyNeeded(
-            self.trust,
-            self.kid,
-            unknown=deny(self.unknown, route, fingerprint),
-            unavailable=deny(self.unavailable, route, fingerprint),
-        )
+
+Verified = VerifiedToken | Refusal
+
+
+class TrustTable:
+    """Finds the trust entry for a token by its issuer and its type.
+
+    Raises:
+        ValueError: two entries accept the same type from the same issuer.
+    """
+
+    def __init__(self, entries: Iterable[TrustEntry]) -> None:
+        self._by_issuer: dict[str, dict[str | None, TrustEntry]] = {}
+        for entry in entries:
+            by_type = self._by_issuer.setdefault(entry.issuer, {})
+            for type_ in entry.types:
+                if type_ in by_type:
+                    raise ValueError(
+                        f"{by_type[type_].name} and {entry.name} accept the same tokens"
+                    )
+                by_type[type_] = entry
+
+    def select(self, token: jws.UnverifiedToken) -> TrustEntry | Refusal:
+        """The entry that decides about this token. The issuer is compared exactly."""
+        issuer = token.claims.get("iss")
+        by_type = self._by_issuer.get(issuer) if isinstance(issuer, str) else None
+        if by_type is None:
+            return Refusal(Reason.UNTRUSTED_ISSUER)
+        entry = by_type.get(token.header.type)
+        if entry is None:
+            accepted = ", ".join(sorted(type_ or "none" for type_ in by_type))
+            return Refusal(
+                Reason.WRONG_TOKEN_TYPE, f"this issuer's tokens may have the typ: {accepted}"
+            )
+        return entry
 
 
 class Verifier:
@@ -67,7 +97,7 @@ class Verifier:
         self._observer = observer
         self._maximum_token_bytes = maximum_token_bytes
         self._maximum_token_values = maximum_token_values
-        self._remembered: LruCache[bytes, Remembered] = LruCache(remembered_tokens)
+        self._remembered: LruCache[bytes, VerifiedSignature] = LruCache(remembered_tokens)
 
     @property
     def remembered_tokens(self) -> int:
@@ -75,19 +105,30 @@ class Verifier:
         return len(self._remembered)
 
     def verify(
-        self, text: str, digest: bytes, keys: KeySnapshot, now: float
-    ) -> VerifiedToken | MissingKey | Refusal:
-        """Verify a token here and now.
+        self,
+        text: str,
+        digest: bytes,
+        keys: KeySnapshot,
+        now: float,
+        trace: Trace | None = None,
+    ) -> Verified | Pending[Verified]:
+        """Verify a token here and now, or ask for its key.
 
         Args:
             text: what the client sent as its token; any text.
             digest: the SHA-256 of its bytes.
             keys: the public keys known at this moment.
             now: Unix seconds.
+            trace: told what is found at each step.
         """
-        signed = self._signed(text, digest, keys, now)
-        if not isinstance(signed, SignedToken):
+        signed = self._signed(text, digest, keys, now, trace)
+        if isinstance(signed, Refusal):
             return signed
+        if isinstance(signed, KeyQuestion):
+            known = keys.usable(signed.trust, now) is not None
+            return self._ask(signed, text, digest, known=known, trace=trace)
+        if trace:
+            trace.note(Step.CLAIMS, signed)
         token = claims.verify(signed, now)
         if isinstance(token, Refusal):
             self._observer.verified(signed.trust.name, token.reason.label)
@@ -95,66 +136,92 @@ class Verifier:
         self._observer.verified(signed.trust.name, "valid")
         return token
 
+    def _ask(
+        self,
+        question: KeyQuestion,
+        text: str,
+        digest: bytes,
+        *,
+        known: bool,
+        trace: Trace | None,
+    ) -> Pending[Verified]:
+        """Verify the token again with the keys that are the answer. They are asked for once.
+
+        ``known`` says whether there were keys of this trust entry at all.
+        """
+        trust = question.trust
+        no_such_key = f"{trust} has no key of this id"
+        no_keys = f"the keys of {trust} were never read or are too old"
+        unknown = Refusal(Reason.UNKNOWN_KEY, no_such_key)
+
+        def resume(keys: KeySnapshot | Late | None, now: float) -> Verified:
+            if keys is LATE:
+                return Refusal(Reason.KEYS_UNAVAILABLE, no_such_key if known else no_keys)
+            verified = unknown if keys is None else self.verify(text, digest, keys, now, trace)
+            return unknown if isinstance(verified, Pending) else verified
+
+        return Pending(question, resume)
+
     def _signed(
-        self, text: str, digest: bytes, keys: KeySnapshot, now: float
-    ) -> SignedToken | MissingKey | Refusal:
+        self, text: str, digest: bytes, keys: KeySnapshot, now: float, trace: Trace | None
+    ) -> SignedToken | KeyQuestion | Refusal:
         remembered = self._remembered.get(digest)
         self._observer.remembered(hit=remembered is not None)
         if remembered is not None:
             key_set = keys.usable(remembered.trust.name, now)
             if key_set is not None and remembered.key in key_set.keys:
+                if trace:
+                    trace.note(Step.SIGNATURE, remembered.key, True)
                 payload = load_again(remembered.payload)
                 return SignedToken(remembered.trust, payload, digest[:8].hex())
             self._remembered.forget(digest)
 
         token = jws.parse(text, self._maximum_token_bytes, self._maximum_token_values)
+        if trace:
+            trace.note(Step.PARSE, text, None if isinstance(token, Refusal) else token)
         if isinstance(token, Refusal):
             return token
         trust = self._trust.select(token)
+        if trace:
+            trace.note(Step.TRUST, token, None if isinstance(trust, Refusal) else trust)
         if isinstance(trust, Refusal):
             return trust
-        key = _verifying_key(token, trust, keys, now)
+        key = _verifying_key(token, trust, keys, now, trace)
         if isinstance(key, Refusal):
             self._observer.verified(trust.name, key.reason.label)
             return key
-        if isinstance(key, MissingKey):
+        if isinstance(key, KeyQuestion):
             return key
-        self._remembered.add(digest, Remembered(trust, key, token.payload))
+        self._remembered.add(digest, VerifiedSignature(trust, key, token.payload))
         return SignedToken(trust, token.claims, digest[:8].hex())
 
 
 def _verifying_key(
-    token: jws.UnverifiedToken, trust: TrustEntry, keys: KeySnapshot, now: float
-) -> VerificationKey | MissingKey | Refusal:
+    token: jws.UnverifiedToken,
+    trust: TrustEntry,
+    keys: KeySnapshot,
+    now: float,
+    trace: Trace | None,
+) -> VerificationKey | KeyQuestion | Refusal:
     header = token.header
+    key_set = keys.usable(trust.name, now)
+    if trace:
+        trace.note(Step.KEY, trust, key_set)
     if header.algorithm not in trust.algorithms:
         return Refusal(
-            Reason.ALGORITHM_NOT_ALLOWED, f"{trust.name} allows: {_listed(trust.algorithms)}"
+            Reason.ALGORITHM_NOT_ALLOWED,
+            f"{trust.name} allows: {', '.join(sorted(trust.algorithms))}",
         )
-    key_set = keys.usable(trust.name, now)
     if key_set is None:
-        return _missing(
-            trust.name, header.kid, f"the keys of {trust.name} were never read or are too old"
-        )
+        return KeyQuestion(trust.name, header.kid)
     for key in key_set.candidates(header.kid, header.algorithm):
-        if verify(header.algorithm, key.public_key, token.signing_input, token.signature):
+        holds = verify(header.algorithm, key.public_key, token.signing_input, token.signature)
+        if trace:
+            trace.note(Step.SIGNATURE, key, holds)
+        if holds:
             return key
     if header.kid is not None and not key_set.knows(header.kid):
-        return _missing(trust.name, header.kid, f"{trust.name} has no key of this id")
+        return KeyQuestion(trust.name, header.kid)
     if not key_set.candidates(header.kid, header.algorithm):
         return Refusal(Reason.ALGORITHM_NOT_ALLOWED, f"no key of {trust.name} is for it")
     return Refusal(Reason.BAD_SIGNATURE)
-
-
-def _missing(trust: str, kid: str | None, present: str) -> MissingKey:
-    """``present`` says what there is at the moment."""
-    return MissingKey(
-        trust,
-        kid,
-        unknown=Refusal(Reason.UNKNOWN_KEY, f"{trust} has no key of this id"),
-        unavailable=Refusal(Reason.KEYS_UNAVAILABLE, present),
-    )
-
-
-def _listed(names: frozenset[str]) -> str:
-    return ", ".join(sorted(names))

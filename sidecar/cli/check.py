@@ -9,11 +9,11 @@ from pathlib import Path
 
 from sidecar.check.extract import TokenSource
 from sidecar.cli.check_gateway import named_credential, simulated
-from sidecar.cli.explain import Findings
 from sidecar.cli.key_sets import add_keys, known_keys
 from sidecar.cli.options import add_configuration
 from sidecar.cli.simulation import SidecarSimulation, Simulation, with_token
 from sidecar.cli.texts import moment, printable, read_token
+from sidecar.cli.trace import Explanation, Findings
 from sidecar.config import Configuration, load
 from sidecar.errors import ConfigurationFault
 from sidecar.model import Allow, Decision, Deny, Reason, RequestView, Step
@@ -88,8 +88,10 @@ def run(options: Namespace) -> int:
         request = with_token(request, _source(configuration, options), token)
     simulation = _simulated(configuration, options, request, now)
     known = known_keys(configuration, options)
-    decision = simulation.decide(request, known.snapshot)
-    findings = simulation.explain(request, known, decision)
+    gateway = configuration.gateway
+    explanation = Explanation(known, now, gateway.attributes if gateway else None)
+    decision = simulation.decide(request, known.snapshot, explanation)
+    findings = explanation.findings
     if isinstance(decision, Deny) and decision.reason is Reason.KEYS_UNAVAILABLE:
         # The pipeline speaks for a server, which would have fetched them.
         decision = decision._replace(detail=findings[Step.KEY][-1])

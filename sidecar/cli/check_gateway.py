@@ -5,7 +5,7 @@ from typing import Final
 
 from sidecar.check.extract import Credential, cookie_finder, extract
 from sidecar.check.refusal import Refusal
-from sidecar.cli.explain import about_request
+from sidecar.check.routes import Router
 from sidecar.cli.gateway_simulation import GatewaySimulation
 from sidecar.clients.files import read
 from sidecar.config import Configuration
@@ -90,11 +90,12 @@ def _usable(gateway: GatewaySettings) -> list[CredentialSettings]:
 def _carried(configuration: Configuration, request: RequestView) -> Credential | None:
     """The credential that the gateway would look at, wherever it stands."""
     assert configuration.gateway is not None  # noqa: S101 - the caller has looked
-    _, route = about_request(configuration.check, request)
-    if route is None or route.public:
+    check = configuration.check
+    routed = Router(check.routes, literal_semicolons=check.literal_semicolons).find(request)
+    if isinstance(routed, Refusal) or routed.route.public:
         return None
     sources = tuple(each.source for each in _usable(configuration.gateway))
-    cookies = cookie_finder(sources, configuration.check.maximum_cookies).find(request)
+    cookies = cookie_finder(sources, check.maximum_cookies).find(request)
     found = None if isinstance(cookies, Refusal) else extract(request, sources, cookies)
     return found if isinstance(found, Credential) else None
 

@@ -4,18 +4,15 @@ They take the steps a gateway takes, with stand-ins for what exists only where i
 keys sign the tokens, and issuers of sessions answer as they are told.
 """
 
-import json
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from sidecar.check import jws
 from sidecar.check.claims import names_in, scopes_in
 from sidecar.check.extract import TokenSource
+from sidecar.check.trace import Trace
 from sidecar.check.verifier import Verifier
-from sidecar.cli.explain import Findings
-from sidecar.cli.explain_gateway import explain
-from sidecar.cli.key_sets import KnownKeys
-from sidecar.cli.simulation import Nobody, finished
+from sidecar.cli.simulation import NullObserver, finished
+from sidecar.cli.trace import read_claims
 from sidecar.clients.http import Response
 from sidecar.config import Configuration
 from sidecar.gateway.authenticators import (
@@ -43,7 +40,6 @@ from sidecar.session.tokens import SessionTokens
 from sidecar.snapshots.keys import KeySnapshot
 
 _INACTIVE: Final = b'{"active": false}'
-_LARGEST_TOKEN: Final = 65536  # the most that ``request_tokens.max_bytes`` allows
 
 
 class GatewaySimulation:
@@ -69,17 +65,15 @@ class GatewaySimulation:
             configuration.check,
             gateway,
             [self._authenticator(each) for each in gateway.credentials],
-            Minter(gateway.request_tokens, lambda: ring, _Silence()),
+            Minter(gateway.request_tokens, _FixedRing(ring), NullObserver()),
         )
 
-    def decide(self, request: RequestView, keys: KeySnapshot) -> Decision:
+    def decide(
+        self, request: RequestView, keys: KeySnapshot, trace: Trace | None = None
+    ) -> Decision:
         """A gateway's decision (``Simulation.decide``)."""
-        return finished(self._pipeline, request, keys, self._now)
-
-    def explain(self, request: RequestView, known: KnownKeys, decision: Decision) -> Findings:
-        """What was found (``Simulation.explain``)."""
-        found = explain(self._configuration, request, known, self._now, decision)
-        return found | {Step.MINT: _about_minted(decision)} if Step.POLICY in found else found
+        verdict = self._pipeline.check(request, keys, self._now, trace)
+        return finished(verdict, keys, self._now)
 
     def source_of(self, trust: str) -> TokenSource:
         """Where the tokens of a trust entry stand."""
@@ -114,7 +108,7 @@ class GatewaySimulation:
                 check = self._configuration.check
                 verifier = Verifier(
                     [entry for entry in check.trust if entry.name in trusts],
-                    Nobody(),
+                    NullObserver(),
                     maximum_token_bytes=check.maximum_token_bytes,
                     maximum_token_values=check.maximum_token_values,
                     remembered_tokens=check.remembered_tokens,
@@ -122,30 +116,24 @@ class GatewaySimulation:
                 return JwtAuthenticator(name, source, verifier)
             case IntrospectedCredential(name, source, asked):
                 introspector = Introspector(
-                    asked, _Silence(), clock=lambda: self._now, issuer=self._issuer
+                    asked, NullObserver(), clock=lambda: self._now, issuer=self._issuer
                 )
                 return IntrospectionAuthenticator(name, source, introspector)
             case SessionCredential():
                 tokens = self._tokens(credential)
-                cookies = SessionCookies(credential.tokens, tokens, _Silence())
+                cookies = SessionCookies(credential.tokens, tokens, NullObserver())
                 return SessionAuthenticator(credential.name, credential.source, tokens, cookies)
 
     def _tokens(self, credential: SessionCredential) -> SessionTokens:
-        return SessionTokens(credential.tokens, lambda: self._sealing)
+        return SessionTokens(credential.tokens, _FixedRing(self._sealing))
 
 
 def minted_claims(decision: Decision) -> Mapping[str, Any] | None:
     """The claims of the token that goes on to the service; None where there is none."""
     if not isinstance(decision, Allow):
         return None
-    scheme, _, text = dict(decision.headers.overwrite).get("authorization", "").partition(" ")
-    token = jws.parse(text, _LARGEST_TOKEN) if scheme == "Bearer" else None
-    return token.claims if isinstance(token, jws.UnverifiedToken) else None
-
-
-def _about_minted(decision: Decision) -> tuple[str, ...]:
-    claims = minted_claims(decision) or {}
-    return tuple(f"{name} {json.dumps(value)}" for name, value in claims.items())
+    _, _, text = dict(decision.headers.overwrite).get("authorization", "").partition(" ")
+    return read_claims(text) or None
 
 
 class _Issuer:
@@ -162,14 +150,7 @@ class _Issuer:
         """There is no connection."""
 
 
-class _Silence:
-    """Is told about tokens and sessions and tells no one (the observers of both)."""
+class _FixedRing(NamedTuple):
+    """A ring whose keys stay as they are (``SigningRing``, ``SessionRing``)."""
 
-    def minted(self, kind: str, result: str, duration: float) -> None:
-        """Nothing is counted here."""
-
-    def introspected(self, credential: str, result: str, duration: float) -> None:
-        """Nothing is counted here."""
-
-    def remembered_session(self, credential: str, *, hit: bool) -> None:
-        """Nothing is counted here."""
+    keys: KeyRing

@@ -1,26 +1,23 @@
 """Checks outside of a server: a request as Envoy would describe it, and the decision."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Final, Protocol, TypeVar
+from typing import Final, Protocol
 
 from sidecar.check.extract import CookieSource, TokenSource
 from sidecar.check.pipeline import CheckSettings, Pipeline
-from sidecar.cli.explain import Findings, explain
-from sidecar.cli.key_sets import KnownKeys
+from sidecar.check.trace import Trace
 from sidecar.model import (
     GATEWAY_STEPS,
+    LATE,
     Decision,
-    Deny,
-    KeyNeeded,
+    KeyQuestion,
+    Pending,
     RequestView,
     Step,
-    Unfinished,
 )
 from sidecar.snapshots.keys import KeySnapshot
-
-T = TypeVar("T")
 
 
 class Simulation(Protocol):
@@ -31,12 +28,13 @@ class Simulation(Protocol):
         """The steps it takes, in their order."""
         ...
 
-    def decide(self, request: RequestView, keys: KeySnapshot) -> Decision:
-        """The decision when no more keys can be had than are in the snapshot."""
-        ...
+    def decide(
+        self, request: RequestView, keys: KeySnapshot, trace: Trace | None = None
+    ) -> Decision:
+        """The decision when no more keys can be had than are in the snapshot.
 
-    def explain(self, request: RequestView, known: KnownKeys, decision: Decision) -> Findings:
-        """What was found at each step on the way to ``decision``."""
+        ``trace`` is told what is found at each step.
+        """
         ...
 
 
@@ -49,56 +47,50 @@ class SidecarSimulation:
     steps: Final = tuple(step for step in Step if step not in GATEWAY_STEPS)
 
     def __init__(self, settings: CheckSettings, now: float) -> None:
-        self._settings, self._now = replace(settings, shadow=False), now
-        self._pipeline = Pipeline(self._settings, Nobody())
+        self._now = now
+        self._pipeline = Pipeline(replace(settings, shadow=False), NullObserver())
 
-    def decide(self, request: RequestView, keys: KeySnapshot) -> Decision:
+    def decide(
+        self, request: RequestView, keys: KeySnapshot, trace: Trace | None = None
+    ) -> Decision:
         """A sidecar's decision (``Simulation.decide``)."""
-        return finished(self._pipeline, request, keys, self._now)
-
-    def explain(self, request: RequestView, known: KnownKeys, decision: Decision) -> Findings:
-        """What was found (``Simulation.explain``)."""
-        del decision  # everything can be looked at again
-        return explain(self._settings, request, known, self._now)
+        verdict = self._pipeline.check(request, keys, self._now, trace)
+        return finished(verdict, keys, self._now)
 
 
-class Nobody:
-    """Is told about tokens and tells no one (``VerificationObserver``)."""
+class NullObserver:
+    """Keeps nothing of what it is told about tokens and sessions (the observers of both)."""
 
     def verified(self, trust: str, result: str) -> None:
-        """Nothing is counted here."""
+        """Nothing is counted."""
 
     def remembered(self, *, hit: bool) -> None:
-        """Nothing is counted here."""
+        """Nothing is counted."""
+
+    def minted(self, kind: str, result: str, duration: float) -> None:
+        """Nothing is counted."""
+
+    def introspected(self, credential: str, result: str, duration: float) -> None:
+        """Nothing is counted."""
+
+    def remembered_session(self, credential: str, *, hit: bool) -> None:
+        """Nothing is counted."""
 
 
-class Checks(Protocol):
-    """The pipeline of a role."""
-
-    def check(
-        self, request: RequestView, keys: KeySnapshot, now: float
-    ) -> Decision | KeyNeeded | Unfinished:
-        """Decide about one request."""
-        ...
-
-    def refuse(self, request: RequestView, denial: Deny) -> Decision:
-        """A denial as it is carried out."""
-        ...
-
-
-def finished(checks: Checks, request: RequestView, keys: KeySnapshot, now: float) -> Decision:
-    """The decision, after whatever it waits for."""
-    verdict = checks.check(request, keys, now)
-    if isinstance(verdict, KeyNeeded):
-        there = keys.usable(verdict.trust, now) is not None
-        return checks.refuse(request, verdict.unknown if there else verdict.unavailable)
-    while isinstance(verdict, Unfinished):
-        verdict = asyncio.run(_awaited(verdict.finish(lambda: now)))
+def finished(verdict: Decision | Pending[Decision], keys: KeySnapshot, now: float) -> Decision:
+    """The decision, after whatever it waits for. No keys come but those that are there."""
+    while isinstance(verdict, Pending):
+        question = verdict.question
+        if isinstance(question, KeyQuestion):
+            answer: object = LATE if keys.usable(question.trust, now) is None else None
+        else:
+            answer = asyncio.run(_awaited(question))
+        verdict = verdict.resume(answer, now)
     return verdict
 
 
-async def _awaited(answer: Awaitable[T]) -> T:
-    return await answer
+async def _awaited(question: Callable[[], Awaitable[object]]) -> object:
+    return await question()
 
 
 def with_token(request: RequestView, source: TokenSource, token: str) -> RequestView:

@@ -146,10 +146,10 @@ def _differences(expect: Expectation, decision: Decision) -> Iterator[str]:
     changed |= dict.fromkeys(decision.headers.remove)
     for name, value in expect.headers.items():
         if name not in changed:
-            yield f"header {name}: expected {_shown(value)}, got no change"
+            yield f"header {name}: expected {_format(value)}, got no change"
         elif changed[name] != value:
-            yield f"header {name}: expected {_shown(value)}, got {_shown(changed[name])}"
+            yield f"header {name}: expected {_format(value)}, got {_format(changed[name])}"
 
 
-def _shown(value: str | None) -> str:
+def _format(value: str | None) -> str:
     return "removed" if value is None else value

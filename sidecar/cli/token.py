@@ -36,8 +36,8 @@ def run(_: Namespace) -> int:
     sys.stdout.write(
         "Not verified: anyone could have written this.\n"
         f"fingerprint: {sha256(text.encode()).hexdigest()[:16]}\n"
-        f"header: {_shown(header)}\n"
-        f"claims: {_shown(token.claims)}\n"
+        f"header: {_format_members(header)}\n"
+        f"claims: {_format_members(token.claims)}\n"
     )
     for name in ("iat", "nbf", "exp"):
         if name in token.claims:
@@ -45,6 +45,6 @@ def run(_: Namespace) -> int:
     return 0
 
 
-def _shown(members: dict[str, object]) -> str:
+def _format_members(members: dict[str, object]) -> str:
     # JSON in ASCII: whatever a terminal might act upon is escaped.
     return json.dumps(members, indent=2)

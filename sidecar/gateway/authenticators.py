@@ -1,23 +1,22 @@
 """The credentials a client may bring: where each stands, and whose it is.
 
 Each authenticator is one entry of ``credentials``. It is given the text that was found in its
-place, and answers at once where it can; an answer that has to be fetched is an awaitable.
+place, and answers at once where it can; an answer that has to be fetched is ``Pending``.
 """
 
-from collections.abc import Awaitable
 from typing import Protocol
 
 from sidecar.check.claims import invalid
 from sidecar.check.extract import TokenSource
-from sidecar.check.refusal import Refusal
-from sidecar.check.verifier import MissingKey, Verifier
+from sidecar.check.trace import Trace
+from sidecar.check.verifier import Verified, Verifier
 from sidecar.gateway.session_cookies import SessionCookies
-from sidecar.model import Reason, VerifiedToken
+from sidecar.model import Pending, Reason, Step, VerifiedToken
 from sidecar.session.introspection import Introspector
 from sidecar.session.tokens import SessionTokens
 from sidecar.snapshots.keys import KeySnapshot
 
-Identified = VerifiedToken | Refusal
+Identified = Verified
 
 
 class Authenticator(Protocol):
@@ -34,8 +33,8 @@ class Authenticator(Protocol):
         ...
 
     def identify(
-        self, text: str, digest: bytes, keys: KeySnapshot, now: float
-    ) -> Identified | MissingKey | Awaitable[Identified]:
+        self, text: str, digest: bytes, keys: KeySnapshot, now: float, trace: Trace | None = None
+    ) -> Identified | Pending[Identified]:
         """Whose credential it is, or why it is no good.
 
         Args:
@@ -43,6 +42,7 @@ class Authenticator(Protocol):
             digest: the SHA-256 of its bytes.
             keys: the public keys known at this moment.
             now: Unix seconds.
+            trace: told what is found at each step.
         """
         ...
 
@@ -60,19 +60,25 @@ class JwtAuthenticator:
         self._verifier = verifier
 
     def identify(
-        self, text: str, digest: bytes, keys: KeySnapshot, now: float
-    ) -> Identified | MissingKey:
+        self, text: str, digest: bytes, keys: KeySnapshot, now: float, trace: Trace | None = None
+    ) -> Identified | Pending[Identified]:
         """The verified token (``Authenticator.identify``)."""
-        verified = self._verifier.verify(text, digest, keys, now)
-        if isinstance(verified, VerifiedToken) and not verified.subject:
-            # A request token must have one (RFC 9068 §2.2), and a prefix alone would be everybody.
-            return invalid("sub", "is missing")
-        return verified
+        verified = self._verifier.verify(text, digest, keys, now, trace)
+        return verified.then(_named) if isinstance(verified, Pending) else _named(verified, now)
 
     def cookie(self, identified: Identified, now: float) -> str:
         """None: it is not ours to change (``Authenticator.cookie``)."""
         del identified, now
         return ""
+
+
+def _named(verified: Verified, now: float) -> Identified:
+    """What was verified, if it says who it is about."""
+    del now
+    if isinstance(verified, VerifiedToken) and not verified.subject:
+        # A request token must have one (RFC 9068 §2.2), and a prefix alone would be everybody.
+        return invalid("sub", "is missing")
+    return verified
 
 
 class IntrospectionAuthenticator:
@@ -84,10 +90,12 @@ class IntrospectionAuthenticator:
         self._introspector = introspector
 
     def identify(
-        self, text: str, digest: bytes, keys: KeySnapshot, now: float
-    ) -> Identified | Awaitable[Identified]:
+        self, text: str, digest: bytes, keys: KeySnapshot, now: float, trace: Trace | None = None
+    ) -> Identified | Pending[Identified]:
         """The session as its issuer describes it (``Authenticator.identify``)."""
         del keys  # what its issuer says over TLS needs no signature
+        if trace:
+            trace.note(Step.SESSION, self.name, text)
         return self._introspector.look_up(text, digest, now)
 
     def cookie(self, identified: Identified, now: float) -> str:
@@ -107,9 +115,13 @@ class SessionAuthenticator:
         self._tokens = tokens
         self.cookies = cookies
 
-    def identify(self, text: str, digest: bytes, keys: KeySnapshot, now: float) -> Identified:
+    def identify(
+        self, text: str, digest: bytes, keys: KeySnapshot, now: float, trace: Trace | None = None
+    ) -> Identified:
         """The session as it was sealed (``Authenticator.identify``)."""
         del keys  # those of session tokens are published nowhere
+        if trace:
+            trace.note(Step.SESSION, self.name, text)
         return self._tokens.open(text, digest, now)
 
     def cookie(self, identified: Identified, now: float) -> str:

@@ -4,23 +4,20 @@ The page asks inside the cluster, with the credential of whoever has just logged
 where a request would carry it. It hands the cookie it gets to the browser.
 """
 
-import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from sidecar.check.claims import distance
 from sidecar.check.extract import cookie_finder, extract
 from sidecar.check.refusal import Refusal, deny
-from sidecar.check.verifier import MissingKey
-from sidecar.gateway.authenticators import Authenticator, Identified
+from sidecar.gateway.authenticators import Authenticator
 from sidecar.gateway.identities import Identities
 from sidecar.gateway.session_cookies import SessionCookies
-from sidecar.keys.lookups import Outcome
 from sidecar.keys.verification_keys import VerificationKeys
-from sidecar.model import Deny, Reason, RequestView, VerifiedToken
+from sidecar.model import Deny, Pending, Question, Reason, RequestView, VerifiedToken
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +45,25 @@ class ExchangeSettings:
     """What sessions are begun with.
 
     ``identities`` tells whom a credential stands for. A session does not outlive its credential,
-    unless ``outlives`` is set. ``patience`` is how long, in seconds, a missing key is waited for,
-    and ``maximum_cookies`` how many a request may have.
+    unless ``outlives`` is set. ``maximum_cookies`` is how many a request may have.
     """
 
     identities: Identities
     outlives: bool
-    patience: float
     maximum_cookies: int = 1024
+
+
+class Waiting(Protocol):
+    """Gets answers to questions (``shell.waiting``)."""
+
+    @property
+    def keys(self) -> VerificationKeys:
+        """The public keys that questions are about."""
+        ...
+
+    async def answer(self, question: Question) -> object:
+        """The answer, or ``LATE``."""
+        ...
 
 
 class SessionExchange:
@@ -66,7 +74,7 @@ class SessionExchange:
         settings: ExchangeSettings,
         authenticators: Sequence[Authenticator],
         cookies: SessionCookies,
-        keys: VerificationKeys,
+        waiting: Waiting,
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -74,7 +82,7 @@ class SessionExchange:
         self._authenticators = {each.source: each for each in authenticators}
         self._cookies = cookies
         self._finder = cookie_finder(self._authenticators, settings.maximum_cookies)
-        self._keys = keys
+        self._waiting = waiting
         self._clock = clock
 
     async def begin(self, request: RequestView) -> Exchanged:
@@ -92,7 +100,12 @@ class SessionExchange:
 
     async def _begun(self, authenticator: Authenticator, text: str) -> IssuedSession | Deny:
         digest = sha256(text.encode("latin-1")).digest()
-        identified = await self._identified(authenticator, text, digest)
+        identified = authenticator.identify(
+            text, digest, self._waiting.keys.snapshot, self._clock()
+        )
+        while isinstance(identified, Pending):
+            answer = await self._waiting.answer(identified.question)
+            identified = identified.resume(answer, self._clock())
         if not isinstance(identified, VerifiedToken):
             return deny(identified, fingerprint=digest[:8].hex())
 
@@ -107,40 +120,6 @@ class SessionExchange:
         if isinstance(cookie, Refusal):
             return deny(cookie, fingerprint=session.fingerprint, token=session)
         return IssuedSession(cookie, session, None if ends is None else ends - now)
-
-    async def _identified(
-        self, authenticator: Authenticator, text: str, digest: bytes
-    ) -> Identified:
-        identified = self._ask(authenticator, text, digest)
-        if isinstance(identified, MissingKey):
-            outcome = await self._looked_up(identified)
-            if outcome is Outcome.FOUND:
-                identified = self._ask(authenticator, text, digest)
-            if isinstance(identified, MissingKey):
-                late = outcome is Outcome.UNAVAILABLE
-                return identified.unavailable if late else identified.unknown
-        return identified if isinstance(identified, VerifiedToken | Refusal) else await identified
-
-    def _ask(
-        self, authenticator: Authenticator, text: str, digest: bytes
-    ) -> Identified | MissingKey | Awaitable[Identified]:
-        return authenticator.identify(text, digest, self._keys.snapshot, self._clock())
-
-    async def _looked_up(self, missing: MissingKey) -> Outcome:
-        """How the shared look-up of a key ends (``VerificationKeys.lookup``)."""
-        loop = asyncio.get_running_loop()
-        outcome: asyncio.Future[Outcome] = loop.create_future()
-
-        def tell(found: Outcome) -> None:
-            loop.call_soon_threadsafe(_settle, outcome, found)
-
-        self._keys.lookup(missing.trust, missing.kid, self._settings.patience, tell)
-        return await outcome
-
-
-def _settle(outcome: "asyncio.Future[Outcome]", found: Outcome) -> None:
-    if not outcome.done():  # the one who asked may have gone
-        outcome.set_result(found)
 
 
 def _end(credential: VerifiedToken) -> float | None:

@@ -2,21 +2,21 @@
 
 It shares its steps with ``check.pipeline`` and differs in two: a credential is one of several kinds
 and may have to be looked up, and what goes on to the service is a token minted for this request.
-What cannot be answered at once comes back as ``KeyNeeded`` or ``Unfinished``; nothing waits here.
+What cannot be answered at once comes back as ``Pending``; nothing waits here.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from hashlib import sha256
 from typing import Final, NamedTuple
 
 from sidecar.check.cookies import TokenCookies
-from sidecar.check.extract import Credential, cookie_finder, extract
+from sidecar.check.extract import cookie_finder, extract
 from sidecar.check.identity import IdentityHeaders, IdentitySettings
 from sidecar.check.pipeline import CheckSettings, anonymous
 from sidecar.check.refusal import Refusal, deny
-from sidecar.check.routing import Routed, Router
-from sidecar.check.verifier import MissingKey
+from sidecar.check.routes import Routed, Router
+from sidecar.check.trace import Trace
 from sidecar.gateway.authenticators import Authenticator, Identified
 from sidecar.gateway.cross_site import refuse_cross_site
 from sidecar.gateway.identities import Identities
@@ -27,10 +27,10 @@ from sidecar.model import (
     Decision,
     Deny,
     HeaderChanges,
-    KeyNeeded,
+    Pending,
     Reason,
     RequestView,
-    Unfinished,
+    Step,
     VerifiedToken,
 )
 from sidecar.snapshots.keys import KeySnapshot
@@ -38,8 +38,6 @@ from sidecar.snapshots.keys import KeySnapshot
 _AUTHORIZATION: Final = "authorization"
 # Where services look for a token of ours. What a client sends there goes no further.
 _TOKEN_HEADERS: Final = (_AUTHORIZATION, "txn-token")
-
-Clock = Callable[[], float]
 
 
 class _Attempt(NamedTuple):
@@ -49,6 +47,7 @@ class _Attempt(NamedTuple):
     cookies: TokenCookies
     authenticator: Authenticator
     fingerprint: str
+    trace: Trace | None
 
 
 class GatewayPipeline:
@@ -77,14 +76,15 @@ class GatewayPipeline:
         )
 
     def check(
-        self, request: RequestView, keys: KeySnapshot, now: float
-    ) -> Decision | KeyNeeded | Unfinished:
+        self, request: RequestView, keys: KeySnapshot, now: float, trace: Trace | None = None
+    ) -> Decision | Pending[Decision]:
         """Decide about one request.
 
         Args:
             request: the request as Envoy describes it.
             keys: the public keys known at this moment.
             now: Unix seconds.
+            trace: told what is found at each step.
         """
         # Token cookies are looked for once: for the credential, and to keep it from services.
         cookies = self._cookies.find(request)
@@ -92,7 +92,7 @@ class GatewayPipeline:
             return deny(cookies)
 
         # 1 and 2. The path has one form, and a route takes it.
-        routed = self._router.find(request)
+        routed = self._router.find(request, trace)
         if isinstance(routed, Refusal):
             return deny(routed)
         name = routed.route.name
@@ -103,54 +103,39 @@ class GatewayPipeline:
         credential = extract(request, self._sources, cookies)
         if isinstance(credential, Refusal):
             return deny(credential, name)
+        if trace:
+            trace.note(Step.CREDENTIAL, credential)
         if credential is None:
-            return anonymous(routed, cookies, self._headers, now)
+            return anonymous(routed, cookies, self._headers, now, trace)
         refusal = refuse_cross_site(request, credential.source, self._origins)
         if refusal is not None:
             return deny(refusal, name)
 
         # 4 to 8. Whose it is, here and now.
-        return self._identify(routed, cookies, credential, keys, now)
+        authenticator = self._authenticators[credential.source]
+        digest = sha256(credential.text.encode("latin-1")).digest()
+        attempt = _Attempt(routed, cookies, authenticator, digest[:8].hex(), trace)
+        identified = authenticator.identify(credential.text, digest, keys, now, trace)
+        if isinstance(identified, Pending):
+            return identified.then(partial(self._authorize, attempt))
+        return self._authorize(attempt, identified, now)
 
     def refuse(self, request: RequestView, denial: Deny) -> Decision:
         """A denial as the configured mode carries it out: a gateway always does."""
         del request
         return denial
 
-    def _identify(
-        self,
-        routed: Routed,
-        cookies: TokenCookies,
-        credential: Credential,
-        keys: KeySnapshot,
-        now: float,
-    ) -> Decision | KeyNeeded | Unfinished:
-        authenticator = self._authenticators[credential.source]
-        digest = sha256(credential.text.encode("latin-1")).digest()
-        attempt = _Attempt(routed, cookies, authenticator, digest[:8].hex())
-        identified = authenticator.identify(credential.text, digest, keys, now)
-        if isinstance(identified, Identified):
-            return self._authorize(attempt, identified, now)
-        if isinstance(identified, MissingKey):
-            return identified.needed(routed.route.name, attempt.fingerprint)
-        return Unfinished(
-            partial(self._identified, attempt, identified),
-            late=_late(Reason.INTROSPECTION_UNAVAILABLE, attempt),
-        )
-
-    async def _identified(
-        self, attempt: _Attempt, identified: Awaitable[Identified], clock: Clock
-    ) -> Decision | Unfinished:
-        return self._authorize(attempt, await identified, clock())
-
     def _authorize(
         self, attempt: _Attempt, identified: Identified, now: float
-    ) -> Decision | Unfinished:
+    ) -> Decision | Pending[Decision]:
         request, route = attempt.routed.request, attempt.routed.route
         if isinstance(identified, Refusal):
             cookie = attempt.authenticator.cookie(identified, now)
             return deny(identified, route.name, attempt.fingerprint)._replace(cookie=cookie)
         token = self._identities.of(attempt.authenticator.name, identified)
+
+        if attempt.trace:
+            attempt.trace.note(Step.POLICY, route, token, attempt.authenticator.name)
 
         # 9. The route's rules.
         refusal = attempt.routed.refusal(token, now)
@@ -161,23 +146,11 @@ class GatewayPipeline:
         cookie = attempt.authenticator.cookie(identified, now)
         grant = self._grants[route.name]
         minted = self._minter.mint(token, route.name, grant, request.principal, now)
-        if isinstance(minted, Minted):
-            return self._allow(attempt, token, cookie, minted)
-        return Unfinished(
-            partial(self._minted, attempt, token, cookie, minted),
-            late=_late(Reason.SIGNING_UNAVAILABLE, attempt, token),
-        )
-
-    async def _minted(
-        self,
-        attempt: _Attempt,
-        token: VerifiedToken,
-        cookie: str,
-        minted: Awaitable[Minted],
-        clock: Clock,
-    ) -> Decision:
-        del clock  # the token has its dates
-        return self._allow(attempt, token, cookie, await minted)
+        if isinstance(minted, Pending):
+            return minted.then(
+                lambda signed, _now: self._allow(attempt, token, cookie, signed)  # it has its dates
+            )
+        return self._allow(attempt, token, cookie, minted)
 
     def _allow(
         self, attempt: _Attempt, token: VerifiedToken, cookie: str, minted: Minted
@@ -185,6 +158,8 @@ class GatewayPipeline:
         request, route = attempt.routed.request, attempt.routed.route
         if isinstance(minted, Refusal):
             return deny(minted, route.name, attempt.fingerprint, token)
+        if attempt.trace:
+            attempt.trace.note(Step.MINT, minted)
         changes = self._headers.for_nobody(request, attempt.cookies)
         headers = HeaderChanges(
             overwrite=(*changes.overwrite, (_AUTHORIZATION, f"Bearer {minted}")),
@@ -192,8 +167,3 @@ class GatewayPipeline:
             cookie=cookie,
         )
         return Allow(Reason.AUTHORIZED, route.name, headers, token)
-
-
-def _late(reason: Reason, attempt: _Attempt, token: VerifiedToken | None = None) -> Deny:
-    detail = "there was no answer in the time Envoy gives a check"
-    return Deny(reason, attempt.routed.route.name, detail, attempt.fingerprint, token)

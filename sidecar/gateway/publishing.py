@@ -1,6 +1,6 @@
 """What the gateway publishes to those who verify its tokens: documents, and how they are cached.
 
-Pure: the key ring makes the content, ``wire.internal`` the responses.
+Pure: the key ring makes the content, ``pages.internal`` the responses.
 """
 
 import json

@@ -1,11 +1,11 @@
 """Mints request tokens with the keys of a ring.
 
-A key in this process signs at once; one that is elsewhere makes the whole mint an awaitable.
+A key in this process signs at once; a signature from elsewhere has to be waited for.
 """
 
 import time
-from collections.abc import Awaitable, Callable
-from typing import NamedTuple, Protocol
+from collections.abc import Awaitable
+from typing import Final, NamedTuple, Protocol
 
 from sidecar.caches import TtlCache
 from sidecar.check.claims import distance
@@ -14,7 +14,7 @@ from sidecar.errors import SourceFault
 from sidecar.jose.compact import compact, signing_input
 from sidecar.mint import request_tokens
 from sidecar.mint.settings import TYPE, Grant, RequestTokenSettings
-from sidecar.model import Reason, VerifiedToken
+from sidecar.model import Pending, Reason, VerifiedToken, ask
 from sidecar.rings.ring import KeyRing
 
 # What a request token is called where tokens are counted.
@@ -22,6 +22,20 @@ REQUEST = "request"
 
 # A token, or why there is none.
 Minted = str | Refusal
+
+
+_LATE: Final = Refusal(
+    Reason.SIGNING_UNAVAILABLE, "there was no answer in the time Envoy gives a check"
+)
+
+
+class SigningRing(Protocol):
+    """Has the keys that sign. They may be read from any thread, and are replaced whole."""
+
+    @property
+    def keys(self) -> KeyRing:
+        """The keys at this moment."""
+        ...
 
 
 class MintObserver(Protocol):
@@ -62,24 +76,24 @@ class _Unsigned(NamedTuple):
 
 
 class Minter:
-    """Mints the tokens of one configuration. ``keys`` gives the ring at this moment."""
+    """Mints the tokens of one configuration with the keys of ``ring``."""
 
     def __init__(
         self,
         settings: RequestTokenSettings,
-        keys: Callable[[], KeyRing],
+        ring: SigningRing,
         observer: MintObserver,
     ) -> None:
         self._settings = settings
-        self._keys = keys
+        self._ring = ring
         self._observer = observer
         # A credential is identified first: one that has ended or was revoked never gets this far.
         self._reusable: TtlCache[_Purpose, _Reusable] = TtlCache(settings.reused_tokens)
 
     def mint(
         self, credential: VerifiedToken, route: str, grant: Grant, principal: str, now: float
-    ) -> Minted | Awaitable[Minted]:
-        """A token for a request, or why there is none; to be awaited where the key is elsewhere.
+    ) -> Minted | Pending[Minted]:
+        """A token for a request, or why there is none; ``Pending`` where the key is elsewhere.
 
         Args:
             credential: who asks; valid here and now.
@@ -90,7 +104,7 @@ class Minter:
         """
         started = time.perf_counter()
         try:
-            key = self._keys().signer(now)
+            key = self._ring.keys.signer(now)
         except SourceFault as fault:
             return self._unavailable(started, fault)
         actor = request_tokens.actor(self._settings, credential, principal)
@@ -111,7 +125,7 @@ class Minter:
         signature = key.sign(message)
         if isinstance(signature, bytes):
             return self._signed(unsigned, signature)
-        return self._when_signed(unsigned, signature)
+        return ask(lambda: self._when_signed(unsigned, signature), late=_LATE)
 
     async def _when_signed(self, unsigned: _Unsigned, signature: Awaitable[bytes]) -> Minted:
         try:

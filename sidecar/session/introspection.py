@@ -1,8 +1,8 @@
 """Sessions of an SSO: opaque to us, so their issuer is asked about them (RFC 7662).
 
 Two threads meet here. ``look_up`` is called by the thread that makes the checks and touches
-nothing but the remembered answers, which have a lock. What it returns is awaited on the event
-loop, to which everything else belongs: the look-ups under way, the connections, the breaker.
+nothing but the remembered answers, which have a lock. What it asks is asked on the event loop,
+to which everything else belongs: the look-ups under way, the connections, the breaker.
 """
 
 import asyncio
@@ -10,15 +10,14 @@ import math
 import re
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Generator
-from functools import partial
-from typing import Any, Final, Protocol
+from collections.abc import Callable
+from typing import Final, Protocol
 
 from sidecar.caches import LruCache, TtlCache
 from sidecar.check.refusal import Refusal
 from sidecar.clients.http import Response
 from sidecar.errors import SourceFault
-from sidecar.model import Reason, VerifiedToken
+from sidecar.model import Pending, Reason, VerifiedToken, ask
 from sidecar.session.answers import UnusableAnswer, Verdict, read
 from sidecar.session.introspection_breaker import CircuitBreaker
 from sidecar.session.introspection_client import IntrospectionClient
@@ -34,6 +33,11 @@ _KEPT: Final = 4
 
 # What a cookie may hold (RFC 6265 §4.1.1), and with it every bearer token (RFC 6750 §2.1).
 _SESSION: Final = re.compile(r"[!\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]+")
+
+
+_LATE: Final = Refusal(
+    Reason.INTROSPECTION_UNAVAILABLE, "there was no answer in the time Envoy gives a check"
+)
 
 
 class IntrospectionObserver(Protocol):
@@ -88,9 +92,7 @@ class Introspector:
         self._waiting: Counter[bytes] = Counter()  # by session
         self._closed = False
 
-    def look_up(
-        self, text: str, digest: bytes, now: float
-    ) -> VerifiedToken | Refusal | Awaitable[VerifiedToken | Refusal]:
+    def look_up(self, text: str, digest: bytes, now: float) -> Verdict | Pending[Verdict]:
         """A session as its issuer describes it, or why it is no good.
 
         Args:
@@ -99,14 +101,15 @@ class Introspector:
             now: Unix seconds.
 
         Returns:
-            An answer that is still believed; otherwise something to await on the event loop.
-            Whoever gives up awaiting it takes the answer from nobody else.
+            An answer that is still believed; otherwise a question. Whoever gives up waiting for
+            the answer takes it from nobody else.
         """
         verdict = self._answers.get(digest, now)
         self._observer.remembered_session(self._settings.name, hit=verdict is not None)
         if verdict is None:
             verdict = _unfit(text, self._settings.maximum_bytes)
-        return verdict or _Later(partial(self._answer, text, digest))
+        # Not a partial, whose repr would show the session.
+        return verdict or ask(lambda: self._answer(text, digest), late=_LATE)
 
     async def close(self) -> None:
         """Let the look-ups under way come to their end, which their time-out bounds, and close."""
@@ -202,18 +205,6 @@ class Introspector:
         expires = verdict.claims.get("exp")
         end = expires if isinstance(expires, int | float) else math.inf
         return min(asked + self._settings.cache, end)
-
-
-class _Later:
-    """Begins when it is awaited; one that never is leaves nothing behind."""
-
-    __slots__ = ("_begin",)
-
-    def __init__(self, begin: Callable[[], Awaitable[Verdict]]) -> None:
-        self._begin = begin
-
-    def __await__(self) -> Generator[Any, Any, Verdict]:
-        return self._begin().__await__()
 
 
 def _unfit(text: str, maximum_bytes: int) -> Refusal | None:

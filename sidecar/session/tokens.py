@@ -7,9 +7,9 @@ its end, the private claim ``session_exp``, however often it is renewed. Pure bu
 
 import json
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from sidecar.check.claims import about, distance
 from sidecar.check.refusal import Refusal
@@ -47,11 +47,21 @@ class SessionToken:
     expires: int
 
 
-class SessionTokens:
-    """Makes, opens and renews the tokens of one configuration. ``ring`` gives the ring of now."""
+class SessionRing(Protocol):
+    """Has the keys that seal. They may be read from any thread, and are replaced whole."""
 
-    def __init__(self, settings: SessionTokenSettings, ring: Callable[[], KeyRing]) -> None:
+    @property
+    def keys(self) -> KeyRing:
+        """The keys at this moment."""
+        ...
+
+
+class SessionTokens:
+    """Makes, opens and renews the tokens of one configuration with the keys of ``ring``."""
+
+    def __init__(self, settings: SessionTokenSettings, ring: SessionRing) -> None:
         self._settings = settings
+        self._maximum_bytes = settings.maximum_token_bytes
         self._ring = ring
 
     def begin(self, identity: VerifiedToken, now: float, *, ends: float | None) -> SessionToken:
@@ -82,7 +92,7 @@ class SessionTokens:
             "groups": sorted(identity.groups),
             "roles": sorted(identity.roles),
         }
-        return self._seal(claims, self._ring().sealer(now), now)
+        return self._seal(claims, self._ring.keys.sealer(now), now)
 
     def open(self, text: str, digest: bytes, now: float) -> VerifiedToken | Refusal:
         """The session that a token stands for, if it is alive.
@@ -96,15 +106,13 @@ class SessionTokens:
         """
         # 1. It is small enough to be looked at, and has the form of a token.
         settings = self._settings
-        if len(text) > settings.maximum_token_bytes:
-            return Refusal(
-                Reason.TOKEN_TOO_LARGE, f"more than {settings.maximum_token_bytes} bytes"
-            )
+        if len(text) > self._maximum_bytes:
+            return Refusal(Reason.TOKEN_TOO_LARGE, f"more than {self._maximum_bytes} bytes")
         try:
             sealed = jwe.parse(text, TYPE)
 
             # 2. A key of ours sealed it, header and all.
-            key = self._ring().find(sealed.kid, now)
+            key = self._ring.keys.find(sealed.kid, now)
             if not isinstance(key, SealingKey):
                 return _invalid("its key is unknown here, or gone")
             payload = jwe.unseal(sealed, key)
@@ -147,7 +155,7 @@ class SessionTokens:
         """
         claims: Mapping[str, Any] = token.claims
         try:
-            key = self._ring().sealer(now)
+            key = self._ring.keys.sealer(now)
         except SourceFault:
             return None
         if claims["kid"] == key.kid and now < claims["iat"] + self._settings.renew:

@@ -11,11 +11,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from sidecar.model import Decision, Deny, Reason
+from sidecar.model import Decision, Deny, Reason, RequestView
 from sidecar.telemetry.excerpts import excerpt, path_excerpt
 from sidecar.telemetry.logs import LineLimit
 from sidecar.telemetry.metrics import Metrics, outcome_of
-from sidecar.wire.grpc.codec import Envelope
 
 _log = logging.getLogger("sidecar.check")
 
@@ -65,15 +64,17 @@ class DecisionLog:
         # Of its own: a flood at the edge must not hide who gets sessions inside.
         self._internal_limit = LineLimit(per_second, time.monotonic)
 
-    def decided(self, envelope: Envelope, decision: Decision, duration: float) -> None:
+    def decided(
+        self, request: RequestView, request_id: str, decision: Decision, duration: float
+    ) -> None:
         """Count the decision, and write it down where it is a denial or is sampled."""
-        self._metrics.decided(envelope, decision, duration)
+        self._metrics.decided(decision, duration)
         denial = decision if isinstance(decision, Deny) else decision.would_deny
         held: dict[str, str] | None = None
         if denial is not None:
             self._denials[denial.reason.label] += 1
-            held = _held(envelope, denial)
-            self._remember(envelope, denial, held)
+            held = _held(request, denial)
+            self._remember(request_id, denial, held)
             level = logging.INFO
         elif self._allows and random.random() < self._allows:  # noqa: S311 - a sample, not a secret
             level = logging.INFO
@@ -82,22 +83,27 @@ class DecisionLog:
         if not _log.isEnabledFor(level):
             return
         if self._limit.admits():
-            line = _line(envelope, decision, denial, duration) | (held or {})
+            line = _line(request_id, decision, denial, duration) | (held or {})
             _log.log(level, "check", extra=line)
         else:
             self._metrics.suppressed()
 
     def internal(
-        self, event: str, envelope: Envelope, denial: Deny | None, line: Mapping[str, object]
+        self,
+        event: str,
+        request: RequestView,
+        request_id: str,
+        denial: Deny | None,
+        line: Mapping[str, object],
     ) -> None:
         """Write down what the gateway's internal listener answered; ``denial`` where it refused."""
         held: dict[str, str] = {}
         if denial is not None:
             self._denials[denial.reason.label] += 1
-            held = _held(envelope, denial)
-            self._remember(envelope, denial, held)
+            held = _held(request, denial)
+            self._remember(request_id, denial, held)
         if self._internal_limit.admits():
-            _log.info(event, extra={**line, **held})
+            _log.info(event, extra={"request_id": request_id, **line, **held})
         else:
             self._metrics.suppressed()
 
@@ -109,7 +115,7 @@ class DecisionLog:
         """The latest denials, newest first."""
         return tuple(reversed(self._recent))
 
-    def _remember(self, envelope: Envelope, denial: Deny, held: dict[str, str]) -> None:
+    def _remember(self, request_id: str, denial: Deny, held: dict[str, str]) -> None:
         self._recent.append(
             RecentDenial(
                 self._clock(),
@@ -117,19 +123,19 @@ class DecisionLog:
                 denial.reason.label,
                 denial.detail,
                 held,
-                envelope.request_id,
+                request_id,
             )
         )
 
 
-def _held(envelope: Envelope, denial: Deny) -> dict[str, str]:
+def _held(request: RequestView, denial: Deny) -> dict[str, str]:
     """What was found in place of what is accepted: what the denial says, and what it is about."""
-    view, token = envelope.view, denial.token
+    token = denial.token
     held = {name: excerpt(value) for name, value in denial.held}
     if denial.route is None:
-        held |= {"method": excerpt(view.method), "path": path_excerpt(view.path)}
+        held |= {"method": excerpt(request.method), "path": path_excerpt(request.path)}
     if denial.reason is Reason.CALLER_NOT_ALLOWED:
-        held["caller"] = excerpt(view.principal)
+        held["caller"] = excerpt(request.principal)
     elif denial.reason is Reason.MISSING_ROLE and token is not None:
         held["roles"] = excerpt(", ".join(sorted(token.roles)))
     elif denial.reason is Reason.MISSING_GROUP and token is not None:
@@ -138,11 +144,11 @@ def _held(envelope: Envelope, denial: Deny) -> dict[str, str]:
 
 
 def _line(
-    envelope: Envelope, decision: Decision, denial: Deny | None, duration: float
+    request_id: str, decision: Decision, denial: Deny | None, duration: float
 ) -> dict[str, object]:
     token = decision.token
     line: dict[str, object] = {
-        "request_id": envelope.request_id,
+        "request_id": request_id,
         "route": decision.route,
         "decision": outcome_of(decision),
         "reason": decision.reason.label,

@@ -3,10 +3,9 @@
 from typing import Final
 
 from sidecar.gateway.exchange import Exchanged
-from sidecar.model import Deny
+from sidecar.model import Deny, RequestView
 from sidecar.telemetry.decisions import DecisionLog
 from sidecar.telemetry.gateway_metrics import GatewayMetrics
-from sidecar.wire.grpc.codec import Envelope
 
 # What the status page shows as the route of a session that was refused.
 _SESSION: Final = "POST /session"
@@ -19,14 +18,15 @@ class InternalLog:
         self._metrics = metrics
         self._decisions = decisions
 
-    def exchanged(self, envelope: Envelope, exchanged: Exchanged, duration: float) -> None:
+    def exchanged(
+        self, request: RequestView, request_id: str, exchanged: Exchanged, duration: float
+    ) -> None:
         """A session was asked for. Who got one is told, and never the session."""
         credential, outcome = exchanged
         denial = outcome._replace(route=_SESSION) if isinstance(outcome, Deny) else None
         self._metrics.exchanged(credential, denial)
         token = outcome.token
         line: dict[str, object] = {
-            "request_id": envelope.request_id,
             "credential": credential,
             "decision": "issued" if denial is None else "deny",
             "duration_ms": round(duration * 1000, 3),
@@ -38,17 +38,16 @@ class InternalLog:
             line |= {"issuer": token.trust, "sub": token.subject, "token": token.fingerprint}
         if not isinstance(outcome, Deny) and outcome.ends_within is not None:
             line["ends_within_s"] = round(outcome.ends_within)
-        self._decisions.internal("session", envelope, denial, line)
+        self._decisions.internal("session", request, request_id, denial, line)
 
-    def refused(self, envelope: Envelope, denial: Deny, status: int) -> None:
+    def refused(self, request: RequestView, request_id: str, denial: Deny, status: int) -> None:
         """Another request was refused."""
         self._metrics.refused_inside(denial)
         line: dict[str, object] = {
-            "request_id": envelope.request_id,
             "decision": "deny",
             **_about(denial, status),
         }
-        self._decisions.internal("internal", envelope, denial, line)
+        self._decisions.internal("internal", request, request_id, denial, line)
 
 
 def _about(denial: Deny, status: int) -> dict[str, object]:

@@ -18,7 +18,6 @@ from prometheus_client.process_collector import ProcessCollector
 from sidecar.check.routes import Route
 from sidecar.keys.lookups import Outcome
 from sidecar.model import Allow, Decision, Reason, Step
-from sidecar.wire.grpc.codec import Envelope
 
 # The route label of a request that reached no route.
 NO_ROUTE: Final = ""
@@ -190,9 +189,8 @@ class Metrics:
         for method, code in outcomes:
             self._call(method, code)
 
-    def decided(self, envelope: Envelope, decision: Decision, duration: float) -> None:
-        """A check was answered (``DecisionObserver``)."""
-        del envelope  # nothing of a request is ever a label
+    def decided(self, decision: Decision, duration: float) -> None:
+        """A check was answered after ``duration`` seconds. No request is ever in a label."""
         route = decision.route or NO_ROUTE
         self._check(route, outcome_of(decision), decision.reason.label).inc()
         self._duration.observe(duration)

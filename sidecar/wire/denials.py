@@ -1,14 +1,10 @@
 """A denial as a client that speaks HTTP is told it: problem details, and a challenge."""
 
 import json
-import re
 from http import HTTPStatus
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from sidecar.model import Deny
-
-# What request ids are made of: UUIDs, hexadecimal digits, base64, the trace ids of load balancers.
-_PLAIN_ID: Final = re.compile(rb"[A-Za-z0-9._:/+=~-]{1,64}")
 
 
 class Problem(NamedTuple):
@@ -17,15 +13,6 @@ class Problem(NamedTuple):
     status: int
     headers: tuple[tuple[str, str], ...]
     body: str
-
-
-def printable_id(value: bytes) -> str:
-    """An ``x-request-id`` as it may be repeated and logged; empty for one that is not plain.
-
-    A client may send anything under this name. Of what is longer than 64 characters nothing is
-    shown: a piece of it could be a piece of a token.
-    """
-    return value.decode() if _PLAIN_ID.fullmatch(value) else ""
 
 
 def problem(deny: Deny, realm: str, request_id: str) -> Problem:

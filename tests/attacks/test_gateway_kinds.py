@@ -19,7 +19,7 @@ from sidecar.check.rules import Rule, Scopes
 from sidecar.check.trust import TrustEntry
 from sidecar.config import KeyFiles, load
 from sidecar.errors import ConfigurationFault
-from sidecar.model import KeyNeeded, Reason, TokenKind, VerifiedToken
+from sidecar.model import Pending, Reason, TokenKind, VerifiedToken
 from sidecar.snapshots.keys import KeySet, KeySnapshot
 from tests.support import gateways
 from tests.support.checks import (
@@ -29,6 +29,7 @@ from tests.support.checks import (
     NOW,
     Service,
     key_set,
+    key_unknown,
     request,
     route,
     workload_token,
@@ -100,8 +101,8 @@ def at_the_front_door(situation: Situation) -> Reason:
     keys = KeySnapshot({situation.trust.name: situation.keys})
     gateway = Gateway(keys, trust=(situation.trust,))
     verdict = gateway.check(gateways.request(bearer=situation.text))
-    if isinstance(verdict, KeyNeeded):
-        return verdict.unknown.reason
+    if isinstance(verdict, Pending):
+        return key_unknown(verdict).reason
     return gateway.reason(gateways.request(bearer=situation.text))
 
 

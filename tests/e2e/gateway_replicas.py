@@ -12,8 +12,8 @@ from typing import Final
 import grpc
 import jwt
 
-from sidecar.wire.authorization import METHOD
 from sidecar.wire.grpc._pb.envoy.service.auth.v3.external_auth_pb2 import CheckResponse
+from sidecar.wire.grpc.authorization import METHOD
 from tests.e2e.gateway_rings import TIMINGS, Place
 from tests.support.flood import check_request
 from tests.support.gateway_process import ISSUER, GatewayProcess

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sidecar.session.settings import IntrospectionSettings, SecretAuthentication
-from sidecar.wire.grpc.codec import DEFAULT_LIMITS
+from sidecar.shell.check import DEFAULT_LIMITS
 from tests.support import envoy
 from tests.support.certificates import CertificateAuthority
 from tests.support.envoy import GATEWAY, MTLS, PLAIN, Json
@@ -97,8 +97,8 @@ def test_what_envoy_lets_through_is_within_the_limits_of_the_check(template: Pat
     lines = manager["common_http_protocol_options"]["max_headers_count"]
 
     # What Envoy adds, and how it describes a request, is less than as much again.
-    assert manager["max_request_headers_kb"] * 1024 * 2 <= DEFAULT_LIMITS.maximum_bytes
-    assert lines * 2 <= DEFAULT_LIMITS.maximum_lines
+    assert manager["max_request_headers_kb"] * 1024 * 2 <= DEFAULT_LIMITS.request_bytes
+    assert lines * 2 <= DEFAULT_LIMITS.header_lines
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import pytest
 from bench.http2 import Connection, Request
 from bench.service import described
 from sidecar.model import Reason
-from sidecar.wire.authorization import METHOD
 from sidecar.wire.grpc._pb.envoy.service.auth.v3.external_auth_pb2 import CheckResponse
+from sidecar.wire.grpc.authorization import METHOD
 from tests.e2e import shop
 from tests.e2e.gateway import Edge, sso
 from tests.e2e.gateway_shop import ORDERS, SESSION

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sidecar.check.refusal import Refusal
-from sidecar.model import Reason, TokenKind, VerifiedToken
+from sidecar.model import KeyQuestion, Pending, Reason, TokenKind, VerifiedToken
 from sidecar.session.answers import Verdict
 from sidecar.session.introspection import Introspector
 from sidecar.session.settings import IntrospectionSettings, SecretAuthentication
@@ -37,7 +37,12 @@ class Scene:
     async def look_up(self, session: str) -> Verdict:
         digest = sha256(session.encode()).digest()
         found = self.introspector.look_up(session, digest, self.now())
-        return found if isinstance(found, tuple) else await found
+        if not isinstance(found, Pending):
+            return found
+        assert not isinstance(found.question, KeyQuestion)
+        verdict = found.resume(await found.question(), self.now())
+        assert not isinstance(verdict, Pending)
+        return verdict
 
     async def subject(self, session: str) -> str:
         verdict = await self.look_up(session)

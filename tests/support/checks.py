@@ -21,7 +21,17 @@ from sidecar.jose import algorithms
 from sidecar.jose.algorithms import SUPPORTED_ALGORITHMS
 from sidecar.jose.jwk import VerificationKey
 from sidecar.jose.key_documents import parse
-from sidecar.model import Allow, Decision, Deny, KeyNeeded, Reason, RequestView, TokenKind
+from sidecar.model import (
+    LATE,
+    Allow,
+    Decision,
+    Deny,
+    KeyQuestion,
+    Pending,
+    Reason,
+    RequestView,
+    TokenKind,
+)
 from sidecar.snapshots.keys import KeySet, KeySnapshot
 from tests.support import tokens
 from tests.support.tokens import Json, SigningKey, key_for
@@ -171,6 +181,32 @@ def token_cookies(view: RequestView, *sources: TokenSource) -> TokenCookies:
     return cookies
 
 
+def key_question(verdict: object) -> KeyQuestion:
+    """The key that a check waits for."""
+    assert isinstance(verdict, Pending), verdict
+    assert isinstance(verdict.question, KeyQuestion), verdict
+    return verdict.question
+
+
+def key_unknown(verdict: object, now: float = NOW) -> Decision:
+    """What the check comes to when its key was looked for and is not there."""
+    assert key_question(verdict)
+    return _resumed(verdict, None, now)
+
+
+def keys_unavailable(verdict: object, now: float = NOW) -> Decision:
+    """What the check comes to when its key could not be looked for in time."""
+    assert key_question(verdict)
+    return _resumed(verdict, LATE, now)
+
+
+def _resumed(verdict: object, answer: object, now: float) -> Decision:
+    assert isinstance(verdict, Pending)
+    decision = verdict.resume(answer, now)
+    assert isinstance(decision, Allow | Deny), decision
+    return decision
+
+
 class Recorder:
     """Keeps what the pipeline reports."""
 
@@ -194,15 +230,15 @@ class Service:
         self.keys = keys or snapshot()
         self.pipeline = Pipeline(replace(usual, **settings), self.observer)
 
-    def check(self, view: RequestView, *, now: float = NOW) -> Decision | KeyNeeded:
+    def check(self, view: RequestView, *, now: float = NOW) -> Decision | Pending[Decision]:
         return self.pipeline.check(view, self.keys, now)
 
     def reason(self, view: RequestView, *, now: float = NOW) -> Reason:
         """Why the request was let through or refused; a key that is needed is never found."""
         result = self.check(view, now=now)
-        if isinstance(result, KeyNeeded):
-            there = self.keys.usable(result.trust, now) is not None
-            return (result.unknown if there else result.unavailable).reason
+        if isinstance(result, Pending):
+            there = self.keys.usable(key_question(result).trust, now) is not None
+            return (key_unknown(result, now) if there else keys_unavailable(result, now)).reason
         return result.reason
 
     def allow(self, view: RequestView) -> Allow:

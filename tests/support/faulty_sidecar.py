@@ -8,7 +8,7 @@ import sys
 import time
 
 from sidecar.check.pipeline import Pipeline
-from sidecar.wire.authorization import Authorization
+from sidecar.shell.check import Checks
 from sidecar.wire.grpc import completion_queue
 
 
@@ -21,7 +21,7 @@ def _break() -> None:
 
 def _delay() -> None:
     """Have every check looked at when its deadline has passed, by a clock that is ahead."""
-    defaults = Authorization.__init__.__kwdefaults__
+    defaults = Checks.__init__.__kwdefaults__
     assert defaults is not None
     defaults["clock"] = lambda: time.time() + 10
 

@@ -18,11 +18,11 @@ from typing import Any, Final, Self
 
 import grpc
 
-from sidecar.wire.authorization import METHOD
 from sidecar.wire.grpc._pb.envoy.service.auth.v3.external_auth_pb2 import (
     CheckRequest,
     CheckResponse,
 )
+from sidecar.wire.grpc.authorization import METHOD
 from tests.support.http1 import HOST
 from tests.support.processes import Child
 from tests.support.served import status_of, unary

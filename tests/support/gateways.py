@@ -4,7 +4,7 @@ Time stands still at ``NOW``. Its SSO is played by ``Sso``, which answers as a t
 """
 
 import asyncio
-from collections.abc import Awaitable, Generator
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from sidecar.check.extract import BEARER, CookieSource, TokenSource
 from sidecar.check.pipeline import CheckSettings
 from sidecar.check.refusal import Refusal
 from sidecar.check.rules import AnyRole, Issuers, Scopes, TokenKinds, When
+from sidecar.check.trace import Trace
 from sidecar.check.trust import TrustEntry
 from sidecar.check.verifier import Verifier
 from sidecar.gateway.authenticators import (
@@ -32,12 +33,13 @@ from sidecar.model import (
     Allow,
     Decision,
     Deny,
-    KeyNeeded,
+    KeyQuestion,
+    Pending,
     Reason,
     RequestView,
     TokenKind,
-    Unfinished,
     VerifiedToken,
+    ask,
 )
 from sidecar.rings.local_key import LocalKey
 from sidecar.rings.ring import KeyRing, begin
@@ -49,6 +51,7 @@ from sidecar.snapshots.keys import KeySnapshot
 from tests.support import tokens
 from tests.support.checks import NOW, Recorder, key_set, route
 from tests.support.minting import ISSUER, SETTINGS, MintRecorder, credential, ring
+from tests.support.rings import HeldRing
 from tests.support.tokens import SigningKey, key_for
 
 HOST = "shop.example"
@@ -102,7 +105,7 @@ KEY = LocalKey.generate("ES256")
 class Sso:
     """An SSO whose sessions are those of ``sessions``, by the text in the cookie.
 
-    While ``slow`` is set its answers are awaited, as those that have to be fetched are.
+    While ``slow`` is set its answers are waited for, as those that have to be fetched are.
     """
 
     name = "sso"
@@ -114,9 +117,9 @@ class Sso:
         self.asked = 0
 
     def identify(
-        self, text: str, digest: bytes, keys: KeySnapshot, now: float
-    ) -> Identified | Awaitable[Identified]:
-        del keys, now
+        self, text: str, digest: bytes, keys: KeySnapshot, now: float, trace: Trace | None = None
+    ) -> Identified | Pending[Identified]:
+        del keys, now, trace
         self.asked += 1
         found = self.sessions.get(text)
         answer: Identified = (
@@ -124,22 +127,18 @@ class Sso:
             if found
             else Refusal(Reason.INACTIVE_SESSION)
         )
-        return _Soon(answer) if self.slow else answer
+        if not self.slow:
+            return answer
+
+        async def soon() -> Identified:
+            await asyncio.sleep(0)
+            return answer
+
+        return ask(soon, late=Refusal(Reason.INTROSPECTION_UNAVAILABLE))
 
     def cookie(self, identified: Identified, now: float) -> str:
         del identified, now
         return ""
-
-
-class _Soon:
-    """An answer that is there when the event loop has had another turn."""
-
-    def __init__(self, answer: Identified) -> None:
-        self._answer = answer
-
-    def __await__(self) -> Generator[None, None, Identified]:
-        yield
-        return self._answer
 
 
 class Gateway:
@@ -157,7 +156,7 @@ class Gateway:
         self.ring: KeyRing = ring(KEY)
         self.sealing: KeyRing = begin(SealingKey.generate(), TIMINGS, NOW)
         self.verifications, self.mints = Recorder(), MintRecorder()
-        self.tokens = SessionTokens(SESSIONS, lambda: self.sealing)
+        self.tokens = SessionTokens(SESSIONS, HeldRing(lambda: self.sealing))
         self.cookies = SessionCookies(SESSIONS, self.tokens, self.mints)
         self.pipeline = self._pipeline(trust, settings)
 
@@ -186,19 +185,20 @@ class Gateway:
             strip=("x-user-id",),
         )
         gateway = replace(usual, **settings)
-        minter = Minter(gateway.request_tokens, lambda: self.ring, self.mints)
+        minter = Minter(gateway.request_tokens, HeldRing(lambda: self.ring), self.mints)
         check = CheckSettings(trust=trust, routes=ROUTES)
         return GatewayPipeline(check, gateway, self.authenticators, minter)
 
-    def check(self, view: RequestView, *, now: float = NOW) -> Decision | KeyNeeded | Unfinished:
+    def check(self, view: RequestView, *, now: float = NOW) -> Decision | Pending[Decision]:
         return self.pipeline.check(view, self.keys, now)
 
     def decide(self, view: RequestView, *, now: float = NOW) -> Decision:
         """The decision when everything that is waited for arrives."""
         verdict = self.check(view, now=now)
-        while isinstance(verdict, Unfinished):
-            verdict = asyncio.run(_finished(verdict, now))
-        assert not isinstance(verdict, KeyNeeded), verdict
+        while isinstance(verdict, Pending):
+            question = verdict.question
+            assert not isinstance(question, KeyQuestion), question
+            verdict = verdict.resume(asyncio.run(_awaited(question)), now)
         return verdict
 
     def reason(self, view: RequestView, *, now: float = NOW) -> Reason:
@@ -228,8 +228,8 @@ class Gateway:
         return cookie.partition(";")[0].partition("=")[2]
 
 
-async def _finished(unfinished: Unfinished, now: float) -> Decision | Unfinished:
-    return await unfinished.finish(lambda: now)
+async def _awaited(question: Callable[[], Awaitable[object]]) -> object:
+    return await question()
 
 
 def partner_token(key: SigningKey | None = None, **changes: Any) -> str:

@@ -30,6 +30,17 @@ class NamedKey:
         return message
 
 
+class HeldRing:
+    """A ring whose keys are those that ``held`` gives at the moment."""
+
+    def __init__(self, held: Callable[[], KeyRing]) -> None:
+        self._held = held
+
+    @property
+    def keys(self) -> KeyRing:
+        return self._held()
+
+
 def named_keys() -> Callable[[], NamedKey]:
     """Makes keys called 1, 2, 3 and so on."""
     numbers = count(1)

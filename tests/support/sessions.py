@@ -17,6 +17,7 @@ from sidecar.rings.sealing_key import TIMINGS, SealingKey
 from sidecar.session.settings import SessionTokenSettings
 from sidecar.session.tokens import SessionTokens
 from tests.support.checks import ISSUER, NOW
+from tests.support.rings import HeldRing
 from tests.support.tokens import Json, segment
 
 IDLE, ABSOLUTE, RENEW = 1800.0, 43200.0, 60.0
@@ -54,7 +55,7 @@ class Sessions:
     def __init__(self, *keys: SealingKey, **settings: Any) -> None:
         self.ring = ring(*keys or (SealingKey.generate(),))
         self.settings = replace(SETTINGS, **settings)
-        self.tokens = SessionTokens(self.settings, lambda: self.ring)
+        self.tokens = SessionTokens(self.settings, HeldRing(lambda: self.ring))
 
     @property
     def key(self) -> SealingKey:

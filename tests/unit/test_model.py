@@ -2,7 +2,17 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.model import INSUFFICIENT_SCOPE, INVALID_REQUEST, INVALID_TOKEN, Reason, RequestView
+from sidecar.model import (
+    INSUFFICIENT_SCOPE,
+    INVALID_REQUEST,
+    INVALID_TOKEN,
+    LATE,
+    KeyQuestion,
+    Pending,
+    Reason,
+    RequestView,
+    ask,
+)
 
 # RFC 6750 §3: what error_description may hold.
 CHALLENGE_TEXT = {
@@ -59,3 +69,53 @@ def test_a_request_gives_one_value_for_each_line_of_a_header() -> None:
 def test_the_runbook_says_where_to_look_first(reason: Reason) -> None:
     rows = [line for line in RUNBOOK.read_text().splitlines() if line.startswith("| `")]
     assert len([row for row in rows if f"`{reason.label}`" in row.split(" | ")[0]]) == 1
+
+
+# What cannot be answered at once.
+
+
+def length(text: str) -> Pending[int]:
+    """How many characters a text has, and those of the answer."""
+    question = KeyQuestion("gateway", text)
+    return Pending(question, lambda answer, _now: -1 if answer is LATE else len(text + answer))
+
+
+def test_what_is_made_of_a_result_is_made_when_the_answer_is_there() -> None:
+    doubled: Pending[float] = length("abc").then(lambda found, now: 2 * found + now)
+
+    assert doubled.question == KeyQuestion("gateway", "abc")
+    assert doubled.resume("de", 0.5) == 10.5
+    assert doubled.resume(LATE, 0.5) == -1.5
+
+
+def test_a_result_may_lead_to_the_next_question() -> None:
+    def longer(found: int, _now: float) -> int | Pending[int]:
+        return found if found < 0 else length("x" * found)
+
+    both: Pending[int] = length("abc").then(longer)
+
+    second = both.resume("d", 0.0)
+    assert isinstance(second, Pending)
+    assert second.question == KeyQuestion("gateway", "xxxx")
+    assert second.resume("yz", 0.0) == 6
+    assert both.resume(LATE, 0.0) == -1
+
+
+def test_what_is_made_of_a_result_waits_for_its_last_question() -> None:
+    both: Pending[int] = length("abc").then(lambda found, _now: length("x" * found))
+    text: Pending[str] = both.then(lambda found, _now: f"{found} characters")
+
+    second = text.resume("", 0.0)
+    assert isinstance(second, Pending)
+    assert second.resume("", 0.0) == "3 characters"
+
+
+def test_an_answer_is_taken_as_it_is_unless_it_is_late() -> None:
+    async def question() -> str:
+        return "yes"
+
+    asked = ask(question, late="no")
+
+    assert asked.question is question
+    assert asked.resume("yes", 0.0) == "yes"
+    assert asked.resume(LATE, 0.0) == "no"

@@ -14,12 +14,12 @@ from sidecar.config.key_models import Reached
 from sidecar.config.problems import Location
 from sidecar.config.semantics import Draft, Finding
 from sidecar.errors import Fault, ListenFault
+from sidecar.pages.tls import ServerTls
 from sidecar.rings.directory_ring import check_directory
 from sidecar.rings.lifecycle import Timings
 from sidecar.rings.local_key import LocalKey
 from sidecar.rings.ring_file import FILE
 from sidecar.rings.sealing_key import SealingKey
-from sidecar.wire.tls import ServerTls
 
 _Ring = tuple[Location, Path, type[LocalKey] | type[SealingKey], Timings]
 _SECRETS: Final = ("secret_file", "key_file")

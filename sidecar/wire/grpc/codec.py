@@ -16,7 +16,8 @@ from grpc import StatusCode
 from sidecar.check.refusal import Refusal
 from sidecar.errors import Fault
 from sidecar.model import Allow, Decision, Deny, Reason, RequestView, VerifiedToken
-from sidecar.wire.denials import http_status, printable_id, problem
+from sidecar.shell.check import DEFAULT_LIMITS, RequestLimits, printable_id
+from sidecar.wire.denials import http_status, problem
 from sidecar.wire.grpc._pb.envoy.config.core.v3.base_pb2 import HeaderValueOption
 from sidecar.wire.grpc._pb.envoy.service.auth.v3.attribute_context_pb2 import AttributeContext
 from sidecar.wire.grpc._pb.envoy.service.auth.v3.external_auth_pb2 import (
@@ -43,16 +44,6 @@ class UndecodableRequest(Fault):
     """The bytes are not a CheckRequest about an HTTP request."""
 
 
-class RequestLimits(NamedTuple):
-    """Above these a request is not looked at: bytes of its description, and header lines."""
-
-    maximum_bytes: int = 131072
-    maximum_lines: int = 512
-
-
-DEFAULT_LIMITS: Final = RequestLimits()
-
-
 class Envelope(NamedTuple):
     """A request and what surrounds it: needed to answer, no part of the check.
 
@@ -77,8 +68,8 @@ def decode(body: bytes, limits: RequestLimits = DEFAULT_LIMITS) -> Envelope:
     The route's name is ``context_extensions["route"]``, which per-route configuration sets; an
     empty one is a name like any other, not the absence of one.
     """
-    if len(body) > limits.maximum_bytes:
-        return UNREAD._replace(refusal=_too_large(f"more than {limits.maximum_bytes} bytes"))
+    if len(body) > limits.request_bytes:
+        return UNREAD._replace(refusal=_too_large(f"more than {limits.request_bytes} bytes"))
     try:
         attributes = CheckRequest.FromString(body).attributes
     except DecodeError as error:
@@ -87,9 +78,9 @@ def decode(body: bytes, limits: RequestLimits = DEFAULT_LIMITS) -> Envelope:
         raise UndecodableRequest("there is no attributes.request.http")
     http = attributes.request.http
     refusal = None
-    if len(http.header_map.headers) + len(http.headers) > limits.maximum_lines:
-        refusal = _too_large(f"more than {limits.maximum_lines} header lines")
-    headers = tuple(_headers(http, limits.maximum_lines))
+    if len(http.header_map.headers) + len(http.headers) > limits.header_lines:
+        refusal = _too_large(f"more than {limits.header_lines} header lines")
+    headers = tuple(_headers(http, limits.header_lines))
     last = dict(headers)
     content_type = last.get("content-type", b"")
     # Envoy writes a byte that is not UTF-8 as `!` into its path, which is a legal character of
@@ -196,8 +187,8 @@ def _overwrite(
         option = options.add(append_action=_OVERWRITE)
         option.append.value = False  # the API's field is append_action; releases in use read this
         header = option.header  # every look at a message's part costs as much as filling it in
-        header.key = _utf8(name)
-        header.value = _utf8(value)
+        header.key = name
+        header.value = value if value.isascii() else _utf8(value)  # a cookie's may be anything
 
 
 def _describe(

@@ -5,7 +5,7 @@ import pytest
 from sidecar.check.extract import CookieSource
 from sidecar.check.identity import IdentitySettings
 from sidecar.check.rules import Callers
-from sidecar.model import Allow, Deny, HeaderChanges, KeyNeeded, Reason, RequestView
+from sidecar.model import Allow, Deny, HeaderChanges, Pending, Reason, RequestView
 from tests.support.checks import (
     HOST,
     IDENTITY,
@@ -13,6 +13,7 @@ from tests.support.checks import (
     NOW,
     ROUTES,
     Service,
+    key_unknown,
     request,
     route,
     token,
@@ -224,11 +225,11 @@ def test_shadow_mode_changes_nothing_for_what_is_allowed() -> None:
 def test_shadow_mode_carries_out_the_verdict_about_a_key_that_was_needed() -> None:
     service = Service(shadow=True)
     view = request(token(OTHER_KEY))
-    result = service.check(view)
-    assert isinstance(result, KeyNeeded)
+    denied = key_unknown(Service().check(view))
+    assert isinstance(denied, Deny)
 
-    carried_out = service.pipeline.refuse(view, result.unknown)
-    assert carried_out == Allow(Reason.UNKNOWN_KEY, "read-order", NOBODY, would_deny=result.unknown)
+    carried_out = key_unknown(service.check(view))
+    assert carried_out == Allow(Reason.UNKNOWN_KEY, "read-order", NOBODY, would_deny=denied)
 
 
 @pytest.mark.parametrize("shadow", [False, True], ids=["enforced", "shadow"])
@@ -312,6 +313,6 @@ def test_operators_see_whose_a_token_is_that_was_refused_after_its_signature_hel
 )
 def test_of_an_unverified_token_operators_see_nothing(text: str) -> None:
     verdict = Service().check(request(text))
-    deny = verdict.unknown if isinstance(verdict, KeyNeeded) else verdict
+    deny = key_unknown(verdict) if isinstance(verdict, Pending) else verdict
     assert isinstance(deny, Deny)
     assert (deny.held, deny.token) == ((), None)

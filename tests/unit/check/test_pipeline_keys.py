@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from sidecar.model import KeyNeeded, Reason
+from sidecar.model import Deny, Pending, Reason
 from sidecar.snapshots.keys import KeySnapshot
 from tests.support.checks import (
     CLUSTER,
@@ -12,7 +12,10 @@ from tests.support.checks import (
     NOW,
     Service,
     claims,
+    key_question,
     key_set,
+    key_unknown,
+    keys_unavailable,
     request,
     snapshot,
     token,
@@ -22,21 +25,47 @@ from tests.support.tokens import key_for, new_key, resigned, sign
 OTHER_KEY = new_key("ES256", "other")
 
 
-def test_an_unknown_kid_asks_for_keys_with_both_verdicts_prepared() -> None:
+def test_an_unknown_kid_is_asked_for_and_both_verdicts_are_known() -> None:
     result = Service().check(request(token(OTHER_KEY)))
 
-    assert isinstance(result, KeyNeeded)
-    assert (result.trust, result.kid) == ("gateway", "other")
-    assert result.unknown.reason is Reason.UNKNOWN_KEY
-    assert result.unavailable.reason is Reason.KEYS_UNAVAILABLE
-    assert result.unknown.route == result.unavailable.route == "read-order"
-    assert result.unknown.fingerprint == result.unavailable.fingerprint != ""
+    assert key_question(result) == ("gateway", "other")
+    unknown, unavailable = key_unknown(result), keys_unavailable(result)
+    assert isinstance(unknown, Deny)
+    assert isinstance(unavailable, Deny)
+    assert unknown.reason is Reason.UNKNOWN_KEY
+    assert unavailable.reason is Reason.KEYS_UNAVAILABLE
+    assert unknown.route == unavailable.route == "read-order"
+    assert unknown.fingerprint == unavailable.fingerprint != ""
+
+
+def test_with_the_key_that_was_asked_for_the_check_goes_on() -> None:
+    result = Service().check(request(token(OTHER_KEY)))
+
+    assert isinstance(result, Pending)
+    decision = result.resume(snapshot(OTHER_KEY), NOW)
+    assert not isinstance(decision, Pending)
+    assert decision.reason is Reason.AUTHORIZED
+
+
+def test_what_a_check_waits_for_does_not_show_its_token() -> None:
+    text = token(OTHER_KEY)
+
+    assert text not in repr(Service().check(request(text)))
+
+
+def test_a_key_is_asked_for_once() -> None:
+    result = Service().check(request(token(OTHER_KEY)))
+
+    assert isinstance(result, Pending)
+    decision = result.resume(snapshot(), NOW)
+    assert not isinstance(decision, Pending)
+    assert decision.reason is Reason.UNKNOWN_KEY
 
 
 def test_with_the_key_in_the_snapshot_the_same_token_passes() -> None:
     service = Service()
     view = request(token(OTHER_KEY))
-    assert isinstance(service.check(view), KeyNeeded)
+    assert key_question(service.check(view))
 
     service.keys = snapshot(key_for("ES256"), OTHER_KEY)
     assert service.reason(view) is Reason.AUTHORIZED
@@ -53,7 +82,7 @@ def test_a_key_without_a_kid_is_tried_before_one_is_asked_for() -> None:
     service = Service(snapshot(OTHER_KEY.jwk(kid=None)))
 
     assert service.reason(request(token(OTHER_KEY))) is Reason.AUTHORIZED
-    assert isinstance(service.check(request(token(key_for("ES256")))), KeyNeeded)
+    assert key_question(service.check(request(token(key_for("ES256")))))
 
 
 @pytest.mark.parametrize(
@@ -64,20 +93,21 @@ def test_a_key_without_a_kid_is_tried_before_one_is_asked_for() -> None:
 def test_without_keys_no_token_of_the_issuer_is_decided(keys: KeySnapshot) -> None:
     needed = Service(keys).check(request(text := token()))
 
-    assert isinstance(needed, KeyNeeded)
-    assert (needed.trust, needed.kid) == ("gateway", key_for("ES256").kid)
-    assert needed.unavailable.reason is Reason.KEYS_UNAVAILABLE
-    assert needed.unavailable.detail == "the keys of gateway were never read or are too old"
-    assert needed.unknown.reason is Reason.UNKNOWN_KEY
-    assert needed.unknown.detail == "gateway has no key of this id"
+    assert key_question(needed) == ("gateway", key_for("ES256").kid)
+    unknown, unavailable = key_unknown(needed), keys_unavailable(needed)
+    assert isinstance(unknown, Deny)
+    assert isinstance(unavailable, Deny)
+    assert unavailable.reason is Reason.KEYS_UNAVAILABLE
+    assert unavailable.detail == "the keys of gateway were never read or are too old"
+    assert unknown.reason is Reason.UNKNOWN_KEY
+    assert unknown.detail == "gateway has no key of this id"
     assert Service(keys).reason(request(text)) is Reason.KEYS_UNAVAILABLE
 
 
 def test_without_keys_a_token_without_a_kid_asks_for_any() -> None:
     needed = Service(KeySnapshot()).check(request(sign(claims(), key_for("ES256"), kid=None)))
 
-    assert isinstance(needed, KeyNeeded)
-    assert needed.kid is None
+    assert key_question(needed).kid is None
 
 
 def test_an_algorithm_that_no_key_of_this_id_is_for_is_refused() -> None:
@@ -145,7 +175,7 @@ def test_a_remembered_token_dies_with_its_key() -> None:
     assert service.reason(view) is Reason.AUTHORIZED
 
     service.keys = snapshot(OTHER_KEY)
-    assert isinstance(service.check(view), KeyNeeded)
+    assert key_question(service.check(view))
     assert service.pipeline.remembered_tokens == 0
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from sidecar.check.conditions import Condition
 from sidecar.check.refusal import Refusal
-from sidecar.check.routing import Routed
+from sidecar.check.routes import Routed
 from sidecar.check.rules import (
     AnyGroup,
     AnyRole,

@@ -4,7 +4,8 @@ import pytest
 
 from sidecar.check.jws import JoseHeader, UnverifiedToken
 from sidecar.check.refusal import Refusal
-from sidecar.check.trust import TrustEntry, TrustTable
+from sidecar.check.trust import TrustEntry
+from sidecar.check.verifier import TrustTable
 from sidecar.model import Reason
 from tests.support.checks import CLUSTER, CLUSTER_ISSUER, GATEWAY, ISSUER
 

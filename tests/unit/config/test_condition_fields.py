@@ -3,7 +3,7 @@
 import pytest
 
 from sidecar.check.conditions import REQUEST_FIELDS, Condition
-from sidecar.check.routing import Routed
+from sidecar.check.routes import Routed
 from sidecar.config.condition_fields import UnknownName, unknown_names
 from tests.support.checks import request, route
 

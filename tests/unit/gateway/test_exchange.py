@@ -10,6 +10,7 @@ from sidecar.keys.lookups import Done, Outcome
 from sidecar.model import Deny, Reason, RequestView
 from sidecar.rings.ring import KeyRing
 from sidecar.rings.sealing_key import TIMINGS
+from sidecar.shell.waiting import Waiting
 from sidecar.snapshots.keys import KeySnapshot
 from tests.support.checks import NOW, key_set
 from tests.support.gateways import ATTRIBUTES, Gateway, partner_token, request
@@ -45,12 +46,12 @@ class Login:
         self.gateway = Gateway()
         self.keeper = Keeper(self.gateway)
         identities = Identities({"mobile": "partner:"}, ATTRIBUTES)
-        settings = ExchangeSettings(identities, outlives=outlives, patience=0.1)
+        settings = ExchangeSettings(identities, outlives=outlives)
         self._exchange = SessionExchange(
             settings,
             [each for each in self.gateway.authenticators if each.name in accepted],
             self.gateway.cookies,
-            self.keeper,  # type: ignore[arg-type]  # the two of its methods that are used
+            Waiting(self.keeper, 0.1, lambda: NOW),  # type: ignore[arg-type]  # what is used of it
             clock=lambda: NOW,
         )
 

@@ -3,13 +3,13 @@ from typing import Any
 
 import pytest
 
-from sidecar.model import Deny, KeyNeeded, Reason, RequestView, Unfinished
+from sidecar.model import LATE, Deny, Pending, Reason, RequestView
 from sidecar.rings.lifecycle import Timings
 from sidecar.rings.local_key import LocalKey
 from sidecar.rings.ring import KeyRing, begin
 from sidecar.rings.sealing_key import TIMINGS, SealingKey
 from sidecar.snapshots.keys import KeySnapshot
-from tests.support.checks import NOW, key_set
+from tests.support.checks import NOW, key_question, key_set, key_unknown, keys_unavailable
 from tests.support.gateways import Gateway, partner_token, request
 from tests.support.minting import ISSUER, SETTINGS, claims_of, credential, read, ring
 from tests.support.tokens import key_for, new_key
@@ -163,10 +163,10 @@ def test_another_sites_page_cannot_use_the_cookie(gateway: Gateway) -> None:
     )
 
 
-def test_what_the_issuer_has_to_be_asked_is_finished_elsewhere(gateway: Gateway) -> None:
+def test_what_the_issuer_has_to_be_asked_is_waited_for(gateway: Gateway) -> None:
     gateway.sso.slow = True
 
-    assert isinstance(gateway.check(request(sso=SSO)), Unfinished)
+    assert isinstance(gateway.check(request(sso=SSO)), Pending)
     assert gateway.reason(request(sso=SSO)) is Reason.AUTHORIZED
     assert gateway.reason(request(sso="nobody")) is Reason.INACTIVE_SESSION
 
@@ -174,11 +174,13 @@ def test_what_the_issuer_has_to_be_asked_is_finished_elsewhere(gateway: Gateway)
 def test_an_issuer_that_is_too_slow_is_a_503(gateway: Gateway) -> None:
     gateway.sso.slow = True
 
-    unfinished = gateway.check(request(sso=SSO))
+    pending = gateway.check(request(sso=SSO))
 
-    assert isinstance(unfinished, Unfinished)
-    assert unfinished.late.reason is Reason.INTROSPECTION_UNAVAILABLE
-    assert (unfinished.late.route, bool(unfinished.late.fingerprint)) == ("orders", True)
+    assert isinstance(pending, Pending)
+    late = pending.resume(LATE, NOW)
+    assert isinstance(late, Deny)
+    assert late.reason is Reason.INTROSPECTION_UNAVAILABLE
+    assert (late.route, bool(late.fingerprint)) == ("orders", True)
 
 
 def test_an_unknown_key_is_asked_for_as_at_a_sidecar(gateway: Gateway) -> None:
@@ -186,9 +188,8 @@ def test_an_unknown_key_is_asked_for_as_at_a_sidecar(gateway: Gateway) -> None:
 
     needed = gateway.check(request(bearer=partner_token(stranger)))
 
-    assert isinstance(needed, KeyNeeded)
-    assert (needed.trust, needed.kid) == ("partner", "stranger")
-    assert needed.unknown.route == "orders"
+    assert key_question(needed) == ("partner", "stranger")
+    assert key_unknown(needed).route == "orders"
     gateway.keys = KeySnapshot({"partner": key_set(key_for("ES256"), stranger)})
     assert gateway.reason(request(bearer=partner_token(stranger))) is Reason.AUTHORIZED
 
@@ -198,9 +199,8 @@ def test_where_there_are_no_keys_they_are_asked_for_as_at_a_sidecar(gateway: Gat
 
     needed = gateway.check(request(bearer=partner_token()))
 
-    assert isinstance(needed, KeyNeeded)
-    assert (needed.trust, needed.kid) == ("partner", key_for("ES256").kid)
-    assert needed.unavailable.reason is Reason.KEYS_UNAVAILABLE
+    assert key_question(needed) == ("partner", key_for("ES256").kid)
+    assert keys_unavailable(needed).reason is Reason.KEYS_UNAVAILABLE
 
 
 def test_without_a_key_to_sign_with_only_minting_fails(gateway: Gateway) -> None:

@@ -1,5 +1,4 @@
 import asyncio
-from collections.abc import Awaitable
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +8,7 @@ from sidecar.check.refusal import Refusal
 from sidecar.errors import SourceFault
 from sidecar.mint.minter import Minter
 from sidecar.mint.settings import Grant
-from sidecar.model import Reason, VerifiedToken
+from sidecar.model import KeyQuestion, Pending, Reason, VerifiedToken
 from sidecar.rings.lifecycle import Timings
 from sidecar.rings.local_key import LocalKey
 from sidecar.rings.ring import KeyRing, RingKey
@@ -23,6 +22,7 @@ from tests.support.minting import (
     read,
     ring,
 )
+from tests.support.rings import HeldRing
 
 KEY = LocalKey.generate("ES256")
 NEXT = LocalKey.generate("ES256")
@@ -34,7 +34,9 @@ class Mint:
     def __init__(self, keys: KeyRing | None = None, **settings: Any) -> None:
         self.ring: KeyRing = keys or ring(KEY)
         self.observer = MintRecorder()
-        self._minter = Minter(replace(SETTINGS, **settings), lambda: self.ring, self.observer)
+        self._minter = Minter(
+            replace(SETTINGS, **settings), HeldRing(lambda: self.ring), self.observer
+        )
 
     def ask(
         self,
@@ -44,7 +46,7 @@ class Mint:
         principal: str = "",
         now: float = NOW,
         grant: Grant = GRANT,
-    ) -> str | Refusal | Awaitable[str | Refusal]:
+    ) -> str | Refusal | Pending[str | Refusal]:
         return self._minter.mint(source or credential(), route, grant, principal, now)
 
     def token(self, source: VerifiedToken | None = None, **asked: Any) -> str:
@@ -79,8 +81,10 @@ def elsewhere(problem: str = "") -> KeyRing:
 
 
 async def awaited(found: object) -> str | Refusal:
-    assert isinstance(found, Awaitable), found
-    result: str | Refusal = await found
+    assert isinstance(found, Pending), found
+    assert not isinstance(found.question, KeyQuestion)
+    result = found.resume(await found.question(), NOW)
+    assert isinstance(result, str | Refusal)
     return result
 
 

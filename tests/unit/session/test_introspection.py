@@ -14,7 +14,7 @@ import pytest
 from sidecar.check.refusal import Refusal
 from sidecar.clients.http import Response
 from sidecar.errors import SourceFault
-from sidecar.model import Reason, VerifiedToken
+from sidecar.model import LATE, KeyQuestion, Pending, Reason, VerifiedToken
 from sidecar.session.answers import Verdict
 from sidecar.session.introspection import FAILURE_REMEMBERED, Introspector
 from sidecar.session.introspection_breaker import PAUSE, TRIPPED_BY
@@ -98,10 +98,9 @@ class Scene:
     date: Date
 
     async def look_up(self, session: str = SESSION) -> Verdict:
-        found = self.begin(session)
-        return found if isinstance(found, tuple) else await found
+        return await answered(self.begin(session))
 
-    def begin(self, session: str = SESSION) -> Verdict | Awaitable[Verdict]:
+    def begin(self, session: str = SESSION) -> Verdict | Pending[Verdict]:
         digest = sha256(session.encode()).digest()
         return self.introspector.look_up(session, digest, self.date())
 
@@ -113,6 +112,16 @@ class Scene:
 
 
 UNAVAILABLE = Reason.INTROSPECTION_UNAVAILABLE
+
+
+async def answered(found: Verdict | Pending[Verdict]) -> Verdict:
+    """The verdict, once its issuer has answered."""
+    if not isinstance(found, Pending):
+        return found
+    assert not isinstance(found.question, KeyQuestion)
+    verdict = found.resume(await found.question(), clock())
+    assert not isinstance(verdict, Pending)
+    return verdict
 
 
 def play(
@@ -256,7 +265,7 @@ def test_an_answer_that_nobody_waited_for_serves_the_next_request() -> None:
     play(story)
 
 
-def test_what_is_never_awaited_asks_nothing() -> None:
+def test_a_question_that_is_never_asked_reaches_nobody() -> None:
     async def story(scene: Scene) -> None:
         scene.begin()
         await asyncio.sleep(1)
@@ -265,12 +274,24 @@ def test_what_is_never_awaited_asks_nothing() -> None:
     play(story)
 
 
-def test_what_was_answered_between_question_and_await_is_not_asked_again() -> None:
+def test_without_an_answer_in_time_the_issuer_is_unavailable() -> None:
     async def story(scene: Scene) -> None:
-        late = scene.begin()
+        question = scene.begin()
+        assert isinstance(question, Pending)
+        late = question.resume(LATE, scene.date())
+        assert isinstance(late, Refusal)
+        assert late.reason is UNAVAILABLE
+        assert late.detail == "there was no answer in the time Envoy gives a check"
+
+    play(story)
+
+
+def test_what_was_answered_before_the_question_was_asked_is_not_asked_again() -> None:
+    async def story(scene: Scene) -> None:
+        later = scene.begin()
         await scene.look_up()
-        assert not isinstance(late, tuple)
-        await late
+        assert isinstance(later, Pending)
+        await answered(later)
         assert scene.sso.asked == [SESSION]
 
     play(story)
@@ -653,9 +674,7 @@ def test_another_thread_reads_while_answers_arrive() -> None:
         try:
             for _ in range(100):
                 for name, digest in digests.items():
-                    found = introspector.look_up(name, digest, 0.0)
-                    if not isinstance(found, tuple):
-                        await found
+                    await answered(introspector.look_up(name, digest, 0.0))
         finally:
             done.set()
             await asyncio.to_thread(thread.join)

@@ -17,9 +17,8 @@ from sidecar.model import (
 from sidecar.telemetry.decisions import RECENT, DecisionLog
 from sidecar.telemetry.metrics import Metrics
 from sidecar.telemetry.refreshes import RefreshLog
-from sidecar.wire.grpc.codec import Envelope
 
-ENVELOPE = Envelope(RequestView("GET", "/path?secret", "host", ()), "request-7", grpc=False)
+REQUEST = RequestView("GET", "/path?secret", "host", ())
 TOKEN = VerifiedToken(
     trust="gateway",
     kind=TokenKind.REQUEST,
@@ -50,7 +49,7 @@ def written(
     standard = vars(logging.makeLogRecord({})).keys() | {"message"}
     with caplog.at_level(level, logger="sidecar.check"):
         for _ in range(times):
-            log.decided(ENVELOPE, decision, 0.0002)
+            log.decided(REQUEST, "request-7", decision, 0.0002)
     return [
         {key: value for key, value in vars(record).items() if key not in standard}
         for record in caplog.records
@@ -125,9 +124,9 @@ def test_a_rule_that_does_not_hold_has_what_it_was_held_against(
     reason: Reason, held: dict[str, str]
 ) -> None:
     log = decision_log()
-    envelope = ENVELOPE._replace(view=ENVELOPE.view._replace(principal="spiffe://shop/a"))
+    view = REQUEST._replace(principal="spiffe://shop/a")
     token = TOKEN._replace(roles=frozenset({"guest", "clerk"}), groups=frozenset({"berlin"}))
-    log.decided(envelope, Deny(reason, "read", token=token), 0.1)
+    log.decided(view, "request-7", Deny(reason, "read", token=token), 0.1)
 
     assert log.recent()[0].held == held
 
@@ -154,9 +153,9 @@ def test_a_flood_of_denials_does_not_become_a_flood_of_lines(
 
 def test_the_status_page_has_the_latest_denials_first() -> None:
     log = decision_log()
-    log.decided(ENVELOPE, ALLOW, 0.1)
-    log.decided(ENVELOPE, DENY, 0.1)
-    log.decided(ENVELOPE, Deny(Reason.NO_ROUTE), 0.1)
+    log.decided(REQUEST, "request-7", ALLOW, 0.1)
+    log.decided(REQUEST, "request-7", DENY, 0.1)
+    log.decided(REQUEST, "request-7", Deny(Reason.NO_ROUTE), 0.1)
     assert [denial.reason for denial in log.recent()] == ["no_route", "insufficient_scope"]
     assert log.recent()[0].route == ""
 

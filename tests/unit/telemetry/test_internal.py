@@ -10,11 +10,9 @@ from sidecar.telemetry.decisions import DecisionLog
 from sidecar.telemetry.gateway_metrics import GatewayMetrics
 from sidecar.telemetry.internal import InternalLog
 from sidecar.telemetry.metrics import Metrics
-from sidecar.wire.grpc.codec import Envelope
 from tests.support.minting import credential
 
 VIEW = RequestView("POST", "/session", "gateway", (("cookie", b"sso=secret"),))
-ENVELOPE = Envelope(VIEW, "request-7", grpc=False)
 ALICE = credential()
 ISSUED = Exchanged("sso", IssuedSession("__Host-session=secret", ALICE, 300.0))
 
@@ -52,7 +50,7 @@ def written(caplog: pytest.LogCaptureFixture) -> Written:
 
 
 def test_a_session_that_is_issued_is_a_line_that_says_to_whom(written: Written) -> None:
-    written.log.exchanged(ENVELOPE, ISSUED, 0.0123)
+    written.log.exchanged(VIEW, "request-7", ISSUED, 0.0123)
 
     assert written.lines == [
         {
@@ -75,7 +73,7 @@ def test_a_session_that_is_issued_is_a_line_that_says_to_whom(written: Written) 
 def test_a_session_that_does_not_end_with_its_credential_says_nothing_of_it(
     written: Written,
 ) -> None:
-    written.log.exchanged(ENVELOPE, Exchanged("sso", IssuedSession("", ALICE)), 0.1)
+    written.log.exchanged(VIEW, "request-7", Exchanged("sso", IssuedSession("", ALICE)), 0.1)
 
     (line,) = written.lines
     assert "ends_within_s" not in line
@@ -84,7 +82,7 @@ def test_a_session_that_does_not_end_with_its_credential_says_nothing_of_it(
 def test_a_session_that_is_refused_is_told_with_its_reason_everywhere(written: Written) -> None:
     deny = Deny(Reason.INACTIVE_SESSION, fingerprint="feed")
 
-    written.log.exchanged(ENVELOPE, Exchanged("sso", deny), 0.1)
+    written.log.exchanged(VIEW, "request-7", Exchanged("sso", deny), 0.1)
 
     (line,) = written.lines
     assert line == {
@@ -112,7 +110,7 @@ def test_a_session_that_is_refused_is_told_with_its_reason_everywhere(written: W
 def test_of_a_credential_that_was_verified_it_says_whose_it_was(written: Written) -> None:
     deny = Deny(Reason.EXPIRED, None, "too late", ALICE.fingerprint, ALICE)
 
-    written.log.exchanged(ENVELOPE, Exchanged("sso", deny), 0.1)
+    written.log.exchanged(VIEW, "request-7", Exchanged("sso", deny), 0.1)
 
     (line,) = written.lines
     assert (line["sub"], line["detail"]) == ("alice", "too late")
@@ -121,7 +119,7 @@ def test_of_a_credential_that_was_verified_it_says_whose_it_was(written: Written
 def test_whatever_else_is_refused_has_its_reason_everywhere(written: Written) -> None:
     view = VIEW._replace(method="GET", path="/nowhere?token=secret")
 
-    written.log.refused(ENVELOPE._replace(view=view), Deny(Reason.NO_ROUTE, detail="none"), 404)
+    written.log.refused(view, "request-7", Deny(Reason.NO_ROUTE, detail="none"), 404)
 
     assert written.lines == [
         {
@@ -142,7 +140,7 @@ def test_whatever_else_is_refused_has_its_reason_everywhere(written: Written) ->
 def test_nothing_a_client_sends_makes_a_line_long(written: Written) -> None:
     view = VIEW._replace(method="A" * 9000, path="/" + "a" * 9000)
 
-    written.log.refused(ENVELOPE._replace(view=view), Deny(Reason.NO_ROUTE), 404)
+    written.log.refused(view, "request-7", Deny(Reason.NO_ROUTE), 404)
 
     assert len(str(written.lines)) < 700
 
@@ -169,9 +167,9 @@ def test_a_flood_inside_becomes_no_flood_of_lines_and_hides_no_check(
     written = Written(caplog, per_second=5)
 
     for _ in range(1000):
-        written.log.refused(ENVELOPE, Deny(Reason.UNEXPECTED_BODY), 413)
+        written.log.refused(VIEW, "request-7", Deny(Reason.UNEXPECTED_BODY), 413)
     flood = len(written.lines)
-    written.decisions.decided(ENVELOPE, Deny(Reason.NO_ROUTE), 0.1)
+    written.decisions.decided(VIEW, "request-7", Deny(Reason.NO_ROUTE), 0.1)
 
     assert flood <= 7
     assert len(written.lines) == flood + 1

@@ -4,13 +4,10 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from sidecar.check.rules import Scopes
-from sidecar.model import Allow, Deny, HeaderChanges, Reason, RequestView
+from sidecar.model import Allow, Deny, HeaderChanges, Reason
 from sidecar.telemetry.metrics import DURATION_BUCKETS, Metrics, outcome_of
 from sidecar.wire.grpc.calls import outcomes
-from sidecar.wire.grpc.codec import Envelope
 from tests.support.checks import route
-
-ENVELOPE = Envelope(RequestView("GET", "/secret-path", "secret-host", ()), "secret-id", grpc=False)
 
 
 def samples(metrics: Metrics, name: str) -> dict[tuple[str, ...], float]:
@@ -72,9 +69,9 @@ def test_in_shadow_mode_the_denials_to_expect_are_those_not_carried_out() -> Non
 
 def test_a_decision_is_counted_under_its_route_and_reason() -> None:
     metrics = Metrics()
-    metrics.decided(ENVELOPE, Deny(Reason.EXPIRED, "read"), 0.0001)
-    metrics.decided(ENVELOPE, Deny(Reason.EXPIRED, "read"), 0.3)
-    metrics.decided(ENVELOPE, Deny(Reason.UNSAFE_PATH), 0.0001)
+    metrics.decided(Deny(Reason.EXPIRED, "read"), 0.0001)
+    metrics.decided(Deny(Reason.EXPIRED, "read"), 0.3)
+    metrics.decided(Deny(Reason.UNSAFE_PATH), 0.0001)
     assert samples(metrics, "sidecar_checks_total") == {
         ("deny", "expired", "read"): 2,
         ("deny", "unsafe_path", ""): 1,
@@ -84,7 +81,7 @@ def test_a_decision_is_counted_under_its_route_and_reason() -> None:
 
 def test_nothing_of_a_request_becomes_a_label() -> None:
     metrics = Metrics()
-    metrics.decided(ENVELOPE, Deny(Reason.NO_ROUTE), 0.0001)
+    metrics.decided(Deny(Reason.NO_ROUTE), 0.0001)
     assert b"secret" not in generate_latest(metrics.registry)
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,14 +10,14 @@ import grpc
 import pytest
 
 from sidecar.keys.verification_keys import VerificationKeys
-from sidecar.model import Allow, Decision, Deny, HeaderChanges, Reason, RequestView, Unfinished
+from sidecar.model import Allow, Decision, Deny, HeaderChanges, Pending, Reason, RequestView, ask
+from sidecar.shell.check import CheckContext, Checks
 from sidecar.snapshots.keys import KeySnapshot
-from sidecar.wire.authorization import METHOD, Authorization, Policy
 from sidecar.wire.grpc._pb.envoy.service.auth.v3.external_auth_pb2 import (
     CheckRequest,
     CheckResponse,
 )
-from sidecar.wire.grpc.codec import Envelope
+from sidecar.wire.grpc.authorization import METHOD, Authorization
 from sidecar.wire.grpc.sockets import UnixAddress
 from tests.support.processes import eventually
 from tests.support.served import Served, served, status_of
@@ -32,15 +32,15 @@ class Questions:
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop)
     asked: list[asyncio.Future[None]] = field(default_factory=list)
 
-    def check(self, request: RequestView, keys: KeySnapshot, now: float) -> Unfinished:
+    def check(self, request: RequestView, keys: KeySnapshot, now: float) -> Pending[Decision]:
         del request, keys, now
-        return Unfinished(self._finish, late=Deny(Reason.INTROSPECTION_UNAVAILABLE))
+        return ask(self._finish, late=Deny(Reason.INTROSPECTION_UNAVAILABLE))
 
     def refuse(self, request: RequestView, denial: Deny) -> Decision:
         del request
         return denial
 
-    async def _finish(self, _clock: Callable[[], float]) -> Decision:
+    async def _finish(self) -> Decision:
         question = self.loop.create_future()
         self.asked.append(question)
         await question
@@ -62,7 +62,9 @@ class Questions:
 class Unobserved:
     """Is told about answers, and about keys that nobody fetches."""
 
-    def decided(self, envelope: Envelope, decision: Decision, duration: float) -> None:
+    def decided(
+        self, request: RequestView, request_id: str, decision: Decision, duration: float
+    ) -> None:
         pass
 
     def refreshed(self, trust: str, keys: int, now: float) -> None:
@@ -100,11 +102,11 @@ def scene(socket_directory: Path) -> Iterator[Scene]:
     questions, unobserved = Questions(), Unobserved()
     thread = threading.Thread(target=questions.loop.run_forever)
     thread.start()
-    policy = Policy(questions, VerificationKeys([], unobserved), realm="shop", key_wait=1.0)
-    checks = Authorization(policy, unobserved, questions.loop)
+    context = CheckContext(questions, VerificationKeys([], unobserved), realm="shop", key_wait=1.0)
+    checks = Checks(context, unobserved, questions.loop)
     try:
         address = UnixAddress(socket_directory / "authz.sock")
-        with served(address, {METHOD: checks.check}) as server:
+        with served(address, {METHOD: Authorization(checks).check}) as server:
             yield Scene(questions, server)
     finally:
         questions.loop.call_soon_threadsafe(questions.loop.stop)

@@ -14,17 +14,19 @@ from sidecar.model import (
     Allow,
     Deny,
     HeaderChanges,
-    KeyNeeded,
+    KeyQuestion,
+    Pending,
     Reason,
     TokenKind,
     VerifiedToken,
 )
+from sidecar.shell.check import RequestLimits
 from sidecar.wire.grpc._pb.envoy.config.core.v3.base_pb2 import HeaderValueOption
 from sidecar.wire.grpc._pb.envoy.service.auth.v3.external_auth_pb2 import (
     CheckRequest,
     CheckResponse,
 )
-from sidecar.wire.grpc.codec import UNREAD, RequestLimits, UndecodableRequest, decode, encode
+from sidecar.wire.grpc.codec import UNREAD, UndecodableRequest, decode, encode
 
 TOKEN = VerifiedToken(
     trust="gateway",
@@ -69,7 +71,7 @@ def decoded(*lines: tuple[str, bytes], raw: bool = True) -> Any:
     return decode(check_request(*lines, raw=raw).SerializeToString())
 
 
-LIMITS = RequestLimits(maximum_bytes=1000, maximum_lines=3)
+LIMITS = RequestLimits(request_bytes=1000, header_lines=3)
 LINES = ((":path", b"/"), ("x-request-id", b"r"), ("content-type", b"application/grpc"))
 
 
@@ -92,8 +94,8 @@ def test_what_is_needed_for_the_answer_is_read_of_a_request_above_the_limit() ->
 def test_a_request_has_at_most_so_many_bytes() -> None:
     body = check_request(("a", b"x" * 900)).SerializeToString()
 
-    assert decode(body, RequestLimits(maximum_bytes=len(body))).refusal is None
-    assert decode(body, RequestLimits(maximum_bytes=len(body) - 1)) == UNREAD._replace(
+    assert decode(body, RequestLimits(request_bytes=len(body))).refusal is None
+    assert decode(body, RequestLimits(request_bytes=len(body) - 1)) == UNREAD._replace(
         refusal=Refusal(Reason.REQUEST_TOO_LARGE, f"it has more than {len(body) - 1} bytes")
     )
 
@@ -220,7 +222,7 @@ def test_only_an_allow_has_status_zero() -> None:
 
 
 @pytest.mark.parametrize(
-    "verdict", [None, KeyNeeded("gateway", "kid", Deny(Reason.EXPIRED), Deny(Reason.EXPIRED)), ()]
+    "verdict", [None, Pending(KeyQuestion("gateway", "kid"), lambda *_: Deny(Reason.EXPIRED)), ()]
 )
 def test_what_is_no_decision_is_a_denial(verdict: Any) -> None:
     denied = CheckResponse.FromString(encode(verdict, realm="orders"))

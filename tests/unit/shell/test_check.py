@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from sidecar.check.identity import IdentityHeaders
 from sidecar.check.pipeline import CheckSettings, Pipeline
 from sidecar.check.routes import Match, Route
 from sidecar.check.templates import PathTemplate
@@ -23,19 +24,19 @@ from sidecar.model import (
     Decision,
     Deny,
     HeaderChanges,
-    KeyNeeded,
+    Pending,
     Reason,
     RequestView,
     TokenKind,
-    Unfinished,
+    ask,
 )
+from sidecar.shell.check import CheckContext, Checks
 from sidecar.snapshots.keys import KeySnapshot
-from sidecar.wire.authorization import Authorization, Policy
 from sidecar.wire.grpc._pb.envoy.service.auth.v3.external_auth_pb2 import (
     CheckRequest,
     CheckResponse,
 )
-from sidecar.wire.grpc.codec import Envelope
+from sidecar.wire.grpc.authorization import Authorization
 from tests.support import simulated_time
 from tests.support.tokens import SigningKey, claims, jwks, key_for, new_key, sign
 
@@ -67,8 +68,10 @@ class Watcher:
 
     decisions: list[Decision] = field(default_factory=list)
 
-    def decided(self, envelope: Envelope, decision: Decision, duration: float) -> None:
-        del envelope
+    def decided(
+        self, request: RequestView, request_id: str, decision: Decision, duration: float
+    ) -> None:
+        del request, request_id
         assert duration >= 0
         self.decisions.append(decision)
 
@@ -93,6 +96,7 @@ class Watcher:
 
 @dataclass
 class Scene:
+    checks: Checks
     authorization: Authorization
     keys: Path
     watcher: Watcher
@@ -142,10 +146,10 @@ def play(
         )
         keys.start()
         await keys.first_keys(5.0 if published else 0.0)
-        policy = Policy(Pipeline(settings, watcher), keys, realm="shop", key_wait=5.0)
+        context = CheckContext(Pipeline(settings, watcher), keys, realm="shop", key_wait=5.0)
         loop = asyncio.get_running_loop()
-        authorization = Authorization(policy, watcher, loop, clock=clock or time.time)
-        scene = Scene(authorization, file, watcher)
+        checks = Checks(context, watcher, loop, clock=clock or time.time)
+        scene = Scene(checks, Authorization(checks), file, watcher)
         try:
             await story(scene)
         finally:
@@ -293,16 +297,12 @@ def test_a_bug_in_the_check_is_a_denial_and_not_an_exception(
 def test_a_bug_after_a_wait_is_a_denial_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("a bug")
+
     async def story(scene: Scene) -> None:
         publish(scene.keys, key_for("ES256"), new := new_key("ES256", "new"))
-        pipeline = scene.authorization.policy.pipeline
-        first = pipeline.check
-        answers = iter([first])
-
-        def once(*arguments: object) -> object:
-            return next(answers)(*arguments)  # type: ignore[arg-type]  # the arguments of check
-
-        monkeypatch.setattr(pipeline, "check", once)
+        monkeypatch.setattr(IdentityHeaders, "for_token", broken)
         call = await scene.check(Call(request(new)))
         assert call.reason == Reason.INTERNAL_ERROR.label
 
@@ -316,7 +316,7 @@ def test_in_shadow_mode_even_a_check_that_fails_lets_the_request_through(
         raise ZeroDivisionError(f"a bug with {arguments}")
 
     async def story(scene: Scene) -> None:
-        monkeypatch.setattr(scene.authorization.policy.pipeline, "check", broken)
+        monkeypatch.setattr(scene.checks.context.pipeline, "check", broken)
         call = await scene.check(Call(request()))
         assert call.replies[0].status.code == 0
         assert call.replies[0].dynamic_metadata.fields["decision"].string_value == "would_deny"
@@ -349,42 +349,41 @@ def test_every_answer_is_reported_once(tmp_path: Path) -> None:
     ]
 
 
-# Checks that are finished on the event loop.
+# Checks that wait on the event loop.
 
 ALLOW = Allow(Reason.AUTHORIZED, "all", HeaderChanges())
-Finish = Callable[[Callable[[], float]], Awaitable[Decision | Unfinished]]
+Question = Callable[[], Awaitable[Decision]]
 
 
 class Asking:
-    """A role whose every check is left to ``finish``."""
+    """A role that has a question about every request."""
 
-    def __init__(self, finish: Finish) -> None:
-        self._finish = finish
+    def __init__(self, pending: Pending[Decision]) -> None:
+        self._pending = pending
 
-    def check(self, request: RequestView, keys: KeySnapshot, now: float) -> Unfinished:
+    def check(self, request: RequestView, keys: KeySnapshot, now: float) -> Pending[Decision]:
         del request, keys, now
-        return Unfinished(self._finish, late=Deny(Reason.INTROSPECTION_UNAVAILABLE))
+        return self._pending
 
     def refuse(self, request: RequestView, denial: Deny) -> Decision:
         del request
         return denial
 
 
-class Pending:
-    """The answer to a check that is finished in simulated time, and after how long it came."""
+class Waiting:
+    """The answer to a check that waits in simulated time, and after how long it came."""
 
-    def __init__(self, finish: Finish, deadline: float) -> None:
+    def __init__(self, pending: Pending[Decision], deadline: float) -> None:
         self.loop = asyncio.get_running_loop()
         self.watcher = Watcher()
-        policy = Policy(
-            Asking(finish), VerificationKeys([], self.watcher), realm="shop", key_wait=5.0
+        context = CheckContext(
+            Asking(pending), VerificationKeys([], self.watcher), realm="shop", key_wait=5.0
         )
-        authorization = Authorization(policy, self.watcher, self.loop, clock=self.loop.time)
-        self.authorization = authorization
+        self.checks = Checks(context, self.watcher, self.loop, clock=self.loop.time)
         self._began = self.loop.time()
         self.call = Call(request(), deadline=self._began + deadline)
         # As in the server, where checks have a thread of their own.
-        checks = threading.Thread(target=authorization.check, args=(self.call,))
+        checks = threading.Thread(target=Authorization(self.checks).check, args=(self.call,))
         checks.start()
         checks.join()
 
@@ -394,11 +393,20 @@ class Pending:
         return self.call.reason, round(self.loop.time() - self._began, 3)
 
 
-def finished(finish: Finish, *, deadline: float = math.inf) -> tuple[str, float]:
+def unless_late(question: Question) -> Pending[Decision]:
+    return ask(question, late=Deny(Reason.INTROSPECTION_UNAVAILABLE))
+
+
+def answer_to(question: Question, *, deadline: float = math.inf) -> tuple[str, float]:
+    """The reason of the answer, and the seconds that it took."""
+    return answered(unless_late(question), deadline=deadline)
+
+
+def answered(pending: Pending[Decision], *, deadline: float = math.inf) -> tuple[str, float]:
     """The reason of the answer, and the seconds that it took."""
 
     async def story() -> tuple[str, float]:
-        return await Pending(finish, deadline).answer()
+        return await Waiting(pending, deadline).answer()
 
     return simulated_time.run(story())
 
@@ -408,41 +416,50 @@ async def allow_after(seconds: float) -> Decision:
     return ALLOW
 
 
-def test_an_unfinished_check_is_answered_when_it_has_come_to_its_end() -> None:
-    assert finished(lambda _: allow_after(2.0), deadline=3.0) == ("authorized", 2.0)
+def test_a_check_that_waits_is_answered_when_its_question_is() -> None:
+    assert answer_to(lambda: allow_after(2.0), deadline=3.0) == ("authorized", 2.0)
 
 
-def test_an_unfinished_check_may_lead_to_the_next_thing_to_wait_for() -> None:
-    async def first(_clock: object) -> Unfinished:
-        await asyncio.sleep(1.0)
-        return Unfinished(lambda _: allow_after(1.0), late=Deny(Reason.SIGNING_UNAVAILABLE))
+def test_an_answer_may_lead_to_the_next_question() -> None:
+    def then(first: Decision, _now: float) -> Decision | Pending[Decision]:
+        if isinstance(first, Deny):
+            return first
+        return ask(lambda: allow_after(1.0), late=Deny(Reason.SIGNING_UNAVAILABLE))
 
-    assert finished(first, deadline=3.0) == ("authorized", 2.0)
+    both: Pending[Decision] = unless_late(lambda: allow_after(1.0)).then(then)
+    assert answered(both, deadline=3.0) == ("authorized", 2.0)
     # What is said to have been late is what was being waited for.
-    assert finished(first, deadline=1.5) == ("signing_unavailable", 1.48)
+    assert answered(both, deadline=1.5) == ("signing_unavailable", 1.48)
+    assert answered(both, deadline=0.5) == ("introspection_unavailable", 0.48)
 
 
-def test_an_unfinished_check_is_given_up_just_before_its_caller_does() -> None:
+def test_all_its_questions_together_are_given_half_a_minute() -> None:
+    def then(_first: Decision, _now: float) -> Pending[Decision]:
+        return ask(lambda: allow_after(20.0), late=Deny(Reason.SIGNING_UNAVAILABLE))
+
+    both: Pending[Decision] = unless_late(lambda: allow_after(20.0)).then(then)
+    assert answered(both) == ("signing_unavailable", 30.0)
+
+
+def test_a_check_that_waits_is_given_up_just_before_its_caller_does() -> None:
     late = ("introspection_unavailable", 2.98)
-    assert finished(lambda _: allow_after(5.0), deadline=3.0) == late
+    assert answer_to(lambda: allow_after(5.0), deadline=3.0) == late
 
 
 def test_without_a_deadline_it_is_given_up_after_half_a_minute() -> None:
-    assert finished(lambda _: allow_after(3600.0)) == ("introspection_unavailable", 30.0)
+    assert answer_to(lambda: allow_after(3600.0)) == ("introspection_unavailable", 30.0)
 
 
-def test_it_is_finished_with_the_clock_of_the_check() -> None:
+def test_it_goes_on_with_the_time_of_its_answer() -> None:
     seen = []
 
     async def story() -> None:
-        async def finish(clock: Callable[[], float]) -> Decision:
-            await asyncio.sleep(7.0)
-            seen.append(clock() - began)
-            return ALLOW
+        def go_on(decision: Decision, now: float) -> Decision:
+            seen.append(now - began)
+            return decision
 
-        pending = Pending(finish, math.inf)
-        began = pending.loop.time()
-        await pending.answer()
+        began = asyncio.get_running_loop().time()
+        await Waiting(unless_late(lambda: allow_after(7.0)).then(go_on), math.inf).answer()
 
     simulated_time.run(story())
     assert seen == [pytest.approx(7.0)]
@@ -450,10 +467,10 @@ def test_it_is_finished_with_the_clock_of_the_check() -> None:
 
 def test_it_is_known_when_those_that_have_begun_have_ended() -> None:
     async def story() -> tuple[str, float]:
-        pending = Pending(lambda _: allow_after(2.0), 3.0)
-        await pending.authorization.ended()
-        assert pending.call.replies
-        return await pending.answer()
+        waiting = Waiting(unless_late(lambda: allow_after(2.0)), 3.0)
+        await waiting.checks.ended()
+        assert waiting.call.replies
+        return await waiting.answer()
 
     assert simulated_time.run(story()) == ("authorized", 2.0)
 
@@ -462,11 +479,11 @@ def test_it_is_known_when_those_that_have_begun_have_ended() -> None:
 def test_a_bug_while_it_is_finished_is_a_denial_with_its_trace_in_the_log(
     fault: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def broken(_clock: object) -> Decision:
+    async def broken() -> Decision:
         await asyncio.sleep(1.0)
         raise fault
 
-    assert finished(broken, deadline=3.0) == ("internal_error", 1.0)
+    assert answer_to(broken, deadline=3.0) == ("internal_error", 1.0)
     assert "a bug" in caplog.text
 
 
@@ -477,19 +494,19 @@ def test_one_that_is_cancelled_is_answered_all_the_same(shared: bool) -> None:
     async def story() -> tuple[str, float]:
         question = asyncio.get_running_loop().create_future()
 
-        async def finish(_clock: object) -> Decision:
+        async def asked() -> Decision:
             await question
             return ALLOW
 
         before = asyncio.all_tasks()
-        pending = Pending(finish, math.inf)
+        waiting = Waiting(unless_late(asked), math.inf)
         await asyncio.sleep(1.0)
         (task,) = asyncio.all_tasks() - before
         if shared:
             question.cancel()
         else:
             task.cancel()
-        return await pending.answer()
+        return await waiting.answer()
 
     assert simulated_time.run(story()) == ("introspection_unavailable", 1.0)
 
@@ -504,16 +521,19 @@ def test_a_check_that_waited_for_its_key_may_have_to_ask_elsewhere_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def story(scene: Scene) -> None:
-        pipeline = scene.authorization.policy.pipeline
+        pipeline = scene.checks.context.pipeline
         verify = pipeline.check
 
         def ask_when_verified(
             request: RequestView, keys: KeySnapshot, now: float
-        ) -> Decision | KeyNeeded | Unfinished:
+        ) -> Decision | Pending[Decision]:
             verdict = verify(request, keys, now)
-            if isinstance(verdict, KeyNeeded):
-                return verdict
-            return Unfinished(lambda _: allow_after(0.0), late=Deny(Reason.SIGNING_UNAVAILABLE))
+            assert isinstance(verdict, Pending)
+            return verdict.then(
+                lambda _decision, _now: ask(
+                    lambda: allow_after(0.0), late=Deny(Reason.SIGNING_UNAVAILABLE)
+                )
+            )
 
         monkeypatch.setattr(pipeline, "check", ask_when_verified)
         publish(scene.keys, key_for("ES256"), new := new_key("ES256", "new"))
@@ -524,11 +544,34 @@ def test_a_check_that_waited_for_its_key_may_have_to_ask_elsewhere_too(
 
 
 @pytest.mark.parametrize("loop", [None, closed_loop()], ids=["none", "ended"])
-def test_without_a_loop_to_finish_it_on_an_unfinished_check_is_denied(
+def test_without_a_loop_to_wait_on_a_check_that_has_to_is_denied(
     loop: asyncio.AbstractEventLoop | None,
 ) -> None:
-    watcher, asking = Watcher(), Asking(lambda _: allow_after(0.0))
-    policy = Policy(asking, VerificationKeys([], watcher), realm="shop", key_wait=5.0)
+    watcher, asking = Watcher(), Asking(unless_late(lambda: allow_after(0.0)))
+    context = CheckContext(asking, VerificationKeys([], watcher), realm="shop", key_wait=5.0)
     call = Call(request())
-    Authorization(policy, watcher, loop).check(call)
+    Authorization(Checks(context, watcher, loop)).check(call)
     assert call.reason == Reason.INTERNAL_ERROR.label
+
+
+def test_an_answer_after_the_deadline_is_not_looked_at(tmp_path: Path) -> None:
+    class Slow:
+        """A clock by which the deadline passes while the key is waited for."""
+
+        now = 1000.0
+
+        def __call__(self) -> float:
+            return self.now
+
+    clock = Slow()
+
+    async def story(scene: Scene) -> None:
+        publish(scene.keys, key_for("ES256"), new := new_key("ES256", "new"))
+        call = Call(request(new), deadline=1001.0)
+        scene.authorization.check(call)
+        assert not call.replies
+        clock.now = 1001.0
+        await call.answered.wait()
+        assert call.reason == Reason.OVERLOADED.label
+
+    play(tmp_path, story, clock=clock)

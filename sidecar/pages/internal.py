@@ -15,9 +15,9 @@ from aiohttp.typedefs import Handler
 from sidecar.gateway.exchange import Exchanged
 from sidecar.gateway.publishing import JWKS_PATH, Document, metadata_paths
 from sidecar.model import Deny, Reason, RequestView
-from sidecar.wire.denials import printable_id, problem
-from sidecar.wire.grpc.codec import Envelope
-from sidecar.wire.http import MALFORMED
+from sidecar.pages.listener import MALFORMED
+from sidecar.shell.check import printable_id
+from sidecar.wire.denials import problem
 
 _log = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 LARGEST_HEADER: Final = 16 * 1024
 
 # Stands in for a request that could not be read.
-_UNREADABLE: Final = Envelope(RequestView("", "", "", ()), "", grpc=False)
+_UNREADABLE: Final = RequestView("", "", "", ())
 _UNFOUND: Final = {404: "there is no such page", 405: "the page is not for this method"}
 
 
@@ -48,11 +48,13 @@ class InternalGateway(Protocol):
 class InternalObserver(Protocol):
     """Told about every request that the internal listener refuses, and every session it begins."""
 
-    def exchanged(self, envelope: Envelope, exchanged: Exchanged, duration: float) -> None:
+    def exchanged(
+        self, request: RequestView, request_id: str, exchanged: Exchanged, duration: float
+    ) -> None:
         """A session was asked for; ``duration`` is in seconds, from the request to its answer."""
         ...
 
-    def refused(self, envelope: Envelope, denial: Deny, status: int) -> None:
+    def refused(self, request: RequestView, request_id: str, denial: Deny, status: int) -> None:
         """Another request was refused with this HTTP status."""
         ...
 
@@ -68,7 +70,7 @@ def internal_pages(
     async def keys(request: web.Request) -> web.Response:
         document = gateway().jwks()
         if document is None:
-            observer.refused(_envelope(request), Deny(Reason.KEYS_UNAVAILABLE), 503)
+            observer.refused(*_received(request), Deny(Reason.KEYS_UNAVAILABLE), 503)
             # An empty set would say that every token is forged.
             return web.Response(
                 status=503,
@@ -81,18 +83,16 @@ def internal_pages(
         return _published(request, gateway().metadata())
 
     async def session(request: web.Request) -> web.Response:
-        started, envelope = time.perf_counter(), _envelope(request)
+        started, (view, request_id) = time.perf_counter(), _received(request)
         try:
-            exchanged = await gateway().begin_session(envelope.view)
+            exchanged = await gateway().begin_session(view)
         except Exception:
-            _log.exception(
-                "a session could not be begun", extra={"request_id": envelope.request_id}
-            )
+            _log.exception("a session could not be begun", extra={"request_id": request_id})
             exchanged = Exchanged("", Deny(Reason.INTERNAL_ERROR))
-        observer.exchanged(envelope, exchanged, time.perf_counter() - started)
+        observer.exchanged(view, request_id, exchanged, time.perf_counter() - started)
         outcome = exchanged.outcome
         if isinstance(outcome, Deny):
-            return _denied(outcome, realm, envelope.request_id)
+            return _denied(outcome, realm, request_id)
         return web.Response(
             status=204, headers={"Set-Cookie": outcome.cookie, "Cache-Control": "no-store"}
         )
@@ -101,7 +101,7 @@ def internal_pages(
     async def refusing(request: web.Request, handler: Handler) -> web.StreamResponse:
         """Refuse what has a body, of which no page here reads one, and tell of what is no page."""
         if request.body_exists:
-            observer.refused(_envelope(request), Deny(Reason.UNEXPECTED_BODY), 413)
+            observer.refused(*_received(request), Deny(Reason.UNEXPECTED_BODY), 413)
             response = web.Response(status=413, text="send no body\n")
             response.force_close()
             return response
@@ -109,11 +109,11 @@ def internal_pages(
             return await handler(request)
         except web.HTTPException as unfound:
             denial = Deny(Reason.NO_ROUTE, detail=_UNFOUND.get(unfound.status, ""))
-            observer.refused(_envelope(request), denial, unfound.status)
+            observer.refused(*_received(request), denial, unfound.status)
             raise
 
     def malformed() -> None:
-        observer.refused(_UNREADABLE, Deny(Reason.MALFORMED_REQUEST), 400)
+        observer.refused(_UNREADABLE, "", Deny(Reason.MALFORMED_REQUEST), 400)
 
     application = web.Application(middlewares=[refusing], client_max_size=0)
     application[MALFORMED] = malformed
@@ -138,8 +138,8 @@ def _published(request: web.Request, document: Document) -> web.Response:
     )
 
 
-def _envelope(request: web.Request) -> Envelope:
-    """The request as a check sees one, without mTLS: whoever asks is known by its credential."""
+def _received(request: web.Request) -> tuple[RequestView, str]:
+    """The request as a check sees one, and its id. There is no mTLS: a credential says who asks."""
     headers = tuple((name.decode("latin-1").lower(), value) for name, value in request.raw_headers)
     hosts = [value for name, value in headers if name == "host"]
     view = RequestView(
@@ -149,7 +149,7 @@ def _envelope(request: web.Request) -> Envelope:
         headers=headers,
     )
     called = request.headers.get("X-Request-ID", "").encode(errors="replace")
-    return Envelope(view, printable_id(called), grpc=False)
+    return view, printable_id(called)
 
 
 def _denied(deny: Deny, realm: str, request_id: str) -> web.Response:

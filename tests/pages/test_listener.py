@@ -15,8 +15,10 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from sidecar.errors import ListenFault
-from sidecar.wire import http as listeners
-from sidecar.wire.http import HttpListener, admin_pages, metrics_pages
+from sidecar.pages import listener as listeners
+from sidecar.pages.admin import admin_pages
+from sidecar.pages.listener import HttpListener
+from sidecar.pages.metrics import metrics_pages
 from tests.support import http1
 from tests.support.http1 import Field, Response
 from tests.support.ports import LOOPBACK, free_port

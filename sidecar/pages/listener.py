@@ -1,14 +1,8 @@
-"""HTTP listeners, and pages for two: metrics and probes for neighbours, a status page in the pod.
-
-The pages are read-only, small and bounded; none shows anything that must be kept from a neighbour
-on the listener that neighbours reach.
-"""
+"""An HTTP listener: connections few, requests small, one answer to each."""
 
 import asyncio
-import json
 import logging
 import socket
-import time
 from collections.abc import Callable
 from functools import partial
 from io import BytesIO
@@ -16,12 +10,9 @@ from typing import Any, Final
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
-from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import choose_encoder
 
-from sidecar.caches import TtlCache
 from sidecar.errors import ListenFault
-from sidecar.wire.tls import ServerTls
+from sidecar.pages.tls import ServerTls
 
 _IDLE: Final = 75.0
 _BACKLOG: Final = 16
@@ -30,11 +21,6 @@ _LARGEST_HEADER: Final = 4096
 MALFORMED: Final[web.AppKey[Callable[[], None]]] = web.AppKey("malformed")
 # Connections of one listener: few enough to leave files for everything else to open.
 MOST_CONNECTIONS: Final = 200
-# How long all who ask are shown the same metrics, in seconds.
-_METRICS_AGE: Final = 1.0
-
-_TEXT: Final = choose_encoder("")
-_OPENMETRICS: Final = choose_encoder("application/openmetrics-text")
 
 
 # What is said of a request that cannot be read, and of a page that failed; nothing of either.
@@ -183,113 +169,9 @@ async def _say_no_versions(_: web.Request, response: web.StreamResponse) -> None
     response.headers.popall("Server", None)
 
 
-def metrics_pages(
-    registry: CollectorRegistry,
-    ready: Callable[[], bool],
-    *,
-    clock: Callable[[], float] = time.monotonic,
-) -> web.Application:
-    """``/metrics``, ``/livez`` and ``/readyz``: for Prometheus and the kubelet.
-
-    Metrics are written at most once a second in each of their two formats, whoever asks. ``clock``
-    gives seconds.
-    """
-    written: TtlCache[str, bytes] = TtlCache(limit=2)
-
-    async def metrics(request: web.Request) -> web.Response:
-        encode, content_type = _format(request.headers.get("Accept", ""))
-        now = clock()
-        page = written.get(content_type, now)
-        if page is None:
-            page = encode(registry)
-            written.add(content_type, page, now, now + _METRICS_AGE)
-        return _page(page, content_type, 200)
-
-    async def livez(_: web.Request) -> web.Response:
-        return web.Response(text="ok\n")
-
-    async def readyz(_: web.Request) -> web.Response:
-        return _readiness(ready=ready())
-
-    application = web.Application(client_max_size=0)
-    application.add_routes(
-        [web.get("/metrics", metrics), web.get("/livez", livez), web.get("/readyz", readyz)]
-    )
-    return application
-
-
-def admin_pages(
-    status: Callable[[], dict[str, object]], ready: Callable[[], bool]
-) -> web.Application:
-    """``/`` and ``/readyz?verbose``: what runs, with which keys, and what it denied lately."""
-
-    async def page(request: web.Request) -> web.Response:
-        return _status(request, status(), 200)
-
-    async def readyz(request: web.Request) -> web.Response:
-        if "verbose" not in request.query:
-            return _readiness(ready=ready())
-        return _status(request, status(), 200 if ready() else 503)
-
-    application = web.Application(client_max_size=0)
-    application.add_routes([web.get("/", page), web.get("/readyz", readyz)])
-    return application
-
-
-def _readiness(*, ready: bool) -> web.Response:
-    return (
-        web.Response(text="ok\n", status=200)
-        if ready
-        else web.Response(text="not ready\n", status=503)
-    )
-
-
-def _format(accept: str) -> tuple[Callable[[CollectorRegistry], bytes], str]:
-    """How the metrics are written for an ``Accept`` header, and the media type of that.
-
-    One of two: a client may name any version and escaping, and each would be written for itself.
-    """
-    try:
-        _, content_type = choose_encoder(accept)
-    except (TypeError, ValueError):
-        # The library trips over odd versions; a neighbour could have us log each of them.
-        return _TEXT
-    return _OPENMETRICS if content_type.startswith("application/openmetrics-text") else _TEXT
-
-
-def _status(request: web.Request, status: dict[str, object], code: int) -> web.Response:
-    if "application/json" in request.headers.get("Accept", ""):
-        return _page(json.dumps(status).encode(), "application/json; charset=utf-8", code)
-    text = "\n".join(_lines(status, "")) + "\n"
-    return _page(text.encode(), "text/plain; charset=utf-8", code)
-
-
-def _page(body: bytes, content_type: str, code: int) -> web.Response:
+def page(body: bytes, content_type: str, code: int) -> web.Response:
     """A page of any length. As a file, it is sent no further ahead than the client reads."""
     return web.Response(body=BytesIO(body), status=code, headers={"Content-Type": content_type})
-
-
-def _lines(value: object, indent: str) -> list[str]:
-    """A nested status as indented text."""
-    if not isinstance(value, dict):
-        return [f"{indent}{_shown(value)}"]
-    lines: list[str] = []
-    for key, item in value.items():
-        if isinstance(item, dict) and item:
-            lines += [f"{indent}{key}:", *_lines(item, indent + "  ")]
-        elif isinstance(item, list) and item:
-            lines.append(f"{indent}{key}:")
-            for entry in item:
-                first, *rest = _lines(entry, indent + "    ")
-                lines += [f"{indent}  - {first.strip()}", *rest]
-        else:
-            lines.append(f"{indent}{key}: {_shown(item)}")
-    return lines
-
-
-def _shown(value: object) -> str:
-    """One value on one line: a key server chooses what its keys are called."""
-    return value if isinstance(value, str) and value.isprintable() else json.dumps(value)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -20,10 +20,9 @@ from sidecar.keys.sources import Fetched
 from sidecar.keys.sources.jwks import JwksSource
 from sidecar.keys.sources.oidc import OidcSource
 from sidecar.model import Deny, Reason, RequestView
-from sidecar.wire.grpc.codec import Envelope
-from sidecar.wire.http import HttpListener
-from sidecar.wire.internal import LARGEST_HEADER, internal_pages
-from sidecar.wire.tls import ServerTls
+from sidecar.pages.internal import LARGEST_HEADER, internal_pages
+from sidecar.pages.listener import HttpListener
+from sidecar.pages.tls import ServerTls
 from tests.support import http1
 from tests.support.certificates import CertificateAuthority
 from tests.support.http1 import Connection, Field, Response
@@ -68,12 +67,16 @@ class Gateway:
             raise self.outcome
         return Exchanged("sso", self.outcome)
 
-    def exchanged(self, envelope: Envelope, exchanged: Exchanged, duration: float) -> None:
+    def exchanged(
+        self, request: RequestView, request_id: str, exchanged: Exchanged, duration: float
+    ) -> None:
+        del request
         assert duration >= 0
-        self.sessions.append((envelope.request_id, exchanged))
+        self.sessions.append((request_id, exchanged))
 
-    def refused(self, envelope: Envelope, denial: Deny, status: int) -> None:
-        self.refusals.append((denial.reason, status, envelope.view.path))
+    def refused(self, request: RequestView, request_id: str, denial: Deny, status: int) -> None:
+        del request_id
+        self.refusals.append((denial.reason, status, request.path))
 
     @asynccontextmanager
     async def serving(self, tls: ServerTls | None = None) -> AsyncIterator[None]:

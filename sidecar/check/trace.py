@@ -1,0 +1,33 @@
+"""What a check finds at each of its steps, for whoever asks why: ``sidecar check`` prints it.
+
+The pipelines report to a trace themselves, so that an explanation cannot differ from the check.
+"""
+
+from typing import Protocol
+
+from sidecar.model import Step
+
+
+class Trace(Protocol):
+    """Is told what a check finds. A check without one does nothing for it.
+
+    A step is noted when what it looks at is known, whether it passes or not. ``found`` is, for
+
+        PATH        the canonical path; the request's own where it has none
+        ROUTE       the request, and its route; None where no route takes it
+        CREDENTIAL  the credential; None where there is none
+        PARSE       the token's text, and the token; None where it cannot be read
+        TRUST       the token, and its trust entry; None where there is none
+        KEY         the trust entry, and its usable keys; None where there are none
+        SIGNATURE   the key that was tried, and whether the signature holds; once for each key
+        SESSION     the name of the session's credential, and the session's text
+        CLAIMS      the token, whose signature holds
+        POLICY      the route, and the verified token; None without a credential; at a gateway,
+                    the credential's name as well
+        IDENTITY    the settings of the identity headers
+        MINT        the token for the services
+    """
+
+    def note(self, step: Step, *found: object) -> None:
+        """Something was found at a step."""
+        ...

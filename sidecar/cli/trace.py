@@ -1,0 +1,189 @@
+"""What a check found at each of its steps, one line each, for a person who asks why.
+
+Nothing that is written here is a token itself.
+"""
+
+import json
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Any, Final
+
+from sidecar.check import jws
+from sidecar.check.claims import SignedToken, find
+from sidecar.check.extract import CookieSource, Credential, TokenSource
+from sidecar.check.identity import IdentitySettings, IdentitySource, Normalised
+from sidecar.check.jws import UnverifiedToken
+from sidecar.check.routes import METHOD, Route
+from sidecar.check.trust import TrustEntry
+from sidecar.cli.key_sets import KnownKeys
+from sidecar.cli.texts import dated, printable
+from sidecar.gateway.settings import Attributes
+from sidecar.jose.jwk import VerificationKey
+from sidecar.model import RequestView, Step, VerifiedToken
+from sidecar.snapshots.keys import KeySet
+
+Findings = Mapping[Step, tuple[str, ...]]
+
+_LARGEST_TOKEN: Final = 65536  # the most that ``request_tokens.max_bytes`` allows
+
+
+class Explanation:
+    """Collects what a check finds at ``now`` (``check.trace.Trace``), as lines under their steps.
+
+    ``known`` has the keys it is made with, ``attributes`` what each credential of a gateway may
+    bring.
+    """
+
+    def __init__(
+        self, known: KnownKeys, now: float, attributes: Mapping[str, Attributes | None] | None
+    ) -> None:
+        self._known, self._now, self._attributes = known, now, attributes or {}
+        self._found: dict[Step, tuple[str, ...]] = {Step.RECEIVE: ()}
+        self._grants: tuple[str, ...] = ()
+
+    @property
+    def findings(self) -> Findings:
+        """The lines by step. A step that was not reached is not among them."""
+        return self._found
+
+    def note(self, step: Step, *found: Any) -> None:
+        """Something was found at a step (``Trace.note``)."""
+        format_step = getattr(self, f"_{step.name.lower()}")
+        self._found[step] = tuple(format_step(*found))
+
+    def _path(self, path: str) -> tuple[str, ...]:
+        return (printable(path),)
+
+    def _route(self, request: RequestView, route: Route | None) -> tuple[str, ...]:
+        if not METHOD.fullmatch(request.method):
+            return (printable(request.method),)
+        if route is None:
+            if request.route is not None:
+                return (f"none is called {printable(request.route)}",)
+            host = printable(request.host) or "any host"
+            return (f"none for {printable(request.method)} on {host}",)
+        if request.route is not None:
+            return (f"{route.name}, as named in the request",)
+        if route.match is None:
+            return (route.name,)
+        methods = ", ".join(sorted(route.match.methods)) or "any method"
+        hosts = ", ".join(sorted(route.match.hosts)) or "any host"
+        return (f"{route.name}: {methods} {route.match.template.text} on {hosts}",)
+
+    def _credential(self, credential: Credential | None) -> tuple[str, ...]:
+        return (f"in {_format_source(credential.source)}" if credential else "none",)
+
+    def _parse(self, text: str, token: UnverifiedToken | None) -> tuple[str, ...]:
+        size = _format_size(text)
+        if token is None:
+            return (size,)
+        kid = "no kid" if token.header.kid is None else f"kid {printable(token.header.kid)}"
+        return (size, f"alg {printable(token.header.algorithm)}, {kid}, typ {_format_type(token)}")
+
+    def _trust(self, token: UnverifiedToken, trust: TrustEntry | None) -> tuple[str, ...]:
+        issuer = f"iss {printable(token.claims.get('iss', 'absent'))}, typ {_format_type(token)}"
+        return (issuer, f"{trust.name}, for {trust.kind.value} tokens") if trust else (issuer,)
+
+    def _key(self, trust: TrustEntry, keys: KeySet | None) -> tuple[str, ...]:
+        allowed = f"{trust.name} allows {', '.join(sorted(trust.algorithms))}"
+        if keys is None:
+            return (allowed, printable(self._known.missing[trust.name]))
+        kids = sorted("without kid" if key.kid is None else key.kid for key in keys.keys)
+        return (allowed, f"its keys: {printable(', '.join(kids))}")
+
+    def _signature(self, key: VerificationKey, holds: bool) -> tuple[str, ...]:
+        if holds:
+            return (f"signed by the key {key.thumbprint}",)
+        return (*self._found.get(Step.SIGNATURE, ()), f"not signed by the key {key.thumbprint}")
+
+    def _session(self, credential: str, text: str) -> tuple[str, ...]:
+        return (f"of {credential}: {_format_size(text)}",)
+
+    def _claims(self, token: SignedToken) -> tuple[str, ...]:
+        claims, trust = token.claims, token.trust
+        paths = (
+            ("scopes", trust.scope_claim),
+            ("roles", trust.roles_claim),
+            ("groups", trust.groups_claim),
+        )
+        self._grants = tuple(
+            f"the token's {name}: {printable(find(claims, path) or 'none')}" for name, path in paths
+        )
+        audience = printable(find(claims, trust.audience_claim))
+        accepted = ", ".join(sorted(trust.audiences))
+        return (
+            *self._dates(claims),
+            f"{'.'.join(trust.audience_claim)} {audience}, accepted: {accepted}",
+            f"sub {printable(claims.get('sub', 'absent'))}",
+        )
+
+    def _policy(
+        self, route: Route, token: VerifiedToken | None, credential: str | None = None
+    ) -> tuple[str, ...]:
+        if token is not None and Step.SESSION in self._found:
+            # What a session says is known by now, and not before.
+            self._found[Step.CLAIMS] = (
+                *self._dates(token.claims),
+                f"sub {printable(token.subject)}",
+            )
+            grants = (("scopes", token.scopes), ("roles", token.roles), ("groups", token.groups))
+            self._grants = tuple(
+                f"the session's {what}: {printable(', '.join(sorted(names))) or 'none'}"
+                for what, names in grants
+            )
+        rules = [printable(rule.describe()) for rule in route.rules]
+        if route.optional:
+            rules.append("optional: true")
+        return (
+            *(f"asked for: {rule}" for rule in rules),
+            *self._grants,
+            *_format_attributes(self._attributes[credential] if credential else None),
+        )
+
+    def _identity(self, settings: IdentitySettings) -> tuple[str, ...]:
+        return tuple(f"{name} from {_format_claim(source)}" for name, source in settings.headers)
+
+    def _mint(self, text: str) -> tuple[str, ...]:
+        claims = read_claims(text)
+        return tuple(f"{name} {json.dumps(value)}" for name, value in claims.items())
+
+    def _dates(self, claims: Mapping[str, object]) -> tuple[str, ...]:
+        names = ("iat", "nbf", "exp")
+        return tuple(f"{name} {dated(claims[name], self._now)}" for name in names if name in claims)
+
+
+def read_claims(text: str) -> Mapping[str, Any]:
+    """The claims of a minted token; none of what is not one."""
+    token = jws.parse(text, _LARGEST_TOKEN)
+    return token.claims if isinstance(token, UnverifiedToken) else {}
+
+
+def _format_size(text: str) -> str:
+    fingerprint = sha256(text.encode("latin-1")).hexdigest()[:16]
+    return f"{len(text)} bytes, fingerprint {fingerprint}"
+
+
+def _format_source(source: TokenSource) -> str:
+    if isinstance(source, CookieSource):
+        return f"the cookie {source.name}"
+    scheme = f", behind {source.scheme}" if source.scheme else ""
+    return f"the header {source.name}{scheme}"
+
+
+def _format_claim(source: IdentitySource) -> str:
+    return f"the {source.value}" if isinstance(source, Normalised) else ".".join(source)
+
+
+def _format_type(token: UnverifiedToken) -> str:
+    return "absent" if token.header.type is None else printable(token.header.type)
+
+
+def _format_attributes(attributes: Attributes | None) -> tuple[str, ...]:
+    """What a credential may bring; nothing to say about a session, which was narrowed before."""
+    if attributes is None:
+        return ()
+    claims = tuple(".".join(path) for path in attributes.claims)
+    listed = (("roles", attributes.roles), ("groups", attributes.groups), ("claims", claims))
+    return tuple(
+        f"{name} it may bring: {printable(', '.join(names)) or 'none'}" for name, names in listed
+    )
