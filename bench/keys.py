@@ -23,8 +23,8 @@ from bench.http2 import Connection, Request
 from bench.sampling import percentiles, ratio
 from bench.service import Service
 from sidecar.config import build
-from sidecar.config.build_keys import key_settings
-from sidecar.config.common_models import Trust
+from sidecar.config.sections.build_keys import key_settings
+from sidecar.config.sections.root import Trust
 from sidecar.keys.settings import KeySettings
 from sidecar.wire.authorization import METHOD
 from tests.support.key_server import Connection as KeyRequest

@@ -20,12 +20,12 @@ from sidecar.check.rules import (
     When,
 )
 from sidecar.check.trust import TrustEntry
-from sidecar.config import common_models as models
-from sidecar.config import route_models
 from sidecar.config.addresses import Endpoint
-from sidecar.config.build_keys import key_settings
-from sidecar.config.common_models import Configured, Log
 from sidecar.config.problems import Problem
+from sidecar.config.sections import root as models
+from sidecar.config.sections import routes as route_models
+from sidecar.config.sections.build_keys import key_settings
+from sidecar.config.sections.root import Configured, Log
 from sidecar.keys.settings import KeySettings
 from sidecar.model import TokenKind
 from sidecar.snapshots.keys import VerificationKey

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from sidecar.clients.files import read
 from sidecar.clients.tls import TlsFiles, client_context
-from sidecar.config.common_models import Configured, Trust
-from sidecar.config.key_models import FileSource, Reached, Source
-from sidecar.config.key_rules import sources
 from sidecar.config.problems import Location
-from sidecar.config.semantics import Draft, Finding
+from sidecar.config.rules import Draft, Finding
+from sidecar.config.sections.key_rules import sources
+from sidecar.config.sections.keys import FileSource, Reached, Source
+from sidecar.config.sections.root import Configured, Trust
 from sidecar.errors import SourceFault
 from sidecar.keys.documents import KeyDocument, in_short, parse
 from sidecar.keys.sources.file import MAXIMUM_BYTES

@@ -5,15 +5,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sidecar.config import schema, semantics
+from sidecar.config import rules as semantics
+from sidecar.config import schema
 from sidecar.config.build import Configuration, Loaded
 from sidecar.config.document import Document, read
-from sidecar.config.doubts import doubts
 from sidecar.config.key_files import KeyFiles
 from sidecar.config.problems import Location, Problem, fault
-from sidecar.config.roles import R, Role
-from sidecar.config.semantics import Draft, Finding
-from sidecar.config.sidecar_role import SIDECAR
+from sidecar.config.rules import Draft, Finding
+from sidecar.config.sections.public_routes import doubts
+from sidecar.config.sections.roles import R, Role
+from sidecar.config.sections.sidecar_role import SIDECAR
 
 
 def load(path: Path, key_files_are: KeyFiles = KeyFiles.GOOD_IF_THERE) -> Configuration:
@@ -38,7 +39,7 @@ def _role(document: object) -> Role[Any]:  # Any: which model it has, the role a
 
 
 def _gateway() -> Role[Any]:
-    from sidecar.config.gateway.role import GATEWAY  # noqa: PLC0415 - for a gateway alone
+    from sidecar.config.sections.gateway.role import GATEWAY  # noqa: PLC0415 - for a gateway alone
 
     return GATEWAY
 

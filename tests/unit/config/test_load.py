@@ -13,9 +13,9 @@ from sidecar.clients.http import HttpSettings
 from sidecar.clients.vault import AppRoleLogin, KubernetesLogin, TokenFile, VaultSettings
 from sidecar.config import Configuration, KeyFiles, load
 from sidecar.config.addresses import Endpoint
-from sidecar.config.build_keys import key_settings
-from sidecar.config.common_models import Trust
-from sidecar.config.key_models import Keys
+from sidecar.config.sections.build_keys import key_settings
+from sidecar.config.sections.keys import Keys
+from sidecar.config.sections.root import Trust
 from sidecar.errors import ConfigurationFault
 from sidecar.keys.settings import (
     FileKeys,

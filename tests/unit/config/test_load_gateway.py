@@ -10,7 +10,7 @@ from sidecar.clients.http import HttpSettings
 from sidecar.clients.vault import KubernetesLogin, TokenFile, VaultSettings
 from sidecar.config import Configuration, KeyFiles, load
 from sidecar.config.addresses import Endpoint
-from sidecar.config.key_models import JwksSource, refresh_of
+from sidecar.config.sections.keys import JwksSource, refresh_of
 from sidecar.gateway.settings import (
     Attributes,
     GatewaySettings,

@@ -13,11 +13,11 @@ from sidecar.check.conditions import REQUEST_FIELDS
 from sidecar.check.identity import folded
 from sidecar.check.routes import ties
 from sidecar.config.build import accepted_types, route, rules
-from sidecar.config.common_models import Configured, TokenSource, Trust
 from sidecar.config.condition_fields import unknown_names
 from sidecar.config.document import Document
 from sidecar.config.problems import Location, Problem
-from sidecar.config.route_models import Allow, Route
+from sidecar.config.sections.root import Configured, TokenSource, Trust
+from sidecar.config.sections.routes import Allow, Route
 from sidecar.model import TokenKind
 
 R_co = TypeVar("R_co", bound=Configured, covariant=True)

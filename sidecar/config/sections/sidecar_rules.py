@@ -5,11 +5,11 @@ from typing import Final
 
 from sidecar.check.identity import folded
 from sidecar.check.rules import DEFAULT_KINDS
-from sidecar.config import semantics
-from sidecar.config.key_rules import RULES as KEY_RULES
-from sidecar.config.models import Sidecar, SidecarAllow
+from sidecar.config import rules as semantics
 from sidecar.config.problems import Location
-from sidecar.config.semantics import Draft, Finding, Rule, listed, sources_are_one_thing
+from sidecar.config.rules import Draft, Finding, Rule, listed, sources_are_one_thing
+from sidecar.config.sections.key_rules import RULES as KEY_RULES
+from sidecar.config.sections.sidecar import Sidecar, SidecarAllow
 from sidecar.model import TokenKind
 
 

@@ -4,11 +4,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from sidecar.check.identity import folded
-from sidecar.config.gateway.credential_models import Credential, Session
-from sidecar.config.gateway.models import Gateway
-from sidecar.config.key_rules import https, private_key_alone
 from sidecar.config.problems import Location
-from sidecar.config.semantics import (
+from sidecar.config.rules import (
     Draft,
     Finding,
     Rule,
@@ -16,6 +13,9 @@ from sidecar.config.semantics import (
     listed,
     sources_are_one_thing,
 )
+from sidecar.config.sections.gateway.credentials import Credential, Session
+from sidecar.config.sections.gateway.root import Gateway
+from sidecar.config.sections.key_rules import https, private_key_alone
 
 _HOST_PREFIX: Final = "__Host-"
 

@@ -4,8 +4,8 @@ from typing import Annotated, Final
 
 from pydantic import Field, PlainValidator
 
-from sidecar.config.key_models import InVault, Reached
 from sidecar.config.section import OneOf, Section
+from sidecar.config.sections.keys import InVault, Reached
 from sidecar.config.values import Duration, Name, Text, VaultPath, schema, shown, text
 from sidecar.jose.algorithms import SUPPORTED_ALGORITHMS
 from sidecar.keys.rings.local import ALGORITHMS

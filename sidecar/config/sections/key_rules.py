@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from typing import Final
 from urllib.parse import urlsplit
 
-from sidecar.config import key_models as models
-from sidecar.config.common_models import Configured, Trust
 from sidecar.config.problems import Location
-from sidecar.config.semantics import Draft, Finding, Rule
+from sidecar.config.rules import Draft, Finding, Rule
+from sidecar.config.sections import keys as models
+from sidecar.config.sections.root import Configured, Trust
 from sidecar.model import TokenKind
 
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from sidecar.config.build import Configuration, Loaded
-from sidecar.config.common_models import Configured
 from sidecar.config.key_files import Found, KeyFiles
-from sidecar.config.semantics import Draft, Finding, Rule
+from sidecar.config.rules import Draft, Finding, Rule
+from sidecar.config.sections.root import Configured
 
 R = TypeVar("R", bound=Configured)
 

@@ -5,13 +5,15 @@ from itertools import combinations
 from typing import Final
 
 from sidecar.check.identity import folded
-from sidecar.config import key_rules, semantics
-from sidecar.config.gateway import attribute_rules, credential_rules
-from sidecar.config.gateway.build import request_timings
-from sidecar.config.gateway.models import Gateway, RequestTokens
-from sidecar.config.key_models import InVault, Reached
+from sidecar.config import rules as semantics
 from sidecar.config.problems import Location
-from sidecar.config.semantics import Draft, Finding, Rule, carriers, listed
+from sidecar.config.rules import Draft, Finding, Rule, carriers, listed
+from sidecar.config.sections import key_rules
+from sidecar.config.sections.gateway import attributes as attribute_rules
+from sidecar.config.sections.gateway import credential_rules
+from sidecar.config.sections.gateway.build import request_timings
+from sidecar.config.sections.gateway.root import Gateway, RequestTokens
+from sidecar.config.sections.keys import InVault, Reached
 from sidecar.errors import ConfigurationFault
 from sidecar.model import TokenKind
 

@@ -6,11 +6,11 @@ from typing import Final
 
 from sidecar.check.patterns import matches_any
 from sidecar.check.trust import ClaimPath
-from sidecar.config.gateway.credential_models import Credential
-from sidecar.config.gateway.credential_rules import credentials
-from sidecar.config.gateway.models import Gateway
 from sidecar.config.problems import Location
-from sidecar.config.semantics import Draft, Finding, Rule, listed
+from sidecar.config.rules import Draft, Finding, Rule, listed
+from sidecar.config.sections.gateway.credential_rules import credentials
+from sidecar.config.sections.gateway.credentials import Credential
+from sidecar.config.sections.gateway.root import Gateway
 from sidecar.gateway.identities import ALWAYS_BROUGHT
 from sidecar.gateway.settings import EVERY_NAME
 from sidecar.session.tokens import OWN_CLAIMS

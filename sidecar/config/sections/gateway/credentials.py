@@ -5,10 +5,10 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, StrictBool, StrictInt, model_validator
 
 from sidecar.config.addresses import HttpUrl
-from sidecar.config.common_models import TokenSource
-from sidecar.config.gateway.ring_models import SigningAlgorithm
-from sidecar.config.key_models import AnswerBytes, Reached
 from sidecar.config.section import Section
+from sidecar.config.sections.gateway.signing_keys import SigningAlgorithm
+from sidecar.config.sections.keys import AnswerBytes, Reached
+from sidecar.config.sections.root import TokenSource
 from sidecar.config.values import Claim, Duration, Name, Pattern, Scope, Text
 from sidecar.session.settings import ANSWER_BYTES
 

@@ -7,10 +7,10 @@ from sidecar.check.identity import IdentitySettings
 from sidecar.check.pipeline import CheckSettings
 from sidecar.config.build import Configuration, Loaded, build, route, token_source, trust_entry
 from sidecar.config.key_files import examine
-from sidecar.config.models import Sidecar
-from sidecar.config.roles import Role
-from sidecar.config.semantics import Finding
-from sidecar.config.sidecar_rules import RULES, accepted_kinds
+from sidecar.config.rules import Finding
+from sidecar.config.sections.roles import Role
+from sidecar.config.sections.sidecar import Sidecar
+from sidecar.config.sections.sidecar_rules import RULES, accepted_kinds
 
 
 def _doubts(sidecar: Sidecar) -> Iterator[Finding]:

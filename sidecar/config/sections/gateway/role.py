@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from typing import Final
 
-from sidecar.config.gateway import attribute_rules
-from sidecar.config.gateway.build import build_gateway
-from sidecar.config.gateway.files import examine
-from sidecar.config.gateway.models import Gateway
-from sidecar.config.gateway.rules import RULES
-from sidecar.config.roles import Role
-from sidecar.config.semantics import Finding
+from sidecar.config.rules import Finding
+from sidecar.config.sections.gateway import attributes as attribute_rules
+from sidecar.config.sections.gateway.build import build_gateway
+from sidecar.config.sections.gateway.files import examine
+from sidecar.config.sections.gateway.root import Gateway
+from sidecar.config.sections.gateway.rules import RULES
+from sidecar.config.sections.roles import Role
 
 
 def _doubts(gateway: Gateway) -> Iterator[Finding]:

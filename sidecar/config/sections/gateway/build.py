@@ -8,9 +8,9 @@ from sidecar.check.extract import CookieSource
 from sidecar.check.identity import IdentitySettings
 from sidecar.check.pipeline import CheckSettings
 from sidecar.config.build import Configuration, Loaded, build, route, token_source, trust_entry
-from sidecar.config.build_keys import http_settings, vault_settings
-from sidecar.config.gateway.credential_models import Client, Credential, Introspection, Session
-from sidecar.config.gateway.models import Gateway, GatewayRoute, RequestTokens
+from sidecar.config.sections.build_keys import http_settings, vault_settings
+from sidecar.config.sections.gateway.credentials import Client, Credential, Introspection, Session
+from sidecar.config.sections.gateway.root import Gateway, GatewayRoute, RequestTokens
 from sidecar.gateway.settings import (
     Attributes,
     CredentialSettings,

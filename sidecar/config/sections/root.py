@@ -10,9 +10,9 @@ from typing import Annotated, Literal
 from pydantic import Field, StrictFloat, StrictInt
 
 from sidecar.config.addresses import AuthzAddress, HttpAddress, LoopbackAddress
-from sidecar.config.key_models import Keys
-from sidecar.config.route_models import Route
 from sidecar.config.section import Section
+from sidecar.config.sections.keys import Keys
+from sidecar.config.sections.routes import Route
 from sidecar.config.values import (
     AlgorithmName,
     Claim,

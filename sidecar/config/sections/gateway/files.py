@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Final
 
 from sidecar.config import key_files
-from sidecar.config.gateway.build import request_timings, session_timings
-from sidecar.config.gateway.credential_rules import credentials
-from sidecar.config.gateway.models import Gateway
 from sidecar.config.key_files import Found, KeyFiles, unusable_for_tls, written_files
-from sidecar.config.key_models import Reached
 from sidecar.config.problems import Location
-from sidecar.config.semantics import Draft, Finding
+from sidecar.config.rules import Draft, Finding
+from sidecar.config.sections.gateway.build import request_timings, session_timings
+from sidecar.config.sections.gateway.credential_rules import credentials
+from sidecar.config.sections.gateway.root import Gateway
+from sidecar.config.sections.keys import Reached
 from sidecar.errors import Fault, ListenFault
 from sidecar.keys.rings.directory import FILE
 from sidecar.keys.rings.lifecycle import Timings

@@ -5,11 +5,11 @@ from typing import Annotated, Final, Literal
 from pydantic import BeforeValidator, Field, StrictInt
 
 from sidecar.config.addresses import HttpAddress, IssuerUrl, Origin
-from sidecar.config.common_models import Configured, Listen
-from sidecar.config.gateway.credential_models import Credential
-from sidecar.config.gateway.ring_models import RingKeys
-from sidecar.config.route_models import Allow, Route
 from sidecar.config.section import Section
+from sidecar.config.sections.gateway.credentials import Credential
+from sidecar.config.sections.gateway.signing_keys import RingKeys
+from sidecar.config.sections.root import Configured, Listen
+from sidecar.config.sections.routes import Allow, Route
 from sidecar.config.values import Claim, Duration, IdentityHeader, Name, Pattern, Scope, Text
 from sidecar.mint.settings import LONGEST_LIFETIME
 

@@ -4,9 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, StrictBool, StrictInt
 
-from sidecar.config.common_models import Configured, TokenSource
-from sidecar.config.route_models import Allow, Route
 from sidecar.config.section import Section
+from sidecar.config.sections.root import Configured, TokenSource
+from sidecar.config.sections.routes import Allow, Route
 from sidecar.config.values import IdentityHeader, PassedHeader, Source, distinct_headers, shown
 from sidecar.model import TokenKind
 

@@ -5,8 +5,8 @@ from typing import Final
 
 from sidecar.clients import vault
 from sidecar.clients.http import HttpSettings
-from sidecar.config import key_models as models
-from sidecar.config.common_models import Trust
+from sidecar.config.sections import keys as models
+from sidecar.config.sections.root import Trust
 from sidecar.keys import settings
 
 _READ_TIMEOUT: Final = 5.0

@@ -6,9 +6,9 @@ from typing import Final
 from sidecar.check.routes import Match, Route, RouteTable
 from sidecar.check.templates import Segment, Wild
 from sidecar.config.build import route
-from sidecar.config.common_models import Configured
 from sidecar.config.problems import Location
-from sidecar.config.semantics import Finding, listed
+from sidecar.config.rules import Finding, listed
+from sidecar.config.sections.root import Configured
 
 # RFC 9110 §9.3 and RFC 5789, without CONNECT (it has no path).
 _METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
