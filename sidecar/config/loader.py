@@ -5,16 +5,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sidecar.config import rules as semantics
-from sidecar.config import schema
-from sidecar.config.build import Configuration, Loaded
+from pydantic import create_model
+
+from sidecar.config import rules, schema
+from sidecar.config.configuration import Configuration, LoadedFile
 from sidecar.config.document import Document, read
 from sidecar.config.key_files import KeyFiles
-from sidecar.config.problems import Location, Problem, fault
-from sidecar.config.rules import Draft, Finding
-from sidecar.config.sections.public_routes import doubts
-from sidecar.config.sections.roles import R, Role
-from sidecar.config.sections.sidecar_role import SIDECAR
+from sidecar.config.problems import Finding, Location, Problem, fault
+from sidecar.config.rules import Draft
+from sidecar.config.sections.root import RootSection
+from sidecar.config.sections.sidecar import Sidecar
 
 
 def load(path: Path, key_files_are: KeyFiles = KeyFiles.GOOD_IF_THERE) -> Configuration:
@@ -31,55 +31,54 @@ def load(path: Path, key_files_are: KeyFiles = KeyFiles.GOOD_IF_THERE) -> Config
     return _load(document, _role(document.value), key_files_are)
 
 
-def _role(document: object) -> Role[Any]:  # Any: which model it has, the role alone knows
+def _role(document: object) -> type[RootSection]:
     """The role that a document is written for; whatever is not a gateway's is a sidecar's."""
     if isinstance(document, dict) and document.get("role") == "gateway":
         return _gateway()
-    return SIDECAR
+    return Sidecar
 
 
-def _gateway() -> Role[Any]:
-    from sidecar.config.sections.gateway.role import GATEWAY  # noqa: PLC0415 - for a gateway alone
+def _gateway() -> type[RootSection]:
+    from sidecar.config.sections.gateway.root import Gateway  # noqa: PLC0415 - for a gateway alone
 
-    return GATEWAY
+    return Gateway
 
 
-def _owner(role: Role[Any], location: Location) -> str | None:
+def _owner(role: type[RootSection], location: Location) -> str | None:
     """The other role, where it has the key."""
-    other, name = (_gateway(), "gateway") if role is SIDECAR else (SIDECAR, "sidecar")
-    return f"role: {name}" if schema.has_key(other.model, location) else None
+    other, name = (_gateway(), "gateway") if role is Sidecar else (Sidecar, "sidecar")
+    return f"role: {name}" if schema.has_key(other, location) else None
 
 
-def _load(document: Document, role: Role[R], key_files_are: KeyFiles) -> Configuration:
-    checked = schema.check(document, role.model, partial(_owner, role))
+def _load(document: Document, role: type[RootSection], key_files_are: KeyFiles) -> Configuration:
+    checked = schema.check(document, role, partial(_owner, role))
     problems = [*document.problems, *checked.problems]
     root = checked.model
-    draft = _whole(document, role, root) if root else _readable_parts(document, role, checked.bad)
+    draft = _whole(document, root) if root else _readable_parts(document, role, checked.bad)
     if draft is None:
         raise fault(document.path, problems)
-    found = role.examine(draft, key_files_are)
-    problems += semantics.check(draft, role.rules) + _problems(document, found.wrong)
+    files = role.examine(draft, key_files_are)
+    problems += _problems(document, [*rules.check(draft, role.rules), *files.wrong])
     if problems or root is None:
         raise fault(document.path, problems)
-    doubtful = (*doubts(root), *role.doubts(root), *found.doubtful)
-    warnings = tuple(sorted(_problems(document, doubtful)))
-    return role.build(root, Loaded(document.path, document.digest, found.keys, warnings))
+    warnings = sorted(_problems(document, [*rules.warnings(draft), *files.warnings]))
+    loaded = LoadedFile(document.path, document.digest, files.keys, tuple(warnings))
+    return root.settings(loaded)
 
 
-def _whole(document: Document, role: Role[R], root: R) -> Draft[R]:
-    lists = {name: range(len(getattr(root, name))) for name in role.lists}
+def _whole(document: Document, root: RootSection) -> Draft[RootSection]:
+    lists = {name: range(len(getattr(root, name))) for name in root.lists}
     return Draft(document, root, _places(lists), bad=frozenset())
 
 
 def _readable_parts(
-    document: Document, role: Role[R], bad: tuple[Location, ...]
-) -> Draft[R] | None:
+    document: Document, role: type[RootSection], bad: tuple[Location, ...]
+) -> Draft[RootSection] | None:
     """What is left when every section and every item with something bad in it is left out."""
     if not isinstance(document.value, dict):
         return None
-    sections = {str(location[0]) for location in bad}
-    parts = dict(role.stand_ins)
-    parts |= {name: part for name, part in document.value.items() if name not in sections}
+    sections = frozenset(str(location[0]) for location in bad)
+    parts = {name: part for name, part in document.value.items() if name not in sections}
     broken = {location[:2] for location in bad}
     lists: dict[str, list[int]] = {}
     for name in role.lists:
@@ -87,9 +86,16 @@ def _readable_parts(
         lists[name] = []
         if isinstance(items, list):
             lists[name] = [i for i in range(len(items)) if (name, i) not in broken]
-            parts[name] = [items[i] for i in lists[name]]
-    root = role.model.model_validate(parts)
-    return Draft(document, root, _places(lists), bad=frozenset(sections))
+        parts[name] = [items[i] for i in lists[name]] if isinstance(items, list) else []
+    root = schema.read(document, _without(role, sections - parts.keys()), parts)
+    return Draft(document, root, _places(lists), bad=sections)
+
+
+def _without(role: type[RootSection], sections: Iterable[str]) -> type[RootSection]:
+    """The shape of a role in which some sections are None."""
+    # Any: create_model takes its fields as keywords, and mypy its own options among them.
+    absent: dict[str, Any] = dict.fromkeys(role.model_fields.keys() & set(sections), (None, None))
+    return create_model(role.__name__, __base__=role, **absent)
 
 
 def _places(lists: Mapping[str, Iterable[int]]) -> dict[str, tuple[Location, ...]]:

@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 
 from sidecar.config.document import Document
 from sidecar.config.problems import Location, Problem
-from sidecar.config.values import shown
+from sidecar.config.values import DIRECTORY, format_value
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -39,6 +39,11 @@ class Checked(Generic[M]):
     bad: tuple[Location, ...]
 
 
+def read(document: Document, model: type[M], value: object) -> M:
+    """A value of a document as its model. Raises ValidationError where it does not fit."""
+    return model.model_validate(value, context={DIRECTORY: document.path.parent})
+
+
 def check(
     document: Document, model: type[M], owner: Callable[[Location], str | None] = lambda _: None
 ) -> Checked[M]:
@@ -50,7 +55,7 @@ def check(
         owner: tells, for a key that is unknown at its place, what has such a key there.
     """
     try:
-        return Checked(model.model_validate(document.value), (), ())
+        return Checked(read(document, model, document.value), (), ())
     except ValidationError as error:
         details = error.errors(include_url=False)
         problems = [
@@ -102,7 +107,7 @@ def _problem(
 
 def _text(detail: ErrorDetails) -> str:
     """What is wrong with one value; what would be right."""
-    found = shown(detail["input"])
+    found = format_value(detail["input"])
     context: dict[str, Any] = detail.get("ctx", {})
     match detail["type"]:
         case "value_error":

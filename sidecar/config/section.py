@@ -1,15 +1,35 @@
-"""What every part of a configuration has in common."""
+"""What every section of a configuration has in common: it is read, checked, and copied."""
 
-from collections.abc import Iterable
-from typing import Self
+from collections.abc import Iterable, Iterator
+from dataclasses import fields
+from functools import cache
+from typing import TYPE_CHECKING, Self, TypeVar, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from sidecar.config.problems import Finding, Location
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T", bound="DataclassInstance")
+
 
 class Section(BaseModel):
-    """Nothing unknown, nothing changes."""
+    """A mapping of the file: its keys, the rules between their values, and its settings.
+
+    Nothing unknown, nothing changes.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+    def findings(self) -> Iterator[Finding]:
+        """What the section's own rules find. Locations begin at the section."""
+        yield from ()
+
+    def warnings(self) -> Iterator[Finding]:
+        """What is allowed here and seldom meant. Asked only where no rule found anything."""
+        yield from ()
 
     def refuse_all_but_one(self, names: Iterable[str]) -> str:
         """The one of these keys after which something is written. Raises ValueError for 0 or 2."""
@@ -34,3 +54,40 @@ class OneOf(Section):
     def _one(self) -> Self:
         self.refuse_all_but_one(type(self).model_fields)
         return self
+
+
+def sections_in(value: object, here: Location) -> Iterator[tuple[Location, Section]]:
+    """Every section in a value of the file, with its place; the value itself first."""
+    if isinstance(value, Section):
+        yield here, value
+        for name, field in type(value).model_fields.items():
+            yield from sections_in(getattr(value, name), (*here, field.alias or name))
+    elif isinstance(value, tuple):
+        for index, item in enumerate(value):
+            yield from sections_in(item, (*here, index))
+
+
+def copied(kind: type[T], *sections: Section, **others: object) -> T:
+    """Settings of a kind: ``others``, and the sections' keys that have the names of settings.
+
+    Raises:
+        TypeError: a key is of another type than the setting of its name, or a setting is missing.
+    """
+    values = dict(others)
+    for section in sections:
+        for name in _shared(kind, type(section), frozenset(values)):
+            values[name] = getattr(section, name)
+    return kind(**values)
+
+
+@cache
+def _shared(kind: type[T], section: type[Section], others: frozenset[str]) -> tuple[str, ...]:
+    """The names that settings and a section share, but for ``others``."""
+    keys = get_type_hints(section)
+    shared = {each.name: each.type for each in fields(kind) if each.name in keys}
+    names = tuple(name for name in shared if name not in others)
+    for name in names:
+        if shared[name] != keys[name]:
+            text = f"{kind.__name__}.{name} is {shared[name]}, and the key is {keys[name]}"
+            raise TypeError(text)
+    return names

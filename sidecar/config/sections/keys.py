@@ -1,35 +1,37 @@
 """The shape of ``trust[].keys``: where an issuer's public keys are found, and how often."""
 
+from collections.abc import Iterator
 from typing import Annotated, Final, Self
 
-from pydantic import BeforeValidator, Field, StrictBool, StrictInt, model_validator
+from pydantic import Field, model_validator
 
 from sidecar.clients.http import ANSWER_BYTES
-from sidecar.config.addresses import HttpUrl, http_url
-from sidecar.config.section import OneOf, Section
-from sidecar.config.values import (
-    Duration,
-    Name,
-    RequestHeader,
-    Text,
-    VaultPath,
-    distinct_headers,
-    shown,
+from sidecar.config.addresses import HttpUrl
+from sidecar.config.problems import Finding
+from sidecar.config.section import OneOf, Section, copied
+from sidecar.config.sections.http import AnswerBytes, RemoteServer, RequestHeaders, over_http
+from sidecar.config.sections.vault import SERVICE_ACCOUNT, InVault, Kv, Transit
+from sidecar.config.values import Duration, File
+from sidecar.keys.settings import (
+    FileKeys,
+    JwksKeys,
+    KubernetesKeys,
+    KvKeys,
+    OidcKeys,
+    SourceSettings,
+    TransitKeys,
 )
 from sidecar.model import TokenKind
 
-# An answer of the largest size is parsed in about 0.1 s, beside the checks.
-AnswerBytes = Annotated[StrictInt, Field(ge=1024, le=1024 * 1024)]
-
 _REFRESH: Final = 300.0
 _REFRESH_OF_REQUEST_KEYS: Final = 30.0
-_SERVICE_ACCOUNT: Final = "/var/run/secrets/kubernetes.io/serviceaccount"
+_FILE_TIMEOUT: Final = 10.0
 
 
 class FileSource(Section):
     """Public keys in a file."""
 
-    path: Text = Field(
+    path: File = Field(
         description="A JWKS or PEM file of public keys; a relative path begins at the "
         "configuration file's directory, here and wherever a file is named."
     )
@@ -50,6 +52,24 @@ class FileSource(Section):
         validate_default=True,
         description="How long the last good keys serve while the file cannot be used.",
     )
+
+    def refresh_for(self, _: TokenKind) -> float:
+        """How often the file is looked at, in seconds, whatever tokens the keys are for."""
+        return self.refresh
+
+    @property
+    def min_refresh(self) -> float:
+        """As ``refresh``: no file asks to be looked at more often."""
+        return self.refresh
+
+    @property
+    def timeout(self) -> float:
+        """How long reading the file may take, in seconds."""
+        return _FILE_TIMEOUT
+
+    def settings(self, _: str) -> SourceSettings:
+        """The file."""
+        return copied(FileKeys, self)
 
 
 class _Refreshed(Section):
@@ -84,38 +104,14 @@ class _Refreshed(Section):
         description="How long one fetch may take.",
     )
 
+    def refresh_for(self, kind: TokenKind) -> float:
+        """The longest time between two regular fetches, in seconds: as written, or by the kind.
 
-class Reached(Section):
-    """A server of one's own choice."""
-
-    ca_file: Text | None = Field(
-        default=None,
-        description="The authorities that may vouch for the server, PEM, in place of the system's.",
-    )
-    certificate: Text | None = Field(
-        default=None, description="The client certificate to show, with its chain, PEM."
-    )
-    private_key: Text | None = Field(
-        default=None,
-        description="The client certificate's key, PEM; without it, it is in `certificate`.",
-    )
-    allow_http: StrictBool = Field(
-        default=False,
-        description="Speak http, too: whoever is on the way can then read and change what is said.",
-    )
-    answer_bytes: AnswerBytes = Field(
-        default=ANSWER_BYTES,
-        description="The most bytes that an answer may have; a longer one is a failure.",
-    )
-
-
-class Headed(Section):
-    """A server that wants to be shown something."""
-
-    headers: Annotated[dict[RequestHeader, Text], BeforeValidator(distinct_headers)] = Field(
-        default={},
-        description="Headers to send, each with the file that holds its value.",
-    )
+        A token of our own cannot be revoked before its key is: that has to be noticed soon.
+        """
+        if self.refresh is not None:
+            return self.refresh
+        return _REFRESH_OF_REQUEST_KEYS if kind is TokenKind.REQUEST else _REFRESH
 
 
 class _AtUrl(Section):
@@ -123,76 +119,25 @@ class _AtUrl(Section):
 
 
 # The bases stand in reverse: the reference lists the keys of the last one first.
-class JwksSource(_Refreshed, Headed, Reached, _AtUrl):
+class JwksSource(_Refreshed, RequestHeaders, RemoteServer, _AtUrl):
     """Public keys at a URL."""
 
+    def findings(self) -> Iterator[Finding]:
+        """The keys come over https."""
+        yield from super().findings()
+        yield from self.insecure("url", self.url)
 
-class OidcSource(_Refreshed, Headed, Reached):
+    def settings(self, _: str) -> SourceSettings:
+        """The URL, and how it is reached."""
+        return copied(JwksKeys, self, http=self.http_settings())
+
+
+class OidcSource(_Refreshed, RequestHeaders, RemoteServer):
     """Public keys where the issuer's discovery document says; the address is the `issuer`'s."""
 
-
-class KubernetesLogin(Section):
-    """With the pod's service account."""
-
-    role: Text = Field(description="The role in Vault.")
-    mount: VaultPath = Field(
-        default="kubernetes", description="Where the method is mounted, without `auth/`."
-    )
-    token_file: Text = Field(
-        default=f"{_SERVICE_ACCOUNT}/token", description="The service account token."
-    )
-
-
-class AppRoleLogin(Section):
-    """With a role id and a secret id."""
-
-    role_id_file: Text = Field(description="The file that holds the role id.")
-    secret_id_file: Text = Field(description="The file that holds the secret id.")
-    mount: VaultPath = Field(
-        default="approle", description="Where the method is mounted, without `auth/`."
-    )
-
-
-class Login(OneOf):
-    """How to log in: one of these."""
-
-    kubernetes: KubernetesLogin | None = Field(
-        default=None, description="With the pod's service account."
-    )
-    approle: AppRoleLogin | None = Field(
-        default=None, description="With a role id and a secret id."
-    )
-    token_file: Text | None = Field(
-        default=None, description="With the token in this file, which something else renews."
-    )
-
-
-class Transit(Section):
-    """The public halves of a transit key, every version that is live."""
-
-    key: Name = Field(description="The key's name.")
-    mount: VaultPath = Field(default="transit", description="Where the engine is mounted.")
-
-
-class Kv(Section):
-    """A JWKS in the key-value store, version 2."""
-
-    path: VaultPath = Field(description="The secret's path, without the mount and `data/`.")
-    mount: VaultPath = Field(default="secret", description="Where the engine is mounted.")
-    replicas: StrictBool = Field(
-        default=False,
-        description="`path` is a folder with one secret per replica, each with its own key.",
-    )
-
-
-class InVault(Section):
-    """A server of HashiCorp Vault or OpenBao."""
-
-    address: HttpUrl = Field(description="The server's URL.")
-    namespace: VaultPath | None = Field(
-        default=None, description="The namespace; without it, the root one."
-    )
-    login: Login = Field(description="How to log in.")
+    def settings(self, issuer: str) -> SourceSettings:
+        """The issuer, and how its discovery document is reached."""
+        return OidcKeys(issuer, self.http_settings())
 
 
 class _Engines(Section):
@@ -200,7 +145,7 @@ class _Engines(Section):
     kv: Kv | None = Field(default=None, description="The keys are in the key-value store.")
 
 
-class VaultSource(_Refreshed, Reached, _Engines, InVault):
+class VaultSource(_Refreshed, RemoteServer, _Engines, InVault):
     """Public keys in HashiCorp Vault or OpenBao."""
 
     @model_validator(mode="after")
@@ -208,17 +153,33 @@ class VaultSource(_Refreshed, Reached, _Engines, InVault):
         self.refuse_all_but_one(("transit", "kv"))
         return self
 
+    def findings(self) -> Iterator[Finding]:
+        """The keys come over https."""
+        yield from super().findings()
+        yield from self.insecure("address", self.address)
+
+    def settings(self, _: str) -> SourceSettings:
+        """Where in Vault the keys are, and how it is reached."""
+        server = self.vault_settings(self.http_settings())
+        if self.kv is not None:
+            return copied(KvKeys, self.kv, vault=server)
+        assert self.transit is not None  # noqa: S101 - one of the two is written
+        return copied(TransitKeys, self.transit, vault=server)
+
 
 class _InCluster(Section):
     server: HttpUrl = Field(
         default="https://kubernetes.default.svc", description="The API server's URL."
     )
-    ca_file: Text = Field(
-        default=f"{_SERVICE_ACCOUNT}/ca.crt",
+    ca_file: File = Field(
+        default=f"{SERVICE_ACCOUNT}/ca.crt",
+        validate_default=True,
         description="The authorities that may vouch for it, PEM.",
     )
-    token_file: Text = Field(
-        default=f"{_SERVICE_ACCOUNT}/token", description="The service account token to show."
+    token_file: File = Field(
+        default=f"{SERVICE_ACCOUNT}/token",
+        validate_default=True,
+        description="The service account token to show.",
     )
     answer_bytes: AnswerBytes = Field(
         default=ANSWER_BYTES,
@@ -228,6 +189,18 @@ class _InCluster(Section):
 
 class KubernetesSource(_Refreshed, _InCluster):
     """The keys of the cluster's service accounts, from its API server."""
+
+    def findings(self) -> Iterator[Finding]:
+        """The keys come over https."""
+        yield from super().findings()
+        yield from over_http(("server",), self.server, "could exchange the keys", "write https")
+
+    def settings(self, _: str) -> SourceSettings:
+        """The API server, and how it is reached."""
+        return copied(KubernetesKeys, self)
+
+
+Source = FileSource | JwksSource | OidcSource | VaultSource | KubernetesSource
 
 
 class Keys(OneOf):
@@ -245,34 +218,17 @@ class Keys(OneOf):
         description="At the cluster's API server, for the tokens of service accounts.",
     )
 
-
-FetchedSource = JwksSource | OidcSource | VaultSource | KubernetesSource
-Source = FileSource | FetchedSource
-
-
-def refresh_of(kind: TokenKind, source: Source) -> float:
-    """The longest time between two regular fetches, in seconds: as written, or by the kind.
-
-    A token of our own cannot be revoked before its key is: that has to be noticed soon.
-    """
-    if source.refresh is not None:
-        return source.refresh
-    return _REFRESH_OF_REQUEST_KEYS if kind is TokenKind.REQUEST else _REFRESH
+    @property
+    def source(self) -> Source:
+        """The source that is written."""
+        found: Source = getattr(self, self.chosen)
+        return found
 
 
-def discoverable(issuer: str) -> str:
-    """An issuer that has a discovery document: a URL without a query (RFC 8414 §2).
+class KeyCache(Section):
+    """Copies of the last good public keys, for a start while their server is down."""
 
-    Raises:
-        ValueError: it has none.
-    """
-    url = http_url(issuer)
-    if "?" in url:
-        raise ValueError(f"{shown(issuer)} has a query, and a discovery document has no place then")
-    return url
-
-
-def source(keys: Keys) -> Source:
-    """The source that is written."""
-    found: Source = getattr(keys, keys.chosen)
-    return found
+    directory: File = Field(
+        description="A directory that is there, outlives the process and that nobody else can "
+        "write to. Keys in files are not copied."
+    )

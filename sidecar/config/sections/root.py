@@ -1,201 +1,34 @@
-"""The shape of what a sidecar's and a gateway's configuration have in common.
+"""The top of a configuration, as far as both roles have it."""
 
-These models, ``models`` and ``gateway.models`` are what the JSON Schema and
-docs/reference/configuration.md are made from. A rule that looks at one value is its reader
-(``values``); a rule between values is in ``semantics`` and the modules of rules beside it.
-"""
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal, Self
 
-from typing import Annotated, Literal
+from pydantic import Field
 
-from pydantic import Field, StrictFloat, StrictInt
+from sidecar.check.identity import IdentitySettings
+from sidecar.check.pipeline import CheckSettings
+from sidecar.check.routes import Route
+from sidecar.config.addresses import Endpoint
+from sidecar.config.configuration import Configuration, Listeners, LoadedFile
+from sidecar.config.key_files import ExaminedFiles, KeyFiles, examine
+from sidecar.config.problems import Finding
+from sidecar.config.rules import Draft, SectionRule, duplicate_names, rule
+from sidecar.config.section import Section, copied
+from sidecar.config.sections.keys import KeyCache
+from sidecar.config.sections.limits import Limits
+from sidecar.config.sections.listen import Listen
+from sidecar.config.sections.log import Log
+from sidecar.config.sections.public_routes import left_to_public_routes
+from sidecar.config.sections.routes import Paths, RouteSection, distinct_routes
+from sidecar.config.sections.token_sources import TokenPlace
+from sidecar.config.sections.trust import Trust, distinct_types
+from sidecar.config.values import Duration, Realm
 
-from sidecar.config.addresses import AuthzAddress, HttpAddress, LoopbackAddress
-from sidecar.config.section import Section
-from sidecar.config.sections.keys import Keys
-from sidecar.config.sections.routes import Route
-from sidecar.config.values import (
-    AlgorithmName,
-    Claim,
-    Duration,
-    Name,
-    Pattern,
-    Realm,
-    SourceHeader,
-    Text,
-    Token,
-    TokenType,
-)
-from sidecar.model import TokenKind
-
-
-class Listen(Section):
-    """Where it listens."""
-
-    authz: AuthzAddress = Field(
-        default="unix:/run/sidecar/authz.sock",
-        description="Where Envoy asks, over gRPC: `unix:` and an absolute path, or a port of the "
-        "loopback interface.",
-    )
-    metrics: HttpAddress = Field(
-        default="[::]:9465",
-        validate_default=True,
-        description="`/metrics`, `/livez` and `/readyz` over HTTP, for Prometheus and the kubelet.",
-    )
-    admin: LoopbackAddress | None = Field(
-        default="127.0.0.1:9466",
-        validate_default=True,
-        description="The status page for people, on the loopback interface; null for none.",
-    )
+if TYPE_CHECKING:  # a sidecar keeps none of the gateway in memory
+    from sidecar.gateway.settings import GatewaySettings
 
 
-class Trust(Section):
-    """An issuer whose tokens of one kind are believed."""
-
-    name: Name = Field(description="What it is called in metrics, logs and answers.")
-    kind: TokenKind = Field(
-        description="What its tokens are for: `request` (the gateway's), `workload` (a service's "
-        "own) or `external` (another issuer's)."
-    )
-    issuer: Text = Field(description="The `iss` of its tokens, compared character by character.")
-    audiences: tuple[Text, ...] = Field(
-        min_length=1, description="Of these a token's audience must name at least one."
-    )
-    audience_claim: Claim = Field(
-        default="aud",
-        validate_default=True,
-        description="The claim that holds the audience, for issuers that set no `aud`.",
-    )
-    algorithms: tuple[AlgorithmName, ...] = Field(
-        min_length=1, description="The signature algorithms that are accepted."
-    )
-    types: tuple[TokenType, ...] = Field(
-        default=(),
-        min_length=1,
-        description="The accepted `typ` values, without `application/`; `none` for tokens without "
-        "one. For kind `request` it is `[at+jwt]` where nothing else is said; other kinds must "
-        "say it.",
-    )
-    leeway: Annotated[float, Duration("0s", "5m")] = Field(
-        default="10s",
-        validate_default=True,
-        description="How far the issuer's clock may be off when dates are compared.",
-    )
-    subjects: tuple[Pattern, ...] = Field(
-        default=(),
-        description="Patterns of which a token's `sub` must match one; `*` stands for one part "
-        "between `:` or `/`. Required for kind `workload`; otherwise empty accepts all.",
-    )
-    required_claims: tuple[Claim, ...] = Field(
-        default=("sub",),
-        validate_default=True,
-        description="Claims that must be there and not be empty.",
-    )
-    scope_claim: Claim = Field(
-        default="scope", validate_default=True, description="The claim that holds the scopes."
-    )
-    roles_claim: Claim = Field(
-        default="roles", validate_default=True, description="The claim that holds the roles."
-    )
-    groups_claim: Claim = Field(
-        default="groups", validate_default=True, description="The claim that holds the groups."
-    )
-    keys: Keys = Field(description="Where its public keys are found.")
-
-
-class KeyCache(Section):
-    """Copies of the last good public keys, for a start while their server is down."""
-
-    directory: Text = Field(
-        description="A directory that is there, outlives the process and that nobody else can "
-        "write to. Keys in files are not copied."
-    )
-
-
-class TokenSource(Section):
-    """A place where a request may carry its token: a header or a cookie."""
-
-    header: SourceHeader = Field(default=None, description="The header's name.")
-    scheme: Token = Field(
-        default=None,
-        description="The authentication scheme in front of the token, compared without case; "
-        "without it the header holds the token alone.",
-    )
-    cookie: Token = Field(default=None, description="The cookie's name.")
-
-
-class Paths(Section):
-    """How paths are read."""
-
-    semicolons: Literal["reject", "literal"] = Field(
-        default="reject",
-        description="A path with `;` is refused, because some services cut it off there, or the "
-        "semicolon is an ordinary character.",
-    )
-
-
-class Limits(Section):
-    """What is bounded, and where."""
-
-    request_bytes: Annotated[StrictInt, Field(ge=4096, le=1048576)] = Field(
-        default=131072,
-        description="The size of a request's head as Envoy describes it; more than Envoy's "
-        "`max_request_headers_kb`. What is larger is answered with a 431, as is what goes beyond "
-        "the next two.",
-    )
-    header_lines: Annotated[StrictInt, Field(ge=16, le=4096)] = Field(
-        default=512, description="How many header lines a request may have."
-    )
-    cookies: Annotated[StrictInt, Field(ge=16, le=65536)] = Field(
-        default=1024,
-        description="How many cookies a request may have where one of them may carry a token.",
-    )
-    token_bytes: Annotated[StrictInt, Field(ge=256, le=65536)] = Field(
-        default=8192, description="The size of a token in bytes."
-    )
-    token_values: Annotated[StrictInt, Field(ge=64, le=65536)] = Field(
-        default=400,
-        description="How many values a token's claims may hold: members, items of lists, objects "
-        "and lists, counted by their commas and brackets.",
-    )
-    remembered_tokens: Annotated[StrictInt, Field(ge=1, le=1_000_000)] = Field(
-        default=2000,
-        description="How many tokens are remembered as well-formed and rightly signed, at most "
-        "1.5 KiB each.",
-    )
-    pending_checks: Annotated[StrictInt, Field(ge=1, le=65536)] = Field(
-        default=256, description="How many checks may wait; the next is answered with a 503."
-    )
-    key_wait: Annotated[float, Duration("0s", "5s")] = Field(
-        default="100ms",
-        validate_default=True,
-        description="How long a check waits for an unknown key, or for first keys; less than "
-        "Envoy's time-out.",
-    )
-    key_waiters: Annotated[StrictInt, Field(ge=0, le=65536)] = Field(
-        default=64,
-        description="How many checks of one issuer wait for keys at once; the next is answered "
-        "with a 503.",
-    )
-
-
-class Log(Section):
-    """What is logged."""
-
-    format: Literal["json", "console"] = Field(
-        default="json", description="One JSON object a line, or text for people."
-    )
-    level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="The least level that is logged; `debug` logs every allow."
-    )
-    allows: Annotated[StrictFloat, Field(ge=0, le=1)] = Field(
-        default=0.0, description="The share of allowed requests that is logged, from 0 to 1."
-    )
-    denials_per_second: Annotated[StrictInt, Field(ge=0, le=10_000)] = Field(
-        default=20, description="How many lines about requests are written per second at most."
-    )
-
-
-class Configured(Section):
+class RootSection(Section):
     """What both roles are told."""
 
     role: Literal["sidecar", "gateway"] = Field(
@@ -212,7 +45,7 @@ class Configured(Section):
         "down. They serve until `max_stale` after they were fetched.",
     )
     paths: Paths = Field(default_factory=Paths, description="How paths are read.")
-    routes: tuple[Route, ...] = Field(
+    routes: tuple[RouteSection, ...] = Field(
         description="The rules. The most specific match wins; without a match the request is "
         "denied."
     )
@@ -233,3 +66,90 @@ class Configured(Section):
         description="How long it waits for first keys, of every issuer and to sign with, before "
         "it says that it is ready, and before a new configuration is used.",
     )
+
+    # The lists whose items are checked one by one where others cannot be read.
+    lists: ClassVar[tuple[str, ...]] = ("trust", "routes")
+    # The rules between sections.
+    rules: ClassVar[tuple[SectionRule, ...]] = ()
+
+    def warnings(self) -> Iterator[Finding]:
+        """Requests that are left to public routes."""
+        yield from left_to_public_routes([item.settings() for item in self.routes])
+
+    @classmethod
+    def examine(cls, draft: Draft[Self], expectation: KeyFiles) -> ExaminedFiles:
+        """Read the files that the configuration names."""
+        return examine(draft.located("trust", draft.root.trust), expectation)
+
+    def check_settings(
+        self,
+        routes: Iterable[Route],
+        identity: IdentitySettings,
+        sources: Iterable[TokenPlace],
+        *,
+        shadow: bool = False,
+    ) -> CheckSettings:
+        """What the check needs, with the parts of one role."""
+        return CheckSettings(
+            trust=tuple(entry.settings() for entry in self.trust),
+            routes=tuple(routes),
+            identity=identity,
+            sources=tuple(source.source_settings() for source in sources),
+            literal_semicolons=self.paths.semicolons == "literal",
+            shadow=shadow,
+            maximum_cookies=self.limits.cookies,
+            maximum_token_bytes=self.limits.token_bytes,
+            maximum_token_values=self.limits.token_values,
+            remembered_tokens=self.limits.remembered_tokens,
+        )
+
+    def settings(self, source: LoadedFile) -> Configuration:
+        """What becomes of a file in which nothing is wrong; each role has a way of its own."""
+        raise NotImplementedError
+
+    def configuration(
+        self,
+        source: LoadedFile,
+        check: CheckSettings,
+        gateway: "GatewaySettings | None" = None,
+        internal: Endpoint | None = None,
+    ) -> Configuration:
+        """What both roles are told, with the parts of one role."""
+        return copied(
+            Configuration,
+            self,
+            self.limits,
+            path=source.path,
+            digest=source.digest,
+            found_keys=source.found_keys,
+            warnings=source.warnings,
+            check=check,
+            keys=tuple(entry.key_settings(self.limits.key_waiters) for entry in self.trust),
+            key_cache=self.key_cache.directory if self.key_cache else None,
+            listen=copied(Listeners, self.listen, internal=internal),
+            gateway=gateway,
+        )
+
+
+@rule()
+def _trust(draft: Draft[RootSection]) -> Iterator[Finding]:
+    entries = draft.located("trust", draft.root.trust)
+    yield from duplicate_names(draft, entries, "trust entries")
+    yield from distinct_types(draft, entries)
+
+
+@rule()
+def _routes(draft: Draft[RootSection]) -> Iterator[Finding]:
+    routes = draft.located("routes", draft.root.routes)
+    yield from duplicate_names(draft, routes, "routes")
+    yield from distinct_routes(draft, routes)
+
+
+@rule("routes")
+def _routes_are_needed(draft: Draft[RootSection]) -> Iterator[Finding]:
+    if not draft.root.routes:
+        text = "there are no routes, so every request would be denied; write at least one"
+        yield Finding(("routes",), text)
+
+
+RULES: Final = (_trust, _routes, _routes_are_needed)

@@ -1,55 +1,30 @@
-"""The shape of a sidecar's configuration file: what it has besides what both roles have."""
+"""A sidecar's configuration: what it has besides what both roles have."""
 
-from typing import Annotated, Literal
+from collections.abc import Iterator
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, StrictBool, StrictInt
+from pydantic import BeforeValidator, Field
 
-from sidecar.config.section import Section
-from sidecar.config.sections.root import Configured, TokenSource
-from sidecar.config.sections.routes import Allow, Route
-from sidecar.config.values import IdentityHeader, PassedHeader, Source, distinct_headers, shown
+from sidecar.check.rules import DEFAULT_KINDS, TokenKinds
+from sidecar.config.configuration import Configuration, LoadedFile
+from sidecar.config.problems import Finding, format_names
+from sidecar.config.rules import Draft, SectionRule, rule
+from sidecar.config.sections.identity import Identity, distinct_identity, headers_carry_no_token
+from sidecar.config.sections.root import RULES, RootSection
+from sidecar.config.sections.routes import RouteAllow, RouteSection
+from sidecar.config.sections.token_sources import TokenPlace, distinct_sources
+from sidecar.config.values import format_value
 from sidecar.model import TokenKind
 
 
 def _role(value: object) -> object:
     """Whoever writes neither role gets the answer from here: ``gateway`` has its own model."""
     if value != "sidecar":
-        raise ValueError(f"{shown(value)} is not a role; write sidecar or gateway")
+        raise ValueError(f"{format_value(value)} is not a role; write sidecar or gateway")
     return value
 
 
-class Identity(Section):
-    """How a verified identity is handed to the service."""
-
-    headers: Annotated[dict[IdentityHeader, Source], BeforeValidator(distinct_headers)] = Field(
-        default={},
-        description="The headers to set, each with the claim it carries, or with "
-        "`{normalised: NAME}`, where NAME is `scopes`, `roles` or `groups`: a sorted list of what "
-        "rules see, read from each issuer's `scope_claim`, `roles_claim` or `groups_claim`. It is "
-        "a mapping because a claim may be called `roles`, too. What a client sends under these "
-        "names never reaches the service, in any spelling: all characters but letters and digits "
-        "count as the same.",
-    )
-    strip: tuple[IdentityHeader, ...] = Field(
-        default=(), description="Further headers that a client may not send, in any spelling."
-    )
-    passed: tuple[PassedHeader, ...] = Field(
-        default=(),
-        alias="pass",
-        min_length=1,
-        description="`[authorization]` where the service checks `Authorization` itself. Otherwise "
-        "it is removed wherever it is no token source: nobody would have verified it.",
-    )
-    forward_token: StrictBool = Field(
-        default=True, description="Whether the service gets the token too."
-    )
-    max_bytes: Annotated[StrictInt, Field(ge=256, le=65536)] = Field(
-        default=8192,
-        description="The bytes that names and values of the identity headers may have together.",
-    )
-
-
-class SidecarAllow(Allow):
+class SidecarAllow(RouteAllow):
     """What a route asks of a request. All of what is named must hold."""
 
     tokens: tuple[TokenKind, ...] = Field(
@@ -58,20 +33,65 @@ class SidecarAllow(Allow):
         description="The kinds of token that are accepted; without it, `[request]`.",
     )
 
+    @property
+    def kinds(self) -> frozenset[TokenKind]:
+        """The kinds of token that are accepted, as written or by default."""
+        return frozenset(self.tokens) or DEFAULT_KINDS
 
-class SidecarRoute(Route):
+
+class SidecarRoute(RouteSection):
     """A rule, and the requests it is for."""
 
     allow: SidecarAllow = Field(description="What it asks of them.")
 
 
-class Sidecar(Configured):
+@rule("trust", "routes")
+def _trust_is_needed(draft: "Draft[Sidecar]") -> Iterator[Finding]:
+    if not draft.root.trust and not all(item.allow.public for item in draft.root.routes):
+        text = "no issuer is trusted; write at least one entry, or make every route public"
+        yield Finding(("trust",), text)
+
+
+@rule("trust")
+def _kinds_are_provided(draft: "Draft[Sidecar]") -> Iterator[Finding]:
+    if not draft.root.trust:
+        return
+    provided = {trust.kind for trust in draft.root.trust}
+    for location, item in draft.located("routes", draft.root.routes):
+        if item.allow.public:
+            continue
+        for kind in sorted(item.allow.kinds - provided, key=lambda kind: kind.value):
+            default = "" if item.allow.tokens else " (which is what a route accepts by default)"
+            text = (
+                f"no trust entry is of kind {kind.value}{default}; add one, or name in tokens: "
+                f"{format_names(sorted(kind.value for kind in provided))}"
+            )
+            yield Finding((*location, "allow", "tokens"), text)
+
+
+@rule("token_sources")
+def _token_sources(draft: "Draft[Sidecar]") -> Iterator[Finding]:
+    sources = enumerate(draft.root.token_sources)
+    return distinct_sources(draft, [(("token_sources", index), each) for index, each in sources])
+
+
+@rule("identity")
+def _identity(draft: "Draft[Sidecar]") -> Iterator[Finding]:
+    return distinct_identity(draft, draft.root.identity)
+
+
+@rule("identity", "token_sources")
+def _identity_and_tokens(draft: "Draft[Sidecar]") -> Iterator[Finding]:
+    return headers_carry_no_token(draft.root.identity, draft.root.token_sources)
+
+
+class Sidecar(RootSection):
     """A sidecar's configuration."""
 
     role: Annotated[Literal["sidecar"], BeforeValidator(_role)] = Field(
         description="What the program does."
     )
-    token_sources: tuple[TokenSource, ...] = Field(
+    token_sources: tuple[TokenPlace, ...] = Field(
         default=({"header": "authorization", "scheme": "Bearer"},),
         validate_default=True,
         min_length=1,
@@ -92,3 +112,27 @@ class Sidecar(Configured):
         "sidecar and stays as it is: a path with `%2F` or `%5C`, a header with an underscore in "
         "its name, a preflight. `sidecar test` and `sidecar check` decide as if enforced.",
     )
+
+    rules: ClassVar[tuple[SectionRule, ...]] = (
+        *RULES,
+        _trust_is_needed,
+        _kinds_are_provided,
+        _token_sources,
+        _identity,
+        _identity_and_tokens,
+    )
+
+    def warnings(self) -> Iterator[Finding]:
+        """Besides those of both roles: nothing is denied."""
+        yield from super().warnings()
+        if self.mode == "shadow":
+            text = "mode is shadow: every request is let through, whatever is decided about it"
+            yield Finding(("mode",), text)
+
+    def settings(self, source: LoadedFile) -> Configuration:
+        """What becomes of the file."""
+        routes = (item.settings(TokenKinds(item.allow.kinds)) for item in self.routes)
+        check = self.check_settings(
+            routes, self.identity.settings(), self.token_sources, shadow=self.mode == "shadow"
+        )
+        return self.configuration(source, check)

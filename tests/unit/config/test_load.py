@@ -13,9 +13,8 @@ from sidecar.clients.http import HttpSettings
 from sidecar.clients.vault import AppRoleLogin, KubernetesLogin, TokenFile, VaultSettings
 from sidecar.config import Configuration, KeyFiles, load
 from sidecar.config.addresses import Endpoint
-from sidecar.config.sections.build_keys import key_settings
-from sidecar.config.sections.keys import Keys
-from sidecar.config.sections.root import Trust
+from sidecar.config.sections.trust import Trust
+from sidecar.config.values import DIRECTORY
 from sidecar.errors import ConfigurationFault
 from sidecar.keys.settings import (
     FileKeys,
@@ -322,6 +321,7 @@ SOURCES: dict[str, SourceSettings] = {
 
 def _settings(source: str, kind: str = "request") -> KeySettings:
     """What becomes of a source, written as YAML, in an entry of this kind."""
+    directory = {DIRECTORY: Path("/etc/s")}
     trust = Trust.model_validate(
         {
             "name": "gateway",
@@ -329,10 +329,11 @@ def _settings(source: str, kind: str = "request") -> KeySettings:
             "issuer": "https://gateway.example",
             "audiences": ["orders"],
             "algorithms": ["ES256"],
-            "keys": Keys.model_validate(YAML(typ="safe").load(f"{{{source}}}")),
-        }
+            "keys": YAML(typ="safe").load(f"{{{source}}}"),
+        },
+        context=directory,
     )
-    return key_settings(trust, Path("/etc/s"), 64)
+    return trust.key_settings(64)
 
 
 @pytest.mark.parametrize("text", SOURCES)

@@ -10,7 +10,7 @@ from sidecar.clients.http import HttpSettings
 from sidecar.clients.vault import KubernetesLogin, TokenFile, VaultSettings
 from sidecar.config import Configuration, KeyFiles, load
 from sidecar.config.addresses import Endpoint
-from sidecar.config.sections.keys import JwksSource, refresh_of
+from sidecar.config.sections.keys import JwksSource
 from sidecar.gateway.settings import (
     Attributes,
     GatewaySettings,
@@ -219,7 +219,7 @@ def test_keys_are_published_for_as_long_as_sidecars_need_by_default(tmp_path: Pa
     assert gateway is not None
     keys = JwksSource.model_validate({"url": "https://gateway.example/.well-known/jwks.json"})
     verifier_refresh = gateway.request_ring.timings.verifier_refresh
-    assert verifier_refresh == refresh_of(TokenKind.REQUEST, keys)
+    assert verifier_refresh == keys.refresh_for(TokenKind.REQUEST)
     assert verifier_refresh == Timings().verifier_refresh, "and so does `sidecar keys new`"
 
 

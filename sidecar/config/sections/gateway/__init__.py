@@ -1,1 +1,1 @@
-"""The gateway's part of the configuration. ``role`` is the way in, imported for a gateway alone."""
+"""The sections of a gateway's file. ``root`` is the way in, imported for a gateway alone."""

@@ -1,23 +1,27 @@
-"""The rules and doubts about ``attributes``: what each credential may bring, and who reads it."""
+"""``credentials[].attributes``: what a credential may bring, and who reads it."""
 
 import re
 from collections.abc import Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+from pydantic import Field
 
 from sidecar.check.patterns import matches_any
 from sidecar.check.trust import ClaimPath
-from sidecar.config.problems import Location
-from sidecar.config.rules import Draft, Finding, Rule, listed
-from sidecar.config.sections.gateway.credential_rules import credentials
-from sidecar.config.sections.gateway.credentials import Credential
-from sidecar.config.sections.gateway.root import Gateway
+from sidecar.config.problems import Finding, Location, format_names
+from sidecar.config.section import Section, copied
+from sidecar.config.values import Claim, Pattern
 from sidecar.gateway.identities import ALWAYS_BROUGHT
-from sidecar.gateway.settings import EVERY_NAME
+from sidecar.gateway.settings import EVERY_NAME, Attributes
 from sidecar.session.tokens import OWN_CLAIMS
+
+if TYPE_CHECKING:  # both are made of attributes
+    from sidecar.config.sections.gateway.credentials import CredentialSection
+    from sidecar.config.sections.gateway.root import Gateway
 
 # How and when the subject was authenticated (RFC 9068 §2.2.1), which request tokens always say.
 _AUTHENTICATION: Final = frozenset({"acr", "amr", "auth_time"})
-_LISTS: Final = ("roles", "groups")
+LISTS: Final = ("roles", "groups")
 # RFC 8693 §4.1 and §4.4, RFC 7800 §3.1: who acts, who may, and who holds a key is proved here.
 _NEVER_BROUGHT: Final = frozenset({"act", "may_act", "cnf"})
 _READ_BY_CONDITION: Final = re.compile(
@@ -25,82 +29,80 @@ _READ_BY_CONDITION: Final = re.compile(
 )
 
 
-def _a_session_has_those_of_its_credential(draft: Draft[Gateway]) -> Iterator[Finding]:
-    for here, credential in credentials(draft):
-        if credential.session is not None and "attributes" in credential.model_fields_set:
-            text = (
-                "a session has what the credential it was issued for might bring; leave "
-                "attributes out"
-            )
-            yield Finding((*here, "attributes"), text)
+class AttributesSection(Section):
+    """What a credential may bring besides its subject and scopes. All else in it is dropped."""
 
+    roles: tuple[Pattern, ...] = Field(
+        default=(),
+        min_length=1,
+        description="The roles, by name or pattern; `*` stands for one part between `:` or `/`, "
+        "and alone for every role.",
+    )
+    groups: tuple[Pattern, ...] = Field(
+        default=(), min_length=1, description="The groups, in the same way."
+    )
+    claims: tuple[Claim, ...] = Field(
+        default=(),
+        min_length=1,
+        description="Further claims: `acr`, `amr`, `auth_time`, and what `request_tokens.claims`, "
+        "the `claims` of a session and conditions read.",
+    )
 
-def _claims_can_be_brought(draft: Draft[Gateway]) -> Iterator[Finding]:
-    for here, credential in credentials(draft):
-        for index, path in enumerate(credential.attributes.claims):
+    def findings(self) -> Iterator[Finding]:
+        """The claims are ones that a credential can bring."""
+        for index, path in enumerate(self.claims):
             if path[0] in ALWAYS_BROUGHT:
                 text = f"every credential brings {path[0]}; leave it out"
-            elif path[0] in _LISTS:
+            elif path[0] in LISTS:
                 text = f"name the {path[0]} themselves, under {path[0]}; leave this out"
             elif path[0] in _NEVER_BROUGHT:
                 text = f"no credential may bring {path[0]}; leave it out"
             else:
                 continue
-            yield Finding((*here, "attributes", "claims", index), text)
+            yield Finding(("claims", index), text)
+
+    def settings(self) -> Attributes:
+        """What the gateway needs of them."""
+        # What lies deeper comes first: the whole object, where it is listed too, replaces its part.
+        return copied(Attributes, self, claims=tuple(sorted(self.claims, key=len, reverse=True)))
 
 
-def _claims_are_read(draft: Draft[Gateway]) -> Iterator[Finding]:
-    if draft.bad & {"credentials", "request_tokens", "routes"}:
-        return
-    read = [*((name,) for name in _AUTHENTICATION), *(path for _, path in _read(draft.root))]
-    for here, credential in credentials(draft):
+def claims_are_read(gateway: "Gateway") -> Iterator[Finding]:
+    """Something reads each claim that a credential may bring."""
+    read = [*((name,) for name in _AUTHENTICATION), *(path for _, path in _read(gateway))]
+    for here, credential in enumerate(gateway.credentials):
         for index, path in enumerate(credential.attributes.claims):
-            unknown = path[0] not in ALWAYS_BROUGHT | _NEVER_BROUGHT | frozenset(_LISTS)
+            unknown = path[0] not in ALWAYS_BROUGHT | _NEVER_BROUGHT | frozenset(LISTS)
             if unknown and not any(_overlap(path, other) for other in read):
                 text = (
                     f"nothing reads {'.'.join(path)}; write acr, amr, auth_time, a source of "
                     "request_tokens.claims, one of a session's claims or one that a condition "
                     "reads, or leave it out"
                 )
-                yield Finding((*here, "attributes", "claims", index), text)
+                yield Finding(("credentials", here, "attributes", "claims", index), text)
 
 
-def doubts(gateway: Gateway) -> Iterator[Finding]:
-    """What is declared too widely, and what is read and declared nowhere."""
+def warnings(gateway: "Gateway") -> Iterator[Finding]:
+    """What is read and declared nowhere."""
     for index, each in enumerate(gateway.credentials):
-        here = ("credentials", index)
-        yield from _everything_of_a_partner(here, each)
-        yield from _lists_that_are_dropped(gateway, here, each)
+        yield from _lists_that_are_dropped(gateway, ("credentials", index), each)
     yield from _claims_nobody_brings(gateway)
     yield from _names_nobody_brings(gateway)
 
 
-def _everything_of_a_partner(here: Location, credential: Credential) -> Iterator[Finding]:
-    """An issuer whose subjects are told apart, and whose roles or groups are not."""
-    for name in _LISTS:
-        if credential.subject_prefix and EVERY_NAME in getattr(credential.attributes, name):
-            text = (
-                f"subject_prefix tells its subjects from others, and nothing tells its {name} from "
-                "those of your own; name the ones it may bring"
-            )
-            yield Finding((*here, "attributes", name), text)
-
-
 def _lists_that_are_dropped(
-    gateway: Gateway, here: Location, credential: Credential
+    gateway: "Gateway", here: Location, credential: "CredentialSection"
 ) -> Iterator[Finding]:
     """A claim that is said to hold roles or groups, none of which the credential may bring."""
     entries = {entry.name: (number, entry) for number, entry in enumerate(gateway.trust)}
-    for name in _LISTS:
+    for name in LISTS:
         if getattr(credential.attributes, name):
             continue
         places: list[Location] = []
         asked = credential.introspection
         if asked is not None and f"{name}_claim" in asked.model_fields_set:
             places.append((*here, "introspection", f"{name}_claim"))
-        for number, entry in map(
-            entries.__getitem__, credential.jwt.trust if credential.jwt else ()
-        ):
+        for number, entry in map(entries.__getitem__, credential.trusts):
             if f"{name}_claim" in entry.model_fields_set:
                 places.append(("trust", number, f"{name}_claim"))
         for place in places:
@@ -111,9 +113,9 @@ def _lists_that_are_dropped(
             yield Finding(place, text)
 
 
-def _claims_nobody_brings(gateway: Gateway) -> Iterator[Finding]:
+def _claims_nobody_brings(gateway: "Gateway") -> Iterator[Finding]:
     brought = [path for each in gateway.credentials for path in each.attributes.claims]
-    known = {*ALWAYS_BROUGHT, *_LISTS}
+    known = {*ALWAYS_BROUGHT, *LISTS}
     if any(each.session for each in gateway.credentials):
         known |= OWN_CLAIMS
     for place, path in _read(gateway):
@@ -124,7 +126,7 @@ def _claims_nobody_brings(gateway: Gateway) -> Iterator[Finding]:
             yield Finding(place, text)
 
 
-def _names_nobody_brings(gateway: Gateway) -> Iterator[Finding]:
+def _names_nobody_brings(gateway: "Gateway") -> Iterator[Finding]:
     """A route that asks for roles or groups of which no credential may bring one."""
     for name, asked in (("roles", "any_role"), ("groups", "any_group")):
         patterns = tuple(
@@ -135,13 +137,13 @@ def _names_nobody_brings(gateway: Gateway) -> Iterator[Finding]:
             met = EVERY_NAME in patterns or any(matches_any(patterns, each) for each in wanted)
             if wanted and not met:
                 text = (
-                    f"no credential may bring any of: {listed(wanted)}; list them in the "
+                    f"no credential may bring any of: {format_names(wanted)}; list them in the "
                     "attributes of those that may"
                 )
                 yield Finding(("routes", index, "allow", asked), text)
 
 
-def _read(gateway: Gateway) -> Iterator[tuple[Location, ClaimPath]]:
+def _read(gateway: "Gateway") -> Iterator[tuple[Location, ClaimPath]]:
     """The claims of credentials that something reads, and where."""
     for name, path in gateway.request_tokens.claims.items():
         yield ("request_tokens", "claims", name), path
@@ -157,10 +159,3 @@ def _read(gateway: Gateway) -> Iterator[tuple[Location, ClaimPath]]:
 def _overlap(one: ClaimPath, other: ClaimPath) -> bool:
     """Whether one of two claims is the other, or in it."""
     return all(first == second for first, second in zip(one, other, strict=False))
-
-
-RULES: Final[tuple[Rule[Gateway], ...]] = (
-    _a_session_has_those_of_its_credential,
-    _claims_can_be_brought,
-    _claims_are_read,
-)

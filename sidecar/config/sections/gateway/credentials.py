@@ -1,19 +1,32 @@
-"""The shape of ``credentials``: what a client may bring, and how it is told whose it is."""
+"""``credentials``: what a client may bring, and how it is told whose it is."""
 
-from typing import Annotated, Literal, Self
+from collections.abc import Iterable, Iterator
+from typing import Final, Self
 
-from pydantic import BeforeValidator, Field, StrictBool, StrictInt, model_validator
+from pydantic import Field, StrictBool, model_validator
 
-from sidecar.config.addresses import HttpUrl
+from sidecar.check.extract import CookieSource
+from sidecar.check.identity import folded
+from sidecar.config.problems import Finding, Location, format_names
+from sidecar.config.rules import Draft, Items, duplicate_names
 from sidecar.config.section import Section
-from sidecar.config.sections.gateway.signing_keys import SigningAlgorithm
-from sidecar.config.sections.keys import AnswerBytes, Reached
-from sidecar.config.sections.root import TokenSource
-from sidecar.config.values import Claim, Duration, Name, Pattern, Scope, Text
-from sidecar.session.settings import ANSWER_BYTES
+from sidecar.config.sections.gateway.attributes import LISTS, AttributesSection
+from sidecar.config.sections.gateway.introspection import Introspection
+from sidecar.config.sections.gateway.session import Session
+from sidecar.config.sections.token_sources import TokenPlace
+from sidecar.config.sections.trust import Trust
+from sidecar.config.values import Name, Text
+from sidecar.gateway.settings import (
+    EVERY_NAME,
+    CredentialSettings,
+    IntrospectedCredential,
+    JwtCredential,
+)
+
+_HOST_PREFIX: Final = "__Host-"
 
 
-class JwtCredential(Section):
+class JwtSection(Section):
     """JWTs of trusted issuers."""
 
     trust: tuple[Name, ...] = Field(
@@ -21,230 +34,11 @@ class JwtCredential(Section):
     )
 
 
-class Client(Section):
-    """How the gateway proves itself to the issuer, which knows it as a client."""
-
-    id: Text = Field(description="The `client_id`.")
-    method: Literal["client_secret_basic", "client_secret_post", "private_key_jwt"] = Field(
-        default="client_secret_basic",
-        description="The authentication method, as OpenID Connect names them: the secret in the "
-        "Authorization header or in the form, or an assertion signed with a key.",
-    )
-    secret_file: Text | None = Field(
-        default=None, description="The file that holds the client secret."
-    )
-    key_file: Text | None = Field(
-        default=None,
-        description="For `private_key_jwt`: the file that holds the private key, PEM or JWK.",
-    )
-    audience: Text | None = Field(
-        default=None,
-        description="For `private_key_jwt`: the `aud` the issuer expects; mostly its `issuer`.",
-    )
-    algorithm: SigningAlgorithm | None = Field(
-        default=None,
-        description="For `private_key_jwt`: what the key signs with; without it, the `alg` of its "
-        "JWK or what is usual for such a key.",
-    )
-    kid: Text | None = Field(
-        default=None, description="For `private_key_jwt`: the key id the issuer knows it by."
-    )
-
-    @model_validator(mode="after")
-    def _method_has_what_it_needs(self) -> Self:
-        signs = self.method == "private_key_jwt"
-        needed = {"key_file", "audience"} if signs else {"secret_file"}
-        refused = {"secret_file"} if signs else {"key_file", "audience", "algorithm", "kid"}
-        missing = [name for name in sorted(needed) if getattr(self, name) is None]
-        if missing:
-            raise ValueError(f"{self.method} needs {' and '.join(missing)}; write it, too")
-        useless = sorted(refused & self.model_fields_set)
-        if useless:
-            raise ValueError(
-                f"{self.method} has no use for {', '.join(useless)}; leave it out, or choose "
-                "another method"
-            )
-        return self
-
-
-class _Asked(Section):
-    url: HttpUrl = Field(description="The introspection endpoint's URL.")
-    client: Client = Field(description="How the gateway proves itself there.")
-
-
-class _Answered(Section):
-    issuer: Text | None = Field(
-        default=None, description="What an answer's `iss` must be, where it has one."
-    )
-    audiences: tuple[Text, ...] = Field(
-        default=(), min_length=1, description="Of these an answer's `aud` must name at least one."
-    )
-    clients: tuple[Text, ...] = Field(
-        default=(),
-        min_length=1,
-        description="Of these an answer's `client_id` must be one: whatever else of the issuer's "
-        "is active was granted to somebody else.",
-    )
-    scopes: tuple[Scope, ...] = Field(
-        default=(),
-        min_length=1,
-        description="Scopes every active session has, besides those of its scope claim. A session "
-        "of an SSO that knows no scopes needs them here.",
-    )
-    scope_claim: Claim = Field(
-        default="scope", validate_default=True, description="What holds the scopes in an answer."
-    )
-    roles_claim: Claim = Field(
-        default="roles", validate_default=True, description="What holds the roles."
-    )
-    groups_claim: Claim = Field(
-        default="groups", validate_default=True, description="What holds the groups."
-    )
-    leeway: Annotated[float, Duration("0s", "5m")] = Field(
-        default="10s",
-        validate_default=True,
-        description="How far the issuer's clock may be off when dates are compared.",
-    )
-    cache: Annotated[float, Duration("0s", "5m")] = Field(
-        default="10s",
-        validate_default=True,
-        description="How long an answer is believed, at most until its `exp`: a session that ends "
-        "is good for so long.",
-    )
-    negative_cache: Annotated[float, Duration("0s", "1m")] = Field(
-        default="2s",
-        validate_default=True,
-        description="How long a session stays refused that was not active.",
-    )
-    timeout: Annotated[float, Duration("10ms", "10s")] = Field(
-        default="2s",
-        validate_default=True,
-        description="How long one look-up may take; less than Envoy's time-out, or the client "
-        "learns of that first.",
-    )
-    max_lookups: Annotated[StrictInt, Field(ge=1, le=4096)] = Field(
-        default=64,
-        description="How many look-ups are under way at once; the next session gets a 503. A "
-        "quarter is kept for sessions that were active when last asked about.",
-    )
-    max_waiters: Annotated[StrictInt, Field(ge=1, le=65536)] = Field(
-        default=128,
-        description="How many checks wait for look-ups at once; the next gets a 503. A quarter is "
-        "kept as that of `max_lookups` is. Fewer than `limits.pending_checks`, or a slow issuer "
-        "leaves no room for other credentials.",
-    )
-    remembered_sessions: Annotated[StrictInt, Field(ge=1, le=1_000_000)] = Field(
-        default=10_000, description="How many answers are kept."
-    )
-
-
-# The bases stand in reverse: the reference lists the keys of the last one first.
-class Introspection(_Answered, Reached, _Asked):
-    """Opaque sessions that their issuer is asked about (RFC 7662)."""
-
-    answer_bytes: AnswerBytes = Field(
-        default=ANSWER_BYTES,
-        description="The most bytes that an answer may have, with room for many groups; a longer "
-        "one is a 503 for its session.",
-    )
-
-
-def _in_a_directory(value: object) -> object:
-    """Says why the keys of sessions cannot be where those of request tokens can."""
-    if isinstance(value, dict) and "transit" in value:
-        raise ValueError(
-            "sessions are encrypted in this process, on every request; keep their keys in a "
-            "directory"
-        )
-    if isinstance(value, dict) and "ephemeral" in value:
-        raise ValueError(
-            "every replica has to read the sessions of the others, and after a restart its own; "
-            "keep their keys in a directory"
-        )
-    return value
-
-
-class SessionKeys(Section):
-    """Where the keys live that sessions are encrypted with."""
-
-    directory: Text = Field(
-        description="A directory, such as a mounted Secret, that `sidecar keys` manages: of its "
-        "own, with keys for A256GCM."
-    )
-
-
-class Session(Section):
-    """Session tokens of the gateway's own, which a client gets from `POST /session`."""
-
-    keys: Annotated[SessionKeys, BeforeValidator(_in_a_directory)] = Field(
-        description="Where the keys live that sessions are encrypted with."
-    )
-    issued_for: tuple[Name, ...] = Field(
-        min_length=1, description="The credentials that a session is issued for."
-    )
-    idle: Annotated[float, Duration("1m", "720h")] = Field(
-        default="30m",
-        validate_default=True,
-        description="A session that is not used for so long ends.",
-    )
-    absolute: Annotated[float, Duration("1m", "720h")] = Field(
-        default="12h",
-        validate_default=True,
-        description="A session ends so long after it began, however much it is used.",
-    )
-    renew: Annotated[float, Duration("1s", "24h")] = Field(
-        default="1m",
-        validate_default=True,
-        description="How old a cookie is when the next request is answered with a new one.",
-    )
-    outlives_credential: StrictBool = Field(
-        default=False,
-        description="Whether a session goes on when the credential it was issued for has expired. "
-        "Otherwise it ends at that one's `exp`, where it has one.",
-    )
-    claims: tuple[Text, ...] = Field(
-        default=(),
-        min_length=1,
-        description="Claims a session keeps for conditions, besides those that request tokens "
-        "have.",
-    )
-    leeway: Annotated[float, Duration("0s", "5m")] = Field(
-        default="10s",
-        validate_default=True,
-        description="How far the clocks of two replicas may be apart.",
-    )
-    propagation: Annotated[float, Duration("0s", "1h")] = Field(
-        default="2m",
-        validate_default=True,
-        description="The time until every replica has read a change of the directory.",
-    )
-
-
-class Attributes(Section):
-    """What a credential may bring besides its subject and scopes. All else in it is dropped."""
-
-    roles: tuple[Pattern, ...] = Field(
-        default=(),
-        min_length=1,
-        description="The roles, by name or pattern; `*` stands for one part between `:` or `/`, "
-        "and alone for every role.",
-    )
-    groups: tuple[Pattern, ...] = Field(
-        default=(), min_length=1, description="The groups, in the same way."
-    )
-    claims: tuple[Claim, ...] = Field(
-        default=(),
-        min_length=1,
-        description="Further claims: `acr`, `amr`, `auth_time`, and what `request_tokens.claims`, "
-        "the `claims` of a session and conditions read.",
-    )
-
-
 class _Called(Section):
     name: Name = Field(description="What it is called in metrics, logs and answers.")
 
 
-class Credential(TokenSource, _Called):
+class CredentialSection(TokenPlace, _Called):
     """A credential that a client may bring: where it stands, and what tells whose it is."""
 
     subject_prefix: Text = Field(
@@ -252,8 +46,8 @@ class Credential(TokenSource, _Called):
         description="What stands in front of its subjects and clients, in request tokens and in "
         "conditions: two issuers may call two people the same.",
     )
-    attributes: Attributes = Field(
-        default_factory=Attributes,
+    attributes: AttributesSection = Field(
+        default_factory=AttributesSection,
         description="What it may bring besides its subject and scopes; nothing, unless it is "
         "listed here. Rules, conditions, sessions and request tokens see nothing else.",
     )
@@ -261,7 +55,7 @@ class Credential(TokenSource, _Called):
         default=False,
         description="It only buys a session at `POST /session`; on requests it is not looked at.",
     )
-    jwt: JwtCredential | None = Field(default=None, description="A JWT of a trusted issuer.")
+    jwt: JwtSection | None = Field(default=None, description="A JWT of a trusted issuer.")
     introspection: Introspection | None = Field(
         default=None, description="An opaque session, which its issuer is asked about."
     )
@@ -273,3 +67,169 @@ class Credential(TokenSource, _Called):
     def _one_kind(self) -> Self:
         self.refuse_all_but_one(("jwt", "introspection", "session"))
         return self
+
+    def findings(self) -> Iterator[Finding]:
+        """Its place is one for credentials, and a session has nothing of another credential."""
+        yield from super().findings()
+        if self.header == "authorization" and self.scheme is None:
+            text = (
+                "authorization holds a scheme in front of the credential (RFC 9110 §11.6.2); "
+                "write scheme: Bearer"
+            )
+            yield Finding(("header",), text)
+        elif self.header is not None and folded(self.header) == "txn-token":
+            text = "services look for request tokens in txn-token; choose another header"
+            yield Finding(("header",), text)
+        if self.session is not None:
+            yield from self._session_cookie_is_the_hosts()
+            yield from self._session_is_no_other_credential()
+
+    def _session_cookie_is_the_hosts(self) -> Iterator[Finding]:
+        """RFC 6265bis §4.1.3.2."""
+        if self.header is not None:
+            text = f"a session is held in a cookie; write cookie: {_HOST_PREFIX}session"
+            yield Finding(("header",), text)
+        elif self.cookie is not None and not self.cookie.startswith(_HOST_PREFIX):
+            text = (
+                "another host of the domain could set this cookie, too; begin its name with "
+                f"{_HOST_PREFIX}"
+            )
+            yield Finding(("cookie",), text)
+
+    def _session_is_no_other_credential(self) -> Iterator[Finding]:
+        if self.exchange_only:
+            text = "a session that is no use on requests is no use at all; leave exchange_only out"
+            yield Finding(("exchange_only",), text)
+        if self.subject_prefix:
+            text = (
+                "a session has the subject of the credential it was issued for, prefix and all; "
+                "leave subject_prefix out"
+            )
+            yield Finding(("subject_prefix",), text)
+        if "attributes" in self.model_fields_set:
+            text = (
+                "a session has what the credential it was issued for might bring; leave "
+                "attributes out"
+            )
+            yield Finding(("attributes",), text)
+
+    def warnings(self) -> Iterator[Finding]:
+        """An issuer whose subjects are told apart, and whose roles or groups are not."""
+        for name in LISTS:
+            if self.subject_prefix and EVERY_NAME in getattr(self.attributes, name):
+                text = (
+                    f"subject_prefix tells its subjects from others, and nothing tells its {name} "
+                    "from those of your own; name the ones it may bring"
+                )
+                yield Finding(("attributes", name), text)
+
+    @property
+    def trusts(self) -> tuple[str, ...]:
+        """The trust entries that decide about it; none for a session."""
+        return self.jwt.trust if self.jwt else ()
+
+    def settings(
+        self, issuer: str, token_bytes: int, copied_claims: Iterable[str]
+    ) -> CredentialSettings:
+        """What the gateway needs of it. ``copied_claims`` are those that request tokens have."""
+        source = self.source_settings()
+        if self.jwt is not None:
+            return JwtCredential(self.name, source, self.trusts)
+        if self.introspection is not None:
+            asked = self.introspection.settings(self.name, token_bytes)
+            return IntrospectedCredential(self.name, source, asked)
+        assert self.session is not None  # noqa: S101 - one of the three is written
+        assert isinstance(source, CookieSource)  # noqa: S101 - a session in a header is refused
+        return self.session.settings(self.name, issuer, source, copied_claims)
+
+
+def distinct_names(
+    draft: Draft[Section], credentials: Items[CredentialSection], entries: Items[Trust]
+) -> Iterator[Finding]:
+    """Each has a name of its own, which no trust entry has."""
+    yield from duplicate_names(draft, credentials, "credentials")
+    taken = {trust.name: here for here, trust in entries}
+    for here, credential in credentials:
+        if credential.name in taken:
+            text = (
+                f'"{credential.name}" is the name of the trust entry on line '
+                f"{draft.line(taken[credential.name])} too; both are named where tokens are, so "
+                "call one of them something else"
+            )
+            yield Finding((*here, "name"), text)
+
+
+def one_session(draft: Draft[Section], credentials: Items[CredentialSection]) -> Iterator[Finding]:
+    """The gateway issues sessions of one kind."""
+    sessions = [here for here, each in credentials if each.session]
+    for here in sessions[1:]:
+        text = (
+            f"there is a session on line {draft.line(sessions[0])} already; the gateway issues one "
+            "kind: leave one out"
+        )
+        yield Finding((*here, "session"), text)
+
+
+def trust_is_there(
+    credentials: Items[CredentialSection], entries: Iterable[Trust]
+) -> Iterator[Finding]:
+    """The trust entries that are named exist."""
+    names = [trust.name for trust in entries]
+    for here, credential in credentials:
+        for index, name in enumerate(credential.trusts):
+            if name not in names:
+                accepted = format_names(names) or "none, there is no trust entry"
+                text = f'no trust entry is called "{name}"; accepted: {accepted}'
+                yield Finding((*here, "jwt", "trust", index), text)
+
+
+def trust_is_used_once(
+    draft: Draft[Section], credentials: Items[CredentialSection], entries: Items[Trust]
+) -> Iterator[Finding]:
+    """Each trust entry decides about the tokens of one credential."""
+    users: dict[str, Location] = {}
+    for here, credential in credentials:
+        for index, name in enumerate(credential.trusts):
+            place = (*here, "jwt", "trust", index)
+            other = users.setdefault(name, place)
+            if other is not place:
+                text = (
+                    f'"{name}" is named on line {draft.line(other)} already; whose a token is must '
+                    "not depend on where it stands: leave one out"
+                )
+                yield Finding(place, text)
+    for here, trust in entries:
+        if trust.name not in users:
+            text = (
+                f'no credential takes tokens of "{trust.name}"; name it in the jwt of one, or '
+                "leave it out"
+            )
+            yield Finding((*here, "name"), text)
+
+
+def sessions_are_issued_for_others(credentials: Items[CredentialSection]) -> Iterator[Finding]:
+    """A session is issued for credentials that exist; those that only buy one can."""
+    names = [each.name for _, each in credentials if each.session is None]
+    exchanged: set[str] = set()
+    for here, credential in credentials:
+        issued_for = credential.session.issued_for if credential.session else ()
+        exchanged.update(issued_for)
+        for index, name in enumerate(issued_for):
+            place = (*here, "session", "issued_for", index)
+            if name == credential.name:
+                text = (
+                    "a session issued for itself would never end; it is renewed by itself: name "
+                    "other credentials"
+                )
+                yield Finding(place, text)
+            elif name not in names:
+                accepted = format_names(names) or "none, there is no other credential"
+                text = f'no credential is called "{name}"; accepted: {accepted}'
+                yield Finding(place, text)
+    for here, each in credentials:
+        if each.exchange_only and each.name not in exchanged and not each.session:
+            text = (
+                f'no session is issued for "{each.name}", so it is no use at all; name it in '
+                "issued_for, or leave exchange_only out"
+            )
+            yield Finding((*here, "exchange_only"), text)

@@ -3,16 +3,15 @@
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
 
-from sidecar.config import key_files
-from sidecar.config.key_files import Found, KeyFiles, unusable_for_tls, written_files
-from sidecar.config.problems import Location
-from sidecar.config.rules import Draft, Finding
-from sidecar.config.sections.gateway.build import request_timings, session_timings
-from sidecar.config.sections.gateway.credential_rules import credentials
-from sidecar.config.sections.gateway.root import Gateway
-from sidecar.config.sections.keys import Reached
+from sidecar.config.key_files import ExaminedFiles, KeyFiles, unusable_for_tls, written_files
+from sidecar.config.problems import Finding, Location
+from sidecar.config.rules import Draft, Items
+from sidecar.config.section import Section
+from sidecar.config.sections.gateway.introspection import IssuerClient
+from sidecar.config.sections.gateway.listen import InternalTls
+from sidecar.config.sections.gateway.request_tokens import RequestTokens
+from sidecar.config.sections.gateway.session import Session
 from sidecar.errors import Fault, ListenFault
 from sidecar.keys.rings.directory import FILE
 from sidecar.keys.rings.lifecycle import Timings
@@ -22,93 +21,70 @@ from sidecar.keys.rings.usable import examine_directory
 from sidecar.wire.tls import ServerTls
 
 _Ring = tuple[Location, Path, type[LocalKey] | type[SealingKey], Timings]
-_SECRETS: Final = ("secret_file", "key_file")
-_INTERNAL_TLS: Final = ("listen", "internal_tls")
 
 
-def examine(draft: Draft[Gateway], expectation: KeyFiles) -> Found:
-    """Read the keys that sign and seal, and what TLS needs; see that secrets are there."""
-    found = key_files.examine(draft, expectation)
+def examine(draft: Draft[Section], found: ExaminedFiles, expectation: KeyFiles) -> ExaminedFiles:
+    """Read the keys that sign and seal, and what TLS needs; see that secrets are there.
+
+    ``found`` is what the files of trust entries hold.
+    """
     if expectation is KeyFiles.IGNORED:
         return found
-    beside = draft.document.path.parent
+    sections = [(here, each) for here, each in draft.sections() if here[0] != "trust"]
     wrong: list[Finding] = []
     missing: list[Finding] = []
-    for here, path in _named(draft, beside):
-        if not path.exists():
-            missing.append(Finding(here, f"{path} is not there"))
-    for here, directory, kind, needed in _rings(draft, beside):
+    for here, section in sections:
+        files = written_files(section)
+        named = files | _secrets(section)
+        missing += [
+            Finding((*here, name), f"{path} is not there")
+            for name, path in named.items()
+            if not path.exists()
+        ]
+        if all(path.exists() for path in files.values()):
+            wrong += _unusable(here, section, files)
+    for here, directory, kind, timings in _rings(sections):
         if not (directory / FILE).exists():
             text = f"{directory / FILE} is not there; sidecar keys new makes it"
             missing.append(Finding(here, text))
             continue
         try:
-            examine_directory(directory, kind, needed, time.time())
+            examine_directory(directory, kind, timings, time.time())
         except Fault as fault:
             wrong.append(Finding(here, str(fault)))
-    for here, reached in _reached(draft):
-        files = dict(written_files(reached, beside))
-        if all(path.exists() for path in files.values()):
-            wrong += unusable_for_tls(here, files)
-    wrong += _unusable_internal_tls(draft, beside)
     required = expectation is KeyFiles.REQUIRED
-    return Found(
+    return ExaminedFiles(
         found.keys,
         (*found.wrong, *wrong, *(missing if required else ())),
-        (*found.doubtful, *(() if required else missing)),
+        (*found.warnings, *(() if required else missing)),
     )
 
 
-def _rings(draft: Draft[Gateway], beside: Path) -> Iterator[_Ring]:
+def _rings(sections: Items[Section]) -> Iterator[_Ring]:
     """The rings in directories: where they are named, where they are, and what they must be."""
-    tokens = draft.root.request_tokens
-    if "request_tokens" not in draft.bad and tokens.keys.directory is not None:
-        here: Location = ("request_tokens", "keys", "directory")
-        yield here, beside / tokens.keys.directory, LocalKey, request_timings(tokens)
-    for place, credential in credentials(draft):
-        if (session := credential.session) is not None:
-            directory = beside / session.keys.directory
-            here = (*place, "session", "keys", "directory")
-            yield here, directory, SealingKey, session_timings(session)
+    for here, section in sections:
+        if isinstance(section, RequestTokens) and section.keys.directory is not None:
+            directory = section.keys.directory
+            yield (*here, "keys", "directory"), directory, LocalKey, section.timings()
+        elif isinstance(section, Session):
+            directory = section.keys.directory
+            yield (*here, "keys", "directory"), directory, SealingKey, section.timings()
 
 
-def _reached(draft: Draft[Gateway]) -> Iterator[tuple[Location, Reached]]:
-    """The servers that are asked: those of sessions, and Vault."""
-    for place, credential in credentials(draft):
-        if credential.introspection is not None:
-            yield (*place, "introspection"), credential.introspection
-    if "request_tokens" not in draft.bad:
-        keys = draft.root.request_tokens.keys
-        ring = keys.transit or keys.ephemeral
-        if ring is not None:
-            yield ("request_tokens", "keys", keys.chosen), ring
-
-
-def _named(draft: Draft[Gateway], beside: Path) -> Iterator[tuple[Location, Path]]:
-    """Every single file that is named, but for the rings."""
-    for here, reached in _reached(draft):
-        for name, path in written_files(reached, beside):
-            yield (*here, name), path
-    for place, credential in credentials(draft):
-        client = credential.introspection.client if credential.introspection else None
-        for name in _SECRETS:
-            if client is not None and (file := getattr(client, name)) is not None:
-                yield (*place, "introspection", "client", name), beside / file
-    for name, path in _internal_tls(draft, beside).items():
-        yield (*_INTERNAL_TLS, name), path
-
-
-def _internal_tls(draft: Draft[Gateway], beside: Path) -> dict[str, Path]:
-    tls = draft.root.listen.internal_tls
-    if tls is None or "listen" in draft.bad:
+def _secrets(section: Section) -> dict[str, Path]:
+    """The files that hold secrets, of which only is looked at whether they are there."""
+    if not isinstance(section, IssuerClient):
         return {}
-    return {"certificate": beside / tls.certificate, "private_key": beside / tls.private_key}
+    files = {"secret_file": section.secret_file, "key_file": section.key_file}
+    return {name: path for name, path in files.items() if path is not None}
 
 
-def _unusable_internal_tls(draft: Draft[Gateway], beside: Path) -> Iterator[Finding]:
-    files = _internal_tls(draft, beside)
-    if files and all(path.exists() for path in files.values()):
+def _unusable(here: Location, section: Section, files: dict[str, Path]) -> Iterator[Finding]:
+    """What is wrong with certificates: of a client, or what a listener shows."""
+    if isinstance(section, InternalTls):
         try:
             ServerTls(**files)
         except ListenFault as fault:
-            yield Finding((*_INTERNAL_TLS, "certificate"), str(fault))
+            yield Finding((*here, "certificate"), str(fault))
+    else:
+        yield from unusable_for_tls(here, files)

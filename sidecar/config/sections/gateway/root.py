@@ -1,19 +1,39 @@
-"""The shape of a gateway's configuration file: what it has besides what both roles have."""
+"""A gateway's configuration: what it has besides what both roles have."""
 
-from typing import Annotated, Final, Literal
+from collections.abc import Iterator
+from typing import Annotated, ClassVar, Final, Literal, Self
 
-from pydantic import BeforeValidator, Field, StrictInt
+from pydantic import BeforeValidator, Field
 
-from sidecar.config.addresses import HttpAddress, IssuerUrl, Origin
-from sidecar.config.section import Section
-from sidecar.config.sections.gateway.credentials import Credential
-from sidecar.config.sections.gateway.signing_keys import RingKeys
-from sidecar.config.sections.root import Configured, Listen
-from sidecar.config.sections.routes import Allow, Route
-from sidecar.config.values import Claim, Duration, IdentityHeader, Name, Pattern, Scope, Text
-from sidecar.mint.settings import LONGEST_LIFETIME
+from sidecar.check.identity import IdentitySettings, folded
+from sidecar.check.rules import Issuers, TokenKinds
+from sidecar.config.addresses import IssuerUrl, Origin
+from sidecar.config.configuration import Configuration, LoadedFile
+from sidecar.config.key_files import ExaminedFiles, KeyFiles
+from sidecar.config.problems import Finding, format_names
+from sidecar.config.rules import Draft, Items, SectionRule, rule
+from sidecar.config.section import copied
+from sidecar.config.sections.gateway import attributes
+from sidecar.config.sections.gateway.credentials import (
+    CredentialSection,
+    distinct_names,
+    one_session,
+    sessions_are_issued_for_others,
+    trust_is_there,
+    trust_is_used_once,
+)
+from sidecar.config.sections.gateway.files import examine as examine_gateway
+from sidecar.config.sections.gateway.listen import GatewayListen
+from sidecar.config.sections.gateway.request_tokens import RequestTokens
+from sidecar.config.sections.gateway.routes import GatewayRoute, tokens_within
+from sidecar.config.sections.root import RULES, RootSection
+from sidecar.config.sections.token_sources import carriers, distinct_sources, spelt_once
+from sidecar.config.values import IdentityHeader
+from sidecar.gateway.settings import GatewaySettings, ServerTlsFiles
+from sidecar.model import TokenKind
 
-_LONGEST_LIFETIME: Final = f"{LONGEST_LIFETIME / 60:g}m"
+# The gateway takes away what a client sends in these, whatever is configured.
+_ALWAYS_STRIPPED: Final = frozenset({"authorization", "txn-token"})
 
 
 def _enforce(value: object) -> object:
@@ -25,121 +45,114 @@ def _enforce(value: object) -> object:
     return value
 
 
-class ServerTls(Section):
-    """What the internal listener shows. Without it, it speaks plain HTTP, for use in a mesh."""
-
-    certificate: Text = Field(description="The certificate with its chain, PEM.")
-    private_key: Text = Field(description="The certificate's key, PEM.")
-
-
-class GatewayListen(Listen):
-    """Where it listens."""
-
-    internal: HttpAddress = Field(
-        default="[::]:9467",
-        validate_default=True,
-        description="The public keys, the metadata and `POST /session` over HTTP, for the cluster "
-        "alone: the edge Envoy has no route to it.",
-    )
-    internal_tls: ServerTls | None = Field(
-        default=None,
-        description="What `internal` shows over TLS; without it, it speaks plain HTTP, for a mesh.",
-    )
+@rule()
+def _no_request_tokens_at_the_front_door(draft: "Draft[Gateway]") -> Iterator[Finding]:
+    for here, trust in draft.located("trust", draft.root.trust):
+        if trust.kind is TokenKind.REQUEST:
+            text = (
+                "a gateway accepts no request tokens: it makes them; write kind: external, or "
+                "workload"
+            )
+            yield Finding((*here, "kind"), text)
 
 
-class RequestTokens(Section):
-    """The tokens that services get, one for every request (RFC 9068)."""
-
-    keys: RingKeys = Field(description="Where the keys live that sign them.")
-    lifetime: Annotated[float, Duration("1s", _LONGEST_LIFETIME)] = Field(
-        default="60s",
-        validate_default=True,
-        description="How long a token is good for. It cannot be revoked.",
-    )
-    reuse: Annotated[float, Duration("0s", "10s")] = Field(
-        default="0s",
-        validate_default=True,
-        description="How long one token may serve further requests with the same credential on the "
-        "same route.",
-    )
-    audiences: dict[Text, tuple[Scope, ...]] = Field(
-        min_length=1,
-        description="Everything a token may be for: the audiences, each with the scopes it knows.",
-    )
-    claims: dict[Text, Claim] = Field(
-        default={},
-        description="Further claims of a token, each with the credential's claim it is copied "
-        "from.",
-    )
-    actors: tuple[Pattern, ...] = Field(
-        default=(),
-        min_length=1,
-        description="Patterns of the mTLS principals that act for a user: a token for them has "
-        "`act`. `*` stands for one part between `:` or `/`.",
-    )
-    verifiers_refresh: Annotated[float, Duration("1s", "24h")] = Field(
-        default="30s",
-        validate_default=True,
-        description="The longest `refresh` that any verifier has: a key is published for longer "
-        "before it signs, and caches may answer with the public keys for so long.",
-    )
-    leeway: Annotated[float, Duration("0s", "5m")] = Field(
-        default="10s",
-        validate_default=True,
-        description="How far clocks may be apart, the verifiers' own leeway included.",
-    )
-    propagation: Annotated[float, Duration("0s", "1h")] = Field(
-        default="2m",
-        validate_default=True,
-        description="The time until a change of the keys has reached every replica.",
-    )
-    max_bytes: Annotated[StrictInt, Field(ge=512, le=65536)] = Field(
-        default=4096, description="The size of a token in bytes."
-    )
+@rule("issuer")
+def _the_gateway_is_not_trusted(draft: "Draft[Gateway]") -> Iterator[Finding]:
+    for here, trust in draft.located("trust", draft.root.trust):
+        if trust.issuer == draft.root.issuer:
+            text = (
+                "this is the gateway itself: it would accept its own request tokens at the front "
+                "door, and a stolen one would buy the next; leave the entry out"
+            )
+            yield Finding((*here, "issuer"), text)
 
 
-class RouteToken(Section):
-    """What the tokens of a route are good for."""
-
-    audiences: tuple[Text, ...] = Field(
-        min_length=1, description="Whom they are for: audiences of `request_tokens`."
-    )
-    scopes: tuple[Scope, ...] = Field(
-        default=(),
-        min_length=1,
-        description="The scopes they may carry, where the credential has them; without it, all "
-        "that the audiences know.",
-    )
+@rule("issuer", "request_tokens")
+def _the_gateway_is_no_audience(draft: "Draft[Gateway]") -> Iterator[Finding]:
+    if draft.root.issuer in draft.root.request_tokens.audiences:
+        text = (
+            "the gateway itself is no audience of request tokens: what is for it, is a "
+            "session; name the services"
+        )
+        yield Finding(("request_tokens", "audiences", draft.root.issuer), text)
 
 
-class GatewayAllow(Allow):
-    """What a route asks of a request. All of what is named must hold."""
-
-    credentials: tuple[Name, ...] = Field(
-        default=(),
-        min_length=1,
-        description="The credentials that are accepted, by name; without it, any.",
-    )
+@rule()
+def _credentials(draft: "Draft[Gateway]") -> Iterator[Finding]:
+    each = draft.located("credentials", draft.root.credentials)
+    yield from distinct_names(draft, each, draft.located("trust", draft.root.trust))
+    yield from distinct_sources(draft, each)
+    yield from one_session(draft, each)
 
 
-class GatewayRoute(Route):
-    """A rule, and the requests it is for."""
-
-    allow: GatewayAllow = Field(description="What it asks of them.")
-    token: RouteToken | None = Field(
-        default=None,
-        description="What the token is good for that the service gets; needed unless the route is "
-        "public.",
-    )
+@rule("trust")
+def _trust_is_there(draft: "Draft[Gateway]") -> Iterator[Finding]:
+    each = draft.located("credentials", draft.root.credentials)
+    return trust_is_there(each, draft.root.trust)
 
 
-class Gateway(Configured):
+@rule("credentials")
+def _credentials_are_used(draft: "Draft[Gateway]") -> Iterator[Finding]:
+    each = draft.located("credentials", draft.root.credentials)
+    yield from trust_is_used_once(draft, each, draft.located("trust", draft.root.trust))
+    yield from sessions_are_issued_for_others(each)
+
+
+@rule("credentials", "routes")
+def _credentials_are_needed(draft: "Draft[Gateway]") -> Iterator[Finding]:
+    if not draft.root.credentials and not all(item.allow.public for item in draft.root.routes):
+        text = "a client could bring nothing; write at least one, or make every route public"
+        yield Finding(("credentials",), text)
+
+
+@rule("credentials")
+def _routes_name_credentials(draft: "Draft[Gateway]") -> Iterator[Finding]:
+    only_exchanged = {each.name for each in draft.root.credentials if each.exchange_only}
+    names = [each.name for each in draft.root.credentials if not each.exchange_only]
+    for here, item in draft.located("routes", draft.root.routes):
+        for index, name in enumerate(item.allow.credentials):
+            place = (*here, "allow", "credentials", index)
+            if name in only_exchanged:
+                text = f'"{name}" only buys a session, and no request has it; name the session'
+                yield Finding(place, text)
+            elif name not in names:
+                text = f'no credential is called "{name}"; accepted: {format_names(names)}'
+                yield Finding(place, text)
+
+
+@rule("request_tokens")
+def _tokens_of_routes(draft: "Draft[Gateway]") -> Iterator[Finding]:
+    routes = draft.located("routes", draft.root.routes)
+    return tokens_within(routes, draft.root.request_tokens.audiences)
+
+
+@rule("credentials", "request_tokens", "routes")
+def _claims_are_read(draft: "Draft[Gateway]") -> Iterator[Finding]:
+    return attributes.claims_are_read(draft.root)
+
+
+@rule("strip", "credentials")
+def _stripped_headers_carry_nothing(draft: "Draft[Gateway]") -> Iterator[Finding]:
+    carrying = carriers(draft.root.credentials) - _ALWAYS_STRIPPED
+    stripped: Items[str] = [(("strip", index), name) for index, name in enumerate(draft.root.strip)]
+    yield from spelt_once(draft, stripped)
+    for here, name in stripped:
+        if folded(name) in _ALWAYS_STRIPPED:
+            yield Finding(
+                here, f"what a client sends in {name} goes no further anyway; leave it out"
+            )
+        elif folded(name) in carrying:
+            text = f"{name} carries a credential, which goes no further anyway; leave it out"
+            yield Finding(here, text)
+
+
+class Gateway(RootSection):
     """A gateway's configuration."""
 
     role: Literal["gateway"] = Field(description="What the program does.")
     issuer: IssuerUrl = Field(description="The `iss` of its tokens: an https URL.")
     listen: GatewayListen = Field(default_factory=GatewayListen, description="Where it listens.")
-    credentials: tuple[Credential, ...] = Field(
+    credentials: tuple[CredentialSection, ...] = Field(
         description="What a client may bring, in the order in which it is looked for. Two in one "
         "request are refused."
     )
@@ -159,3 +172,94 @@ class Gateway(Configured):
     mode: Annotated[Literal["enforce"], BeforeValidator(_enforce)] = Field(
         default="enforce", description="A gateway enforces; `shadow` is for sidecars."
     )
+
+    lists: ClassVar[tuple[str, ...]] = ("trust", "routes", "credentials")
+    rules: ClassVar[tuple[SectionRule, ...]] = (
+        *RULES,
+        _no_request_tokens_at_the_front_door,
+        _the_gateway_is_not_trusted,
+        _the_gateway_is_no_audience,
+        _credentials,
+        _trust_is_there,
+        _credentials_are_used,
+        _credentials_are_needed,
+        _routes_name_credentials,
+        _tokens_of_routes,
+        _claims_are_read,
+        _stripped_headers_carry_nothing,
+    )
+
+    def warnings(self) -> Iterator[Finding]:
+        """Besides those of both roles: subjects and attributes that are mixed up or lost."""
+        yield from super().warnings()
+        yield from _subjects_that_look_alike(self)
+        yield from attributes.warnings(self)
+
+    @classmethod
+    def examine(cls, draft: "Draft[Self]", expectation: KeyFiles) -> ExaminedFiles:
+        """Besides the files of trust entries: the keys that sign and seal, TLS, and secrets."""
+        return examine_gateway(draft, super().examine(draft, expectation), expectation)
+
+    def settings(self, source: LoadedFile) -> Configuration:
+        """What becomes of the file."""
+        kinds = TokenKinds(frozenset({TokenKind.EXTERNAL, TokenKind.WORKLOAD}))
+        check = self.check_settings(
+            (item.settings(kinds, *self._issuers_of(item)) for item in self.routes),
+            IdentitySettings(strip=self.strip, forward_token=False),
+            self.credentials,
+        )
+        tokens, tls = self.request_tokens, self.listen.internal_tls
+        claims = [path[0] for path in tokens.claims.values()]
+        gateway = copied(
+            GatewaySettings,
+            self,
+            credentials=tuple(
+                each.settings(self.issuer, self.limits.token_bytes, claims)
+                for each in self.credentials
+            ),
+            request_tokens=tokens.settings(self.issuer),
+            request_ring=tokens.keys.settings(tokens.timings()),
+            grants={
+                item.name: item.token.settings(tokens.audiences)
+                for item in self.routes
+                if item.token is not None
+            },
+            prefixes={each.name: each.subject_prefix for each in self.credentials},
+            attributes={
+                each.name: None if each.session else each.attributes.settings()
+                for each in self.credentials
+            },
+            only_exchanged=frozenset(each.name for each in self.credentials if each.exchange_only),
+            origins=frozenset(self.origins),
+            internal_tls=copied(ServerTlsFiles, tls) if tls else None,
+        )
+        return self.configuration(source, check, gateway, self.listen.internal)
+
+    def _issuers_of(self, item: GatewayRoute) -> Iterator[Issuers]:
+        """Whose tokens a route's ``credentials`` stand for; no rule where any will do."""
+        named = [each for each in self.credentials if each.name in item.allow.credentials]
+        if named:
+            yield Issuers(frozenset(name for each in named for name in each.trusts or (each.name,)))
+
+
+def _subjects_that_look_alike(gateway: "Gateway") -> Iterator[Finding]:
+    """Credentials of several issuers whose subjects are told apart by nothing."""
+    issuers = {trust.name: trust.issuer for trust in gateway.trust}
+    owners: dict[str, tuple[str, str]] = {}
+    for index, each in enumerate(gateway.credentials):
+        found: tuple[str, ...] = ()
+        if each.jwt is not None:
+            found = tuple(issuers[name] for name in each.trusts)
+        elif each.introspection is not None:
+            found = (each.introspection.issuer or each.introspection.url,)
+        for issuer in dict.fromkeys(found):
+            other, name = owners.setdefault(each.subject_prefix, (issuer, each.name))
+            if other != issuer:
+                whose = "itself" if name == each.name else f'"{name}"'
+                text = (
+                    f"its subjects come from {issuer} and those of {whose} from {other}, and "
+                    "nothing tells them apart; give each a subject_prefix of its own if one could "
+                    "be in both"
+                )
+                yield Finding(("credentials", index, "name"), text)
+                break

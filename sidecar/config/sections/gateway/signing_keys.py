@@ -1,14 +1,23 @@
-"""The shape of ``request_tokens.keys``: where the keys live that sign, and how long each does."""
+"""``request_tokens.keys``: where the keys live that sign, and how long each does."""
 
+from collections.abc import Iterator
 from typing import Annotated, Final
 
 from pydantic import Field, PlainValidator
 
-from sidecar.config.section import OneOf, Section
-from sidecar.config.sections.keys import InVault, Reached
-from sidecar.config.values import Duration, Name, Text, VaultPath, schema, shown, text
+from sidecar.config.problems import Finding
+from sidecar.config.section import OneOf, Section, copied
+from sidecar.config.sections.http import RemoteServer
+from sidecar.config.sections.vault import InVault
+from sidecar.config.values import Duration, File, Name, VaultPath, format_value, schema, text
 from sidecar.jose.algorithms import SUPPORTED_ALGORITHMS
+from sidecar.keys.rings.lifecycle import Timings
 from sidecar.keys.rings.local import ALGORITHMS
+from sidecar.keys.rings.settings import InDirectory, InMemory, InTransit, RingSettings
+from sidecar.keys.settings import KvKeys, TransitKeys
+
+# When the keys of a directory or of Vault are replaced, is the business of whoever does it.
+UNKNOWN_PERIOD: Final = 366 * 86400.0
 
 _SIGNING: Final = tuple(name for name in ALGORITHMS if name in SUPPORTED_ALGORITHMS)
 
@@ -17,7 +26,7 @@ def _signing_algorithm(value: object) -> str:
     name = text(value)
     if name not in _SIGNING:
         raise ValueError(
-            f"{shown(name)} is not an algorithm that is signed with here; "
+            f"{format_value(name)} is not an algorithm that is signed with here; "
             f"accepted: {', '.join(_SIGNING)}"
         )
     return name
@@ -57,18 +66,40 @@ class _Folder(Section):
 
 
 # The bases stand in reverse: the reference lists the keys of the last one first.
-class TransitRing(_Signing, Reached, _TransitKey, InVault):
+class TransitRing(_Signing, RemoteServer, _TransitKey, InVault):
     """A transit key of HashiCorp Vault or OpenBao, which signs, and is rotated there."""
 
+    def findings(self) -> Iterator[Finding]:
+        """Vault is asked over https."""
+        yield from super().findings()
+        yield from self.insecure("address", self.address, "could sign with the login")
 
-class EphemeralRing(_Rotated, _Signing, Reached, _Folder, InVault):
+    @property
+    def place(self) -> InTransit:
+        """Where the keys are."""
+        vault = self.vault_settings(self.http_settings())
+        return InTransit(copied(TransitKeys, self, vault=vault))
+
+
+class EphemeralRing(_Rotated, _Signing, RemoteServer, _Folder, InVault):
     """Keys made in memory, their public halves published in a folder of KV version 2."""
+
+    def findings(self) -> Iterator[Finding]:
+        """Vault is asked over https."""
+        yield from super().findings()
+        yield from self.insecure("address", self.address, "could sign with the login")
+
+    @property
+    def place(self) -> InMemory:
+        """Where the public halves are published."""
+        vault = self.vault_settings(self.http_settings())
+        return InMemory(copied(KvKeys, self, vault=vault, replicas=True), self.replica)
 
 
 class RingKeys(OneOf):
     """Where the keys live: one of these."""
 
-    directory: Text | None = Field(
+    directory: File | None = Field(
         default=None,
         description="In a directory, such as a mounted Secret, that `sidecar keys` manages.",
     )
@@ -78,3 +109,16 @@ class RingKeys(OneOf):
     ephemeral: EphemeralRing | None = Field(
         default=None, description="In this process alone; gone when it ends."
     )
+
+    @property
+    def period(self) -> float:
+        """How long a key signs, in seconds."""
+        return self.ephemeral.rotate if self.ephemeral else UNKNOWN_PERIOD
+
+    def settings(self, timings: Timings) -> RingSettings:
+        """The ring of the keys."""
+        if self.directory is not None:  # its keys say themselves what they sign with
+            return RingSettings("request", InDirectory(self.directory), timings=timings)
+        server = self.transit or self.ephemeral
+        assert server is not None  # noqa: S101 - one of the three is written
+        return RingSettings("request", server.place, server.algorithm, timings)

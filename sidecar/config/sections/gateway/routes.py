@@ -1,0 +1,92 @@
+"""``routes`` of a gateway: which credentials they accept, and what their tokens are good for."""
+
+from collections.abc import Iterator, Mapping
+
+from pydantic import Field
+
+from sidecar.config.problems import Finding, format_names
+from sidecar.config.rules import Items
+from sidecar.config.section import Section
+from sidecar.config.sections.routes import RouteAllow, RouteSection
+from sidecar.config.values import Name, Scope, Text
+from sidecar.mint.settings import Grant
+
+
+class RouteToken(Section):
+    """What the tokens of a route are good for."""
+
+    audiences: tuple[Text, ...] = Field(
+        min_length=1, description="Whom they are for: audiences of `request_tokens`."
+    )
+    scopes: tuple[Scope, ...] = Field(
+        default=(),
+        min_length=1,
+        description="The scopes they may carry, where the credential has them; without it, all "
+        "that the audiences know.",
+    )
+
+    def settings(self, declared: Mapping[str, tuple[str, ...]]) -> Grant:
+        """What they are good for, among what is ``declared`` in ``request_tokens``."""
+        known = frozenset(scope for name in self.audiences for scope in declared[name])
+        return Grant(self.audiences, frozenset(self.scopes) or known)
+
+
+class GatewayAllow(RouteAllow):
+    """What a route asks of a request. All of what is named must hold."""
+
+    credentials: tuple[Name, ...] = Field(
+        default=(),
+        min_length=1,
+        description="The credentials that are accepted, by name; without it, any.",
+    )
+
+
+class GatewayRoute(RouteSection):
+    """A rule, and the requests it is for."""
+
+    allow: GatewayAllow = Field(description="What it asks of them.")
+    token: RouteToken | None = Field(
+        default=None,
+        description="What the token is good for that the service gets; needed unless the route is "
+        "public.",
+    )
+
+    def findings(self) -> Iterator[Finding]:
+        """A token goes with a credential."""
+        yield from super().findings()
+        if self.allow.public and self.token is not None:
+            text = (
+                "a public route looks at no credential, so there is nobody a token could be about; "
+                "leave token out, or write optional in place of public"
+            )
+            yield Finding(("token",), text)
+        elif not self.allow.public and self.token is None:
+            text = (
+                'the key "token" is missing: whom is the token for that the service gets? write '
+                "token: {audiences: [...]}"
+            )
+            yield Finding((), text)
+
+
+def tokens_within(
+    routes: Items[GatewayRoute], declared: Mapping[str, tuple[str, ...]]
+) -> Iterator[Finding]:
+    """The tokens of routes are for declared audiences, with scopes that these know."""
+    for here, item in routes:
+        if item.token is None:
+            continue
+        for index, audience in enumerate(item.token.audiences):
+            if audience not in declared:
+                text = (
+                    f'"{audience}" is not among the audiences of request_tokens; declare it there, '
+                    f"or write one of: {format_names(declared)}"
+                )
+                yield Finding((*here, "token", "audiences", index), text)
+        known = {scope for name in item.token.audiences for scope in declared.get(name, ())}
+        for index, scope in enumerate(item.token.scopes):
+            if scope not in known and all(name in declared for name in item.token.audiences):
+                text = (
+                    f"none of the token's audiences knows the scope {scope}; known: "
+                    f"{format_names(sorted(known)) or 'none'}"
+                )
+                yield Finding((*here, "token", "scopes", index), text)
