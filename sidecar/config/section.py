@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import fields
 from functools import cache
-from typing import TYPE_CHECKING, Self, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, Self, TypeVar, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from sidecar.config.problems import Finding, Location
 
@@ -40,6 +40,16 @@ class Section(BaseModel):
         if len(written) > 1:
             raise ValueError(f"only one of these can stand here: {', '.join(written)}")
         return written[0]
+
+
+# Any: a field is of its own type, whatever stands for it until it is read.
+def written(default: object, description: str, **bounds: Any) -> Any:
+    """A key that may be left out: what is then read in its place, and what the key means.
+
+    ``bounds`` are pydantic's, for what is written. A default that is nothing is not read.
+    """
+    bounds["validate_default"] = bool(default)
+    return Field(default=default, description=description, **bounds)
 
 
 class OneOf(Section):

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, StrictBool, StrictInt
 
 from sidecar.clients.http import ANSWER_BYTES, HttpSettings
 from sidecar.config.problems import Finding, Location
-from sidecar.config.section import Section, copied
+from sidecar.config.section import Section, copied, written
 from sidecar.config.values import File, RequestHeader, distinct_headers
 
 # An answer of the largest size is parsed in about 0.1 s, beside the checks.
@@ -21,24 +21,18 @@ _READ_TIMEOUT: Final = 5.0
 class RemoteServer(Section):
     """A server of one's own choice."""
 
-    ca_file: File | None = Field(
-        default=None,
-        description="The authorities that may vouch for the server, PEM, in place of the system's.",
+    ca_file: File | None = written(
+        None, "The authorities that may vouch for the server, PEM, in place of the system's."
     )
-    certificate: File | None = Field(
-        default=None, description="The client certificate to show, with its chain, PEM."
+    certificate: File | None = written(None, "The client certificate to show, with its chain, PEM.")
+    private_key: File | None = written(
+        None, "The client certificate's key, PEM; without it, it is in `certificate`."
     )
-    private_key: File | None = Field(
-        default=None,
-        description="The client certificate's key, PEM; without it, it is in `certificate`.",
+    allow_http: StrictBool = written(
+        False, "Speak http, too: whoever is on the way can then read and change what is said."
     )
-    allow_http: StrictBool = Field(
-        default=False,
-        description="Speak http, too: whoever is on the way can then read and change what is said.",
-    )
-    answer_bytes: AnswerBytes = Field(
-        default=ANSWER_BYTES,
-        description="The most bytes that an answer may have; a longer one is a failure.",
+    answer_bytes: AnswerBytes = written(
+        ANSWER_BYTES, "The most bytes that an answer may have; a longer one is a failure."
     )
 
     def findings(self) -> Iterator[Finding]:
@@ -68,9 +62,8 @@ class RemoteServer(Section):
 class RequestHeaders(Section):
     """A server that wants to be shown something."""
 
-    headers: Annotated[dict[RequestHeader, File], BeforeValidator(distinct_headers)] = Field(
-        default={},
-        description="Headers to send, each with the file that holds its value.",
+    headers: Annotated[dict[RequestHeader, File], BeforeValidator(distinct_headers)] = written(
+        {}, "Headers to send, each with the file that holds its value."
     )
 
 

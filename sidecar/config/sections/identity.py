@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, StrictBool, StrictInt
 from sidecar.check.identity import IdentitySettings, folded
 from sidecar.config.problems import Finding
 from sidecar.config.rules import Draft, Items
-from sidecar.config.section import Section, copied
+from sidecar.config.section import Section, copied, written
 from sidecar.config.sections.token_sources import TokenPlace, carriers, spelt_once
 from sidecar.config.values import IdentityHeader, PassedHeader, Source, distinct_headers
 
@@ -16,31 +16,28 @@ from sidecar.config.values import IdentityHeader, PassedHeader, Source, distinct
 class Identity(Section):
     """How a verified identity is handed to the service."""
 
-    headers: Annotated[dict[IdentityHeader, Source], BeforeValidator(distinct_headers)] = Field(
-        default={},
-        description="The headers to set, each with the claim it carries, or with "
+    headers: Annotated[dict[IdentityHeader, Source], BeforeValidator(distinct_headers)] = written(
+        {},
+        "The headers to set, each with the claim it carries, or with "
         "`{normalised: NAME}`, where NAME is `scopes`, `roles` or `groups`: a sorted list of what "
         "rules see, read from each issuer's `scope_claim`, `roles_claim` or `groups_claim`. It is "
         "a mapping because a claim may be called `roles`, too. What a client sends under these "
         "names never reaches the service, in any spelling: all characters but letters and digits "
         "count as the same.",
     )
-    strip: tuple[IdentityHeader, ...] = Field(
-        default=(), description="Further headers that a client may not send, in any spelling."
+    strip: tuple[IdentityHeader, ...] = written(
+        (), "Further headers that a client may not send, in any spelling."
     )
-    passed: tuple[PassedHeader, ...] = Field(
-        default=(),
+    passed: tuple[PassedHeader, ...] = written(
+        (),
+        "`[authorization]` where the service checks `Authorization` itself. Otherwise "
+        "it is removed wherever it is no token source: nobody would have verified it.",
         alias="pass",
         min_length=1,
-        description="`[authorization]` where the service checks `Authorization` itself. Otherwise "
-        "it is removed wherever it is no token source: nobody would have verified it.",
     )
-    forward_token: StrictBool = Field(
-        default=True, description="Whether the service gets the token too."
-    )
-    max_bytes: Annotated[StrictInt, Field(ge=256, le=65536)] = Field(
-        default=8192,
-        description="The bytes that names and values of the identity headers may have together.",
+    forward_token: StrictBool = written(True, "Whether the service gets the token too.")
+    max_bytes: Annotated[StrictInt, Field(ge=256, le=65536)] = written(
+        8192, "The bytes that names and values of the identity headers may have together."
     )
 
     def settings(self) -> IdentitySettings:

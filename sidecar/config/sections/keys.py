@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from sidecar.clients.http import ANSWER_BYTES
 from sidecar.config.addresses import HttpUrl
 from sidecar.config.problems import Finding
-from sidecar.config.section import OneOf, Section, copied
+from sidecar.config.section import OneOf, Section, copied, written
 from sidecar.config.sections.http import AnswerBytes, RemoteServer, RequestHeaders, over_http
 from sidecar.config.sections.vault import SERVICE_ACCOUNT, InVault, Kv, Transit
 from sidecar.config.values import Duration, File
@@ -35,22 +35,17 @@ class FileSource(Section):
         description="A JWKS or PEM file of public keys; a relative path begins at the "
         "configuration file's directory, here and wherever a file is named."
     )
-    refresh: Annotated[float, Duration("1s", "1h")] = Field(
-        default="5s",
-        validate_default=True,
-        description="How often the file is looked at.",
+    refresh: Annotated[float, Duration("1s", "1h")] = written(
+        "5s", "How often the file is looked at."
     )
     # A look at an unchanged file costs microseconds: no token of a new key need be turned away.
-    cooldown: Annotated[float, Duration("10ms", "1h")] = Field(
-        default="50ms",
-        validate_default=True,
-        description="The least time between two looks at the file for tokens with an unknown key, "
+    cooldown: Annotated[float, Duration("10ms", "1h")] = written(
+        "50ms",
+        "The least time between two looks at the file for tokens with an unknown key, "
         "or for any while there are no keys.",
     )
-    max_stale: Annotated[float, Duration("1m", "720h")] = Field(
-        default="24h",
-        validate_default=True,
-        description="How long the last good keys serve while the file cannot be used.",
+    max_stale: Annotated[float, Duration("1m", "720h")] = written(
+        "24h", "How long the last good keys serve while the file cannot be used."
     )
 
     def refresh_for(self, _: TokenKind) -> float:
@@ -75,33 +70,27 @@ class FileSource(Section):
 class _Refreshed(Section):
     """Keys that are fetched over a network."""
 
-    refresh: Annotated[float | None, Duration("1s", "24h")] = Field(
-        default=None,
-        description="The longest time between two regular fetches: for so long a key that was "
+    refresh: Annotated[float | None, Duration("1s", "24h")] = written(
+        None,
+        "The longest time between two regular fetches: for so long a key that was "
         "taken out may still be accepted. Without it `30s` for kind `request`, `5m` for the "
         "others.",
     )
-    min_refresh: Annotated[float, Duration("1s", "24h")] = Field(
-        default="30s",
-        validate_default=True,
-        description="The shortest time between two regular fetches where the server's "
+    min_refresh: Annotated[float, Duration("1s", "24h")] = written(
+        "30s",
+        "The shortest time between two regular fetches where the server's "
         "`Cache-Control` asks for more of them; where it is left out, no more than `refresh`.",
     )
-    cooldown: Annotated[float, Duration("100ms", "1h")] = Field(
-        default="10s",
-        validate_default=True,
-        description="The least time between two fetches for tokens with an unknown key, or for "
+    cooldown: Annotated[float, Duration("100ms", "1h")] = written(
+        "10s",
+        "The least time between two fetches for tokens with an unknown key, or for "
         "any while there are no keys; where it is left out, no more than `refresh`.",
     )
-    max_stale: Annotated[float, Duration("1m", "720h")] = Field(
-        default="24h",
-        validate_default=True,
-        description="How long the last good keys serve while no fetch succeeds.",
+    max_stale: Annotated[float, Duration("1m", "720h")] = written(
+        "24h", "How long the last good keys serve while no fetch succeeds."
     )
-    timeout: Annotated[float, Duration("100ms", "1m")] = Field(
-        default="10s",
-        validate_default=True,
-        description="How long one fetch may take.",
+    timeout: Annotated[float, Duration("100ms", "1m")] = written(
+        "10s", "How long one fetch may take."
     )
 
     def refresh_for(self, kind: TokenKind) -> float:
@@ -141,8 +130,8 @@ class OidcSource(_Refreshed, RequestHeaders, RemoteServer):
 
 
 class _Engines(Section):
-    transit: Transit | None = Field(default=None, description="The keys are a transit key's.")
-    kv: Kv | None = Field(default=None, description="The keys are in the key-value store.")
+    transit: Transit | None = written(None, "The keys are a transit key's.")
+    kv: Kv | None = written(None, "The keys are in the key-value store.")
 
 
 class VaultSource(_Refreshed, RemoteServer, _Engines, InVault):
@@ -168,22 +157,13 @@ class VaultSource(_Refreshed, RemoteServer, _Engines, InVault):
 
 
 class _InCluster(Section):
-    server: HttpUrl = Field(
-        default="https://kubernetes.default.svc", description="The API server's URL."
+    server: HttpUrl = written("https://kubernetes.default.svc", "The API server's URL.")
+    ca_file: File = written(
+        f"{SERVICE_ACCOUNT}/ca.crt", "The authorities that may vouch for it, PEM."
     )
-    ca_file: File = Field(
-        default=f"{SERVICE_ACCOUNT}/ca.crt",
-        validate_default=True,
-        description="The authorities that may vouch for it, PEM.",
-    )
-    token_file: File = Field(
-        default=f"{SERVICE_ACCOUNT}/token",
-        validate_default=True,
-        description="The service account token to show.",
-    )
-    answer_bytes: AnswerBytes = Field(
-        default=ANSWER_BYTES,
-        description="The most bytes that an answer may have; a longer one is a failure.",
+    token_file: File = written(f"{SERVICE_ACCOUNT}/token", "The service account token to show.")
+    answer_bytes: AnswerBytes = written(
+        ANSWER_BYTES, "The most bytes that an answer may have; a longer one is a failure."
     )
 
 
@@ -206,16 +186,14 @@ Source = FileSource | JwksSource | OidcSource | VaultSource | KubernetesSource
 class Keys(OneOf):
     """Where an issuer's public keys are found: one of these."""
 
-    file: FileSource | None = Field(default=None, description="In a file.")
-    jwks: JwksSource | None = Field(default=None, description="At a URL.")
-    oidc: OidcSource | None = Field(
-        default=None,
-        description="Where the issuer's discovery document says (OpenID Connect or RFC 8414).",
+    file: FileSource | None = written(None, "In a file.")
+    jwks: JwksSource | None = written(None, "At a URL.")
+    oidc: OidcSource | None = written(
+        None, "Where the issuer's discovery document says (OpenID Connect or RFC 8414)."
     )
-    vault: VaultSource | None = Field(default=None, description="In HashiCorp Vault or OpenBao.")
-    kubernetes: KubernetesSource | None = Field(
-        default=None,
-        description="At the cluster's API server, for the tokens of service accounts.",
+    vault: VaultSource | None = written(None, "In HashiCorp Vault or OpenBao.")
+    kubernetes: KubernetesSource | None = written(
+        None, "At the cluster's API server, for the tokens of service accounts."
     )
 
     @property

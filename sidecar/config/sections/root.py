@@ -13,7 +13,7 @@ from sidecar.config.configuration import Configuration, Listeners, LoadedFile
 from sidecar.config.key_files import ExaminedFiles, KeyFiles, examine
 from sidecar.config.problems import Finding
 from sidecar.config.rules import Draft, SectionRule, duplicate_names, rule
-from sidecar.config.section import Section, copied
+from sidecar.config.section import Section, copied, written
 from sidecar.config.sections.keys import KeyCache
 from sidecar.config.sections.limits import Limits
 from sidecar.config.sections.listen import Listen
@@ -35,13 +35,12 @@ class RootSection(Section):
         description="What the program does: `sidecar` beside a service, or `gateway` at the edge."
     )
     listen: Listen = Field(default_factory=Listen, description="Where it listens.")
-    trust: tuple[Trust, ...] = Field(
-        default=(),
-        description="Whose tokens are believed. May be left out where no token has to be verified.",
+    trust: tuple[Trust, ...] = written(
+        (), "Whose tokens are believed. May be left out where no token has to be verified."
     )
-    key_cache: KeyCache | None = Field(
-        default=None,
-        description="Where the last good public keys are kept, for a start while their server is "
+    key_cache: KeyCache | None = written(
+        None,
+        "Where the last good public keys are kept, for a start while their server is "
         "down. They serve until `max_stale` after they were fetched.",
     )
     paths: Paths = Field(default_factory=Paths, description="How paths are read.")
@@ -49,21 +48,17 @@ class RootSection(Section):
         description="The rules. The most specific match wins; without a match the request is "
         "denied."
     )
-    realm: Realm = Field(
-        default="authz-sidecar", description="The `realm` of `WWW-Authenticate` challenges."
-    )
+    realm: Realm = written("authz-sidecar", "The `realm` of `WWW-Authenticate` challenges.")
     limits: Limits = Field(default_factory=Limits, description="What is bounded, and where.")
     log: Log = Field(default_factory=Log, description="What is logged.")
-    drain: Annotated[float, Duration("0s", "10m")] = Field(
-        default="25s",
-        validate_default=True,
-        description="How long after SIGTERM it goes on answering while Envoy is still connected; "
+    drain: Annotated[float, Duration("0s", "10m")] = written(
+        "25s",
+        "How long after SIGTERM it goes on answering while Envoy is still connected; "
         "less than the pod's `terminationGracePeriodSeconds`.",
     )
-    start_timeout: Annotated[float, Duration("0s", "5m")] = Field(
-        default="10s",
-        validate_default=True,
-        description="How long it waits for first keys, of every issuer and to sign with, before "
+    start_timeout: Annotated[float, Duration("0s", "5m")] = written(
+        "10s",
+        "How long it waits for first keys, of every issuer and to sign with, before "
         "it says that it is ready, and before a new configuration is used.",
     )
 

@@ -11,7 +11,7 @@ from sidecar.check.rules import AnyGroup, AnyRole, Callers, Rule, Scopes, When
 from sidecar.config.condition_fields import unknown_names
 from sidecar.config.problems import Finding, format_names
 from sidecar.config.rules import Draft, Items
-from sidecar.config.section import Section, copied
+from sidecar.config.section import Section, copied, written
 from sidecar.config.values import ConditionText, Host, Method, Name, Pattern, Scope, Template, Text
 
 
@@ -34,14 +34,14 @@ _RULES: Final[Mapping[str, Callable[[Any], Rule]]] = {
 class RouteMatch(Section):
     """The requests a route is for."""
 
-    methods: tuple[Method, ...] = Field(
-        default=(), min_length=1, description="The methods, in capitals; without it, any."
+    methods: tuple[Method, ...] = written(
+        (), "The methods, in capitals; without it, any.", min_length=1
     )
-    hosts: tuple[Host, ...] = Field(
-        default=(),
-        min_length=1,
-        description="The hosts, without port; `*.example.org` stands for every host below "
+    hosts: tuple[Host, ...] = written(
+        (),
+        "The hosts, without port; `*.example.org` stands for every host below "
         "example.org. Without it, any.",
+        min_length=1,
     )
     path: Template = Field(
         description="`/orders/{id}`: a parameter in braces and `*` stand for one segment, `**` at "
@@ -52,34 +52,23 @@ class RouteMatch(Section):
 class RouteAllow(Section):
     """What a route asks of a request. All of what is named must hold."""
 
-    public: StrictBool = Field(
-        default=False, description="Let everyone through without a look at any token."
+    public: StrictBool = written(False, "Let everyone through without a look at any token.")
+    optional: StrictBool = written(
+        False, "Let requests without a token through, too; a bad token is still refused."
     )
-    optional: StrictBool = Field(
-        default=False,
-        description="Let requests without a token through, too; a bad token is still refused.",
-    )
-    authenticated: StrictBool = Field(
-        default=False, description="Any valid token of an accepted kind will do."
-    )
-    scopes: tuple[Scope, ...] = Field(
-        default=(), min_length=1, description="The token has all of these scopes."
-    )
-    any_role: tuple[Text, ...] = Field(
-        default=(), min_length=1, description="The token has one of these roles."
-    )
-    any_group: tuple[Text, ...] = Field(
-        default=(), min_length=1, description="The token has one of these groups."
-    )
-    callers: tuple[Pattern, ...] = Field(
-        default=(),
-        min_length=1,
-        description="Patterns of which the caller's mTLS principal matches one; `*` stands for one "
+    authenticated: StrictBool = written(False, "Any valid token of an accepted kind will do.")
+    scopes: tuple[Scope, ...] = written((), "The token has all of these scopes.", min_length=1)
+    any_role: tuple[Text, ...] = written((), "The token has one of these roles.", min_length=1)
+    any_group: tuple[Text, ...] = written((), "The token has one of these groups.", min_length=1)
+    callers: tuple[Pattern, ...] = written(
+        (),
+        "Patterns of which the caller's mTLS principal matches one; `*` stands for one "
         "part between `:` or `/`.",
+        min_length=1,
     )
-    when: ConditionText = Field(
-        default=None,
-        description="A condition in CEL over `claims` and `request` (`method`, `host`, `path`, "
+    when: ConditionText = written(
+        None,
+        "A condition in CEL over `claims` and `request` (`method`, `host`, `path`, "
         "`params`, `caller`). The request is as routes match it: the host in lower case without "
         "port, the path without query. A HEAD is `HEAD`, on a route for GET as well.",
     )
@@ -125,9 +114,9 @@ class RouteSection(Section):
     """A rule, and the requests it is for."""
 
     name: Name = Field(description="What it is called in metrics, logs and answers.")
-    match: Annotated[RouteMatch | None, BeforeValidator(_not_nothing)] = Field(
-        default=None,
-        description="The requests it is for. Without it the route is reached only by its name in "
+    match: Annotated[RouteMatch | None, BeforeValidator(_not_nothing)] = written(
+        None,
+        "The requests it is for. Without it the route is reached only by its name in "
         "Envoy's `context_extensions`.",
     )
     allow: RouteAllow = Field(description="What it asks of them.")
@@ -173,8 +162,8 @@ def distinct_routes(draft: Draft[Section], routes: Items[RouteSection]) -> Itera
 class Paths(Section):
     """How paths are read."""
 
-    semicolons: Literal["reject", "literal"] = Field(
-        default="reject",
-        description="A path with `;` is refused, because some services cut it off there, or the "
+    semicolons: Literal["reject", "literal"] = written(
+        "reject",
+        "A path with `;` is refused, because some services cut it off there, or the "
         "semicolon is an ordinary character.",
     )

@@ -9,6 +9,7 @@ from sidecar.check.rules import DEFAULT_KINDS, TokenKinds
 from sidecar.config.configuration import Configuration, LoadedFile
 from sidecar.config.problems import Finding, format_names
 from sidecar.config.rules import Draft, SectionRule, rule
+from sidecar.config.section import written
 from sidecar.config.sections.identity import Identity, distinct_identity, headers_carry_no_token
 from sidecar.config.sections.root import RULES, RootSection
 from sidecar.config.sections.routes import RouteAllow, RouteSection
@@ -27,10 +28,8 @@ def _role(value: object) -> object:
 class SidecarAllow(RouteAllow):
     """What a route asks of a request. All of what is named must hold."""
 
-    tokens: tuple[TokenKind, ...] = Field(
-        default=(),
-        min_length=1,
-        description="The kinds of token that are accepted; without it, `[request]`.",
+    tokens: tuple[TokenKind, ...] = written(
+        (), "The kinds of token that are accepted; without it, `[request]`.", min_length=1
     )
 
     @property
@@ -91,11 +90,10 @@ class Sidecar(RootSection):
     role: Annotated[Literal["sidecar"], BeforeValidator(_role)] = Field(
         description="What the program does."
     )
-    token_sources: tuple[TokenPlace, ...] = Field(
-        default=({"header": "authorization", "scheme": "Bearer"},),
-        validate_default=True,
+    token_sources: tuple[TokenPlace, ...] = written(
+        ({"header": "authorization", "scheme": "Bearer"},),
+        "Where a request may carry its token. Two tokens in one request are refused.",
         min_length=1,
-        description="Where a request may carry its token. Two tokens in one request are refused.",
     )
     identity: Identity = Field(
         default_factory=Identity, description="How a verified identity is handed to the service."
@@ -104,9 +102,9 @@ class Sidecar(RootSection):
         description="The rules. The most specific match wins; without a match the request is "
         "denied."
     )
-    mode: Literal["enforce", "shadow"] = Field(
-        default="enforce",
-        description="In `shadow` mode denials are decided, logged and counted, and not carried "
+    mode: Literal["enforce", "shadow"] = written(
+        "enforce",
+        "In `shadow` mode denials are decided, logged and counted, and not carried "
         "out; no identity is handed on for them. A request above `limits` is refused even so. What "
         "Envoy refuses or answers itself, as the shipped configurations have it, never reaches the "
         "sidecar and stays as it is: a path with `%2F` or `%5C`, a header with an underscore in "

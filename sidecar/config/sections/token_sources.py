@@ -2,26 +2,24 @@
 
 from collections.abc import Iterable, Iterator
 
-from pydantic import Field
-
 from sidecar.check.extract import CookieSource, HeaderSource, TokenSource
 from sidecar.check.identity import folded
 from sidecar.config.problems import Finding, Location
 from sidecar.config.rules import Draft, Items
-from sidecar.config.section import Section
+from sidecar.config.section import Section, written
 from sidecar.config.values import SourceHeader, Token
 
 
 class TokenPlace(Section):
     """A place where a request may carry its token: a header or a cookie."""
 
-    header: SourceHeader = Field(default=None, description="The header's name.")
-    scheme: Token = Field(
-        default=None,
-        description="The authentication scheme in front of the token, compared without case; "
+    header: SourceHeader = written(None, "The header's name.")
+    scheme: Token = written(
+        None,
+        "The authentication scheme in front of the token, compared without case; "
         "without it the header holds the token alone.",
     )
-    cookie: Token = Field(default=None, description="The cookie's name.")
+    cookie: Token = written(None, "The cookie's name.")
 
     def findings(self) -> Iterator[Finding]:
         """A place is a header or a cookie."""

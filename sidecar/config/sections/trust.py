@@ -9,7 +9,7 @@ from sidecar.check.trust import TrustEntry
 from sidecar.config.addresses import http_url
 from sidecar.config.problems import Finding, Location
 from sidecar.config.rules import Draft, Items
-from sidecar.config.section import Section, copied
+from sidecar.config.section import Section, copied, written
 from sidecar.config.sections.keys import Keys, KubernetesSource, OidcSource
 from sidecar.config.values import (
     AlgorithmName,
@@ -39,45 +39,33 @@ class Trust(Section):
     audiences: tuple[Text, ...] = Field(
         min_length=1, description="Of these a token's audience must name at least one."
     )
-    audience_claim: Claim = Field(
-        default="aud",
-        validate_default=True,
-        description="The claim that holds the audience, for issuers that set no `aud`.",
+    audience_claim: Claim = written(
+        "aud", "The claim that holds the audience, for issuers that set no `aud`."
     )
     algorithms: tuple[AlgorithmName, ...] = Field(
         min_length=1, description="The signature algorithms that are accepted."
     )
-    types: tuple[TokenType, ...] = Field(
-        default=(),
-        min_length=1,
-        description="The accepted `typ` values, without `application/`; `none` for tokens without "
+    types: tuple[TokenType, ...] = written(
+        (),
+        "The accepted `typ` values, without `application/`; `none` for tokens without "
         "one. For kind `request` it is `[at+jwt]` where nothing else is said; other kinds must "
         "say it.",
+        min_length=1,
     )
-    leeway: Annotated[float, Duration("0s", "5m")] = Field(
-        default="10s",
-        validate_default=True,
-        description="How far the issuer's clock may be off when dates are compared.",
+    leeway: Annotated[float, Duration("0s", "5m")] = written(
+        "10s", "How far the issuer's clock may be off when dates are compared."
     )
-    subjects: tuple[Pattern, ...] = Field(
-        default=(),
-        description="Patterns of which a token's `sub` must match one; `*` stands for one part "
+    subjects: tuple[Pattern, ...] = written(
+        (),
+        "Patterns of which a token's `sub` must match one; `*` stands for one part "
         "between `:` or `/`. Required for kind `workload`; otherwise empty accepts all.",
     )
-    required_claims: tuple[Claim, ...] = Field(
-        default=("sub",),
-        validate_default=True,
-        description="Claims that must be there and not be empty.",
+    required_claims: tuple[Claim, ...] = written(
+        ("sub",), "Claims that must be there and not be empty."
     )
-    scope_claim: Claim = Field(
-        default="scope", validate_default=True, description="The claim that holds the scopes."
-    )
-    roles_claim: Claim = Field(
-        default="roles", validate_default=True, description="The claim that holds the roles."
-    )
-    groups_claim: Claim = Field(
-        default="groups", validate_default=True, description="The claim that holds the groups."
-    )
+    scope_claim: Claim = written("scope", "The claim that holds the scopes.")
+    roles_claim: Claim = written("roles", "The claim that holds the roles.")
+    groups_claim: Claim = written("groups", "The claim that holds the groups.")
     keys: Keys = Field(description="Where its public keys are found.")
 
     @property

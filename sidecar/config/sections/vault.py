@@ -7,7 +7,7 @@ from pydantic import Field, StrictBool
 from sidecar.clients import vault
 from sidecar.clients.http import HttpSettings
 from sidecar.config.addresses import HttpUrl
-from sidecar.config.section import OneOf, Section, copied
+from sidecar.config.section import OneOf, Section, copied, written
 from sidecar.config.values import File, Name, Text, VaultPath
 
 SERVICE_ACCOUNT: Final = "/var/run/secrets/kubernetes.io/serviceaccount"
@@ -17,14 +17,8 @@ class VaultKubernetesLogin(Section):
     """With the pod's service account."""
 
     role: Text = Field(description="The role in Vault.")
-    mount: VaultPath = Field(
-        default="kubernetes", description="Where the method is mounted, without `auth/`."
-    )
-    token_file: File = Field(
-        default=f"{SERVICE_ACCOUNT}/token",
-        validate_default=True,
-        description="The service account token.",
-    )
+    mount: VaultPath = written("kubernetes", "Where the method is mounted, without `auth/`.")
+    token_file: File = written(f"{SERVICE_ACCOUNT}/token", "The service account token.")
 
 
 class VaultAppRoleLogin(Section):
@@ -32,22 +26,16 @@ class VaultAppRoleLogin(Section):
 
     role_id_file: File = Field(description="The file that holds the role id.")
     secret_id_file: File = Field(description="The file that holds the secret id.")
-    mount: VaultPath = Field(
-        default="approle", description="Where the method is mounted, without `auth/`."
-    )
+    mount: VaultPath = written("approle", "Where the method is mounted, without `auth/`.")
 
 
 class VaultLogin(OneOf):
     """How to log in: one of these."""
 
-    kubernetes: VaultKubernetesLogin | None = Field(
-        default=None, description="With the pod's service account."
-    )
-    approle: VaultAppRoleLogin | None = Field(
-        default=None, description="With a role id and a secret id."
-    )
-    token_file: File | None = Field(
-        default=None, description="With the token in this file, which something else renews."
+    kubernetes: VaultKubernetesLogin | None = written(None, "With the pod's service account.")
+    approle: VaultAppRoleLogin | None = written(None, "With a role id and a secret id.")
+    token_file: File | None = written(
+        None, "With the token in this file, which something else renews."
     )
 
     def settings(self) -> vault.Login:
@@ -64,17 +52,16 @@ class Transit(Section):
     """The public halves of a transit key, every version that is live."""
 
     key: Name = Field(description="The key's name.")
-    mount: VaultPath = Field(default="transit", description="Where the engine is mounted.")
+    mount: VaultPath = written("transit", "Where the engine is mounted.")
 
 
 class Kv(Section):
     """A JWKS in the key-value store, version 2."""
 
     path: VaultPath = Field(description="The secret's path, without the mount and `data/`.")
-    mount: VaultPath = Field(default="secret", description="Where the engine is mounted.")
-    replicas: StrictBool = Field(
-        default=False,
-        description="`path` is a folder with one secret per replica, each with its own key.",
+    mount: VaultPath = written("secret", "Where the engine is mounted.")
+    replicas: StrictBool = written(
+        False, "`path` is a folder with one secret per replica, each with its own key."
     )
 
 
@@ -82,9 +69,7 @@ class InVault(Section):
     """A server of HashiCorp Vault or OpenBao."""
 
     address: HttpUrl = Field(description="The server's URL.")
-    namespace: VaultPath | None = Field(
-        default=None, description="The namespace; without it, the root one."
-    )
+    namespace: VaultPath | None = written(None, "The namespace; without it, the root one.")
     login: VaultLogin = Field(description="How to log in.")
 
     def vault_settings(self, http: HttpSettings) -> vault.VaultSettings:

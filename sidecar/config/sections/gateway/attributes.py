@@ -4,12 +4,10 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from pydantic import Field
-
 from sidecar.check.patterns import matches_any
 from sidecar.check.trust import ClaimPath
 from sidecar.config.problems import Finding, Location, format_names
-from sidecar.config.section import Section, copied
+from sidecar.config.section import Section, copied, written
 from sidecar.config.values import Claim, Pattern
 from sidecar.gateway.identities import ALWAYS_BROUGHT
 from sidecar.gateway.settings import EVERY_NAME, Attributes
@@ -32,20 +30,18 @@ _READ_BY_CONDITION: Final = re.compile(
 class AttributesSection(Section):
     """What a credential may bring besides its subject and scopes. All else in it is dropped."""
 
-    roles: tuple[Pattern, ...] = Field(
-        default=(),
-        min_length=1,
-        description="The roles, by name or pattern; `*` stands for one part between `:` or `/`, "
+    roles: tuple[Pattern, ...] = written(
+        (),
+        "The roles, by name or pattern; `*` stands for one part between `:` or `/`, "
         "and alone for every role.",
-    )
-    groups: tuple[Pattern, ...] = Field(
-        default=(), min_length=1, description="The groups, in the same way."
-    )
-    claims: tuple[Claim, ...] = Field(
-        default=(),
         min_length=1,
-        description="Further claims: `acr`, `amr`, `auth_time`, and what `request_tokens.claims`, "
+    )
+    groups: tuple[Pattern, ...] = written((), "The groups, in the same way.", min_length=1)
+    claims: tuple[Claim, ...] = written(
+        (),
+        "Further claims: `acr`, `amr`, `auth_time`, and what `request_tokens.claims`, "
         "the `claims` of a session and conditions read.",
+        min_length=1,
     )
 
     def findings(self) -> Iterator[Finding]:

@@ -9,7 +9,7 @@ from sidecar.check.extract import CookieSource
 from sidecar.check.identity import folded
 from sidecar.config.problems import Finding, Location, format_names
 from sidecar.config.rules import Draft, Items, duplicate_names
-from sidecar.config.section import Section
+from sidecar.config.section import Section, written
 from sidecar.config.sections.gateway.attributes import LISTS, AttributesSection
 from sidecar.config.sections.gateway.introspection import Introspection
 from sidecar.config.sections.gateway.session import Session
@@ -41,9 +41,9 @@ class _Called(Section):
 class CredentialSection(TokenPlace, _Called):
     """A credential that a client may bring: where it stands, and what tells whose it is."""
 
-    subject_prefix: Text = Field(
-        default="",
-        description="What stands in front of its subjects and clients, in request tokens and in "
+    subject_prefix: Text = written(
+        "",
+        "What stands in front of its subjects and clients, in request tokens and in "
         "conditions: two issuers may call two people the same.",
     )
     attributes: AttributesSection = Field(
@@ -51,17 +51,14 @@ class CredentialSection(TokenPlace, _Called):
         description="What it may bring besides its subject and scopes; nothing, unless it is "
         "listed here. Rules, conditions, sessions and request tokens see nothing else.",
     )
-    exchange_only: StrictBool = Field(
-        default=False,
-        description="It only buys a session at `POST /session`; on requests it is not looked at.",
+    exchange_only: StrictBool = written(
+        False, "It only buys a session at `POST /session`; on requests it is not looked at."
     )
-    jwt: JwtSection | None = Field(default=None, description="A JWT of a trusted issuer.")
-    introspection: Introspection | None = Field(
-        default=None, description="An opaque session, which its issuer is asked about."
+    jwt: JwtSection | None = written(None, "A JWT of a trusted issuer.")
+    introspection: Introspection | None = written(
+        None, "An opaque session, which its issuer is asked about."
     )
-    session: Session | None = Field(
-        default=None, description="A session token of the gateway's own."
-    )
+    session: Session | None = written(None, "A session token of the gateway's own.")
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:

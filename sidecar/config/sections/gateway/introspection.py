@@ -7,7 +7,7 @@ from pydantic import Field, StrictInt, model_validator
 
 from sidecar.config.addresses import HttpUrl
 from sidecar.config.problems import Finding
-from sidecar.config.section import Section, copied
+from sidecar.config.section import Section, copied, written
 from sidecar.config.sections.gateway.signing_keys import SigningAlgorithm
 from sidecar.config.sections.http import AnswerBytes, RemoteServer
 from sidecar.config.values import Claim, Duration, File, Scope, Text
@@ -24,30 +24,24 @@ class IssuerClient(Section):
     """How the gateway proves itself to the issuer, which knows it as a client."""
 
     id: Text = Field(description="The `client_id`.")
-    method: Literal["client_secret_basic", "client_secret_post", "private_key_jwt"] = Field(
-        default="client_secret_basic",
-        description="The authentication method, as OpenID Connect names them: the secret in the "
+    method: Literal["client_secret_basic", "client_secret_post", "private_key_jwt"] = written(
+        "client_secret_basic",
+        "The authentication method, as OpenID Connect names them: the secret in the "
         "Authorization header or in the form, or an assertion signed with a key.",
     )
-    secret_file: File | None = Field(
-        default=None, description="The file that holds the client secret."
+    secret_file: File | None = written(None, "The file that holds the client secret.")
+    key_file: File | None = written(
+        None, "For `private_key_jwt`: the file that holds the private key, PEM or JWK."
     )
-    key_file: File | None = Field(
-        default=None,
-        description="For `private_key_jwt`: the file that holds the private key, PEM or JWK.",
+    audience: Text | None = written(
+        None, "For `private_key_jwt`: the `aud` the issuer expects; mostly its `issuer`."
     )
-    audience: Text | None = Field(
-        default=None,
-        description="For `private_key_jwt`: the `aud` the issuer expects; mostly its `issuer`.",
-    )
-    algorithm: SigningAlgorithm | None = Field(
-        default=None,
-        description="For `private_key_jwt`: what the key signs with; without it, the `alg` of its "
+    algorithm: SigningAlgorithm | None = written(
+        None,
+        "For `private_key_jwt`: what the key signs with; without it, the `alg` of its "
         "JWK or what is usual for such a key.",
     )
-    kid: Text | None = Field(
-        default=None, description="For `private_key_jwt`: the key id the issuer knows it by."
-    )
+    kid: Text | None = written(None, "For `private_key_jwt`: the key id the issuer knows it by.")
 
     @model_validator(mode="after")
     def _method_has_what_it_needs(self) -> Self:
@@ -81,68 +75,54 @@ class _Asked(Section):
 
 
 class _Answered(Section):
-    issuer: Text | None = Field(
-        default=None, description="What an answer's `iss` must be, where it has one."
+    issuer: Text | None = written(None, "What an answer's `iss` must be, where it has one.")
+    audiences: tuple[Text, ...] = written(
+        (), "Of these an answer's `aud` must name at least one.", min_length=1
     )
-    audiences: tuple[Text, ...] = Field(
-        default=(), min_length=1, description="Of these an answer's `aud` must name at least one."
-    )
-    clients: tuple[Text, ...] = Field(
-        default=(),
-        min_length=1,
-        description="Of these an answer's `client_id` must be one: whatever else of the issuer's "
+    clients: tuple[Text, ...] = written(
+        (),
+        "Of these an answer's `client_id` must be one: whatever else of the issuer's "
         "is active was granted to somebody else.",
-    )
-    scopes: tuple[Scope, ...] = Field(
-        default=(),
         min_length=1,
-        description="Scopes every active session has, besides those of its scope claim. A session "
+    )
+    scopes: tuple[Scope, ...] = written(
+        (),
+        "Scopes every active session has, besides those of its scope claim. A session "
         "of an SSO that knows no scopes needs them here.",
+        min_length=1,
     )
-    scope_claim: Claim = Field(
-        default="scope", validate_default=True, description="What holds the scopes in an answer."
+    scope_claim: Claim = written("scope", "What holds the scopes in an answer.")
+    roles_claim: Claim = written("roles", "What holds the roles.")
+    groups_claim: Claim = written("groups", "What holds the groups.")
+    leeway: Annotated[float, Duration("0s", "5m")] = written(
+        "10s", "How far the issuer's clock may be off when dates are compared."
     )
-    roles_claim: Claim = Field(
-        default="roles", validate_default=True, description="What holds the roles."
-    )
-    groups_claim: Claim = Field(
-        default="groups", validate_default=True, description="What holds the groups."
-    )
-    leeway: Annotated[float, Duration("0s", "5m")] = Field(
-        default="10s",
-        validate_default=True,
-        description="How far the issuer's clock may be off when dates are compared.",
-    )
-    cache: Annotated[float, Duration("0s", "5m")] = Field(
-        default="10s",
-        validate_default=True,
-        description="How long an answer is believed, at most until its `exp`: a session that ends "
+    cache: Annotated[float, Duration("0s", "5m")] = written(
+        "10s",
+        "How long an answer is believed, at most until its `exp`: a session that ends "
         "is good for so long.",
     )
-    negative_cache: Annotated[float, Duration("0s", "1m")] = Field(
-        default="2s",
-        validate_default=True,
-        description="How long a session stays refused that was not active.",
+    negative_cache: Annotated[float, Duration("0s", "1m")] = written(
+        "2s", "How long a session stays refused that was not active."
     )
-    timeout: Annotated[float, Duration("10ms", "10s")] = Field(
-        default="2s",
-        validate_default=True,
-        description="How long one look-up may take; less than Envoy's time-out, or the client "
+    timeout: Annotated[float, Duration("10ms", "10s")] = written(
+        "2s",
+        "How long one look-up may take; less than Envoy's time-out, or the client "
         "learns of that first.",
     )
-    max_lookups: Annotated[StrictInt, Field(ge=1, le=4096)] = Field(
-        default=64,
-        description="How many look-ups are under way at once; the next session gets a 503. A "
+    max_lookups: Annotated[StrictInt, Field(ge=1, le=4096)] = written(
+        64,
+        "How many look-ups are under way at once; the next session gets a 503. A "
         "quarter is kept for sessions that were active when last asked about.",
     )
-    max_waiters: Annotated[StrictInt, Field(ge=1, le=65536)] = Field(
-        default=128,
-        description="How many checks wait for look-ups at once; the next gets a 503. A quarter is "
+    max_waiters: Annotated[StrictInt, Field(ge=1, le=65536)] = written(
+        128,
+        "How many checks wait for look-ups at once; the next gets a 503. A quarter is "
         "kept as that of `max_lookups` is. Fewer than `limits.pending_checks`, or a slow issuer "
         "leaves no room for other credentials.",
     )
-    remembered_sessions: Annotated[StrictInt, Field(ge=1, le=1_000_000)] = Field(
-        default=10_000, description="How many answers are kept."
+    remembered_sessions: Annotated[StrictInt, Field(ge=1, le=1_000_000)] = written(
+        10_000, "How many answers are kept."
     )
 
 
@@ -150,9 +130,9 @@ class _Answered(Section):
 class Introspection(_Answered, RemoteServer, _Asked):
     """Opaque sessions that their issuer is asked about (RFC 7662)."""
 
-    answer_bytes: AnswerBytes = Field(
-        default=ANSWER_BYTES,
-        description="The most bytes that an answer may have, with room for many groups; a longer "
+    answer_bytes: AnswerBytes = written(
+        ANSWER_BYTES,
+        "The most bytes that an answer may have, with room for many groups; a longer "
         "one is a 503 for its session.",
     )
 

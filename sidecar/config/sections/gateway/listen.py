@@ -7,7 +7,7 @@ from pydantic import Field
 
 from sidecar.config.addresses import HttpAddress
 from sidecar.config.problems import Finding
-from sidecar.config.section import Section
+from sidecar.config.section import Section, written
 from sidecar.config.sections.listen import Listen
 from sidecar.config.values import File
 
@@ -22,15 +22,13 @@ class InternalTls(Section):
 class GatewayListen(Listen):
     """Where it listens."""
 
-    internal: HttpAddress = Field(
-        default="[::]:9467",
-        validate_default=True,
-        description="The public keys, the metadata and `POST /session` over HTTP, for the cluster "
+    internal: HttpAddress = written(
+        "[::]:9467",
+        "The public keys, the metadata and `POST /session` over HTTP, for the cluster "
         "alone: the edge Envoy has no route to it.",
     )
-    internal_tls: InternalTls | None = Field(
-        default=None,
-        description="What `internal` shows over TLS; without it, it speaks plain HTTP, for a mesh.",
+    internal_tls: InternalTls | None = written(
+        None, "What `internal` shows over TLS; without it, it speaks plain HTTP, for a mesh."
     )
 
     def findings(self) -> Iterator[Finding]:

@@ -6,7 +6,7 @@ from typing import Annotated, Final
 from pydantic import Field, StrictInt
 
 from sidecar.config.problems import Finding
-from sidecar.config.section import Section, copied
+from sidecar.config.section import Section, copied, written
 from sidecar.config.sections.gateway.signing_keys import RingKeys
 from sidecar.config.values import Claim, Duration, Pattern, Scope, Text
 from sidecar.errors import ConfigurationFault
@@ -30,50 +30,39 @@ class RequestTokens(Section):
     """The tokens that services get, one for every request (RFC 9068)."""
 
     keys: RingKeys = Field(description="Where the keys live that sign them.")
-    lifetime: Annotated[float, Duration("1s", _LONGEST_LIFETIME)] = Field(
-        default="60s",
-        validate_default=True,
-        description="How long a token is good for. It cannot be revoked.",
+    lifetime: Annotated[float, Duration("1s", _LONGEST_LIFETIME)] = written(
+        "60s", "How long a token is good for. It cannot be revoked."
     )
-    reuse: Annotated[float, Duration("0s", "10s")] = Field(
-        default="0s",
-        validate_default=True,
-        description="How long one token may serve further requests with the same credential on the "
-        "same route.",
+    reuse: Annotated[float, Duration("0s", "10s")] = written(
+        "0s",
+        "How long one token may serve further requests with the same credential on the same route.",
     )
     audiences: dict[Text, tuple[Scope, ...]] = Field(
         min_length=1,
         description="Everything a token may be for: the audiences, each with the scopes it knows.",
     )
-    claims: dict[Text, Claim] = Field(
-        default={},
-        description="Further claims of a token, each with the credential's claim it is copied "
-        "from.",
+    claims: dict[Text, Claim] = written(
+        {}, "Further claims of a token, each with the credential's claim it is copied from."
     )
-    actors: tuple[Pattern, ...] = Field(
-        default=(),
-        min_length=1,
-        description="Patterns of the mTLS principals that act for a user: a token for them has "
+    actors: tuple[Pattern, ...] = written(
+        (),
+        "Patterns of the mTLS principals that act for a user: a token for them has "
         "`act`. `*` stands for one part between `:` or `/`.",
+        min_length=1,
     )
-    verifiers_refresh: Annotated[float, Duration("1s", "24h")] = Field(
-        default="30s",
-        validate_default=True,
-        description="The longest `refresh` that any verifier has: a key is published for longer "
+    verifiers_refresh: Annotated[float, Duration("1s", "24h")] = written(
+        "30s",
+        "The longest `refresh` that any verifier has: a key is published for longer "
         "before it signs, and caches may answer with the public keys for so long.",
     )
-    leeway: Annotated[float, Duration("0s", "5m")] = Field(
-        default="10s",
-        validate_default=True,
-        description="How far clocks may be apart, the verifiers' own leeway included.",
+    leeway: Annotated[float, Duration("0s", "5m")] = written(
+        "10s", "How far clocks may be apart, the verifiers' own leeway included."
     )
-    propagation: Annotated[float, Duration("0s", "1h")] = Field(
-        default="2m",
-        validate_default=True,
-        description="The time until a change of the keys has reached every replica.",
+    propagation: Annotated[float, Duration("0s", "1h")] = written(
+        "2m", "The time until a change of the keys has reached every replica."
     )
-    max_bytes: Annotated[StrictInt, Field(ge=512, le=65536)] = Field(
-        default=4096, description="The size of a token in bytes."
+    max_bytes: Annotated[StrictInt, Field(ge=512, le=65536)] = written(
+        4096, "The size of a token in bytes."
     )
 
     def findings(self) -> Iterator[Finding]:

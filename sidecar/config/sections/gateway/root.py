@@ -12,7 +12,7 @@ from sidecar.config.configuration import Configuration, LoadedFile
 from sidecar.config.key_files import ExaminedFiles, KeyFiles
 from sidecar.config.problems import Finding, format_names
 from sidecar.config.rules import Draft, Items, SectionRule, rule
-from sidecar.config.section import copied
+from sidecar.config.section import copied, written
 from sidecar.config.sections.gateway import attributes
 from sidecar.config.sections.gateway.credentials import (
     CredentialSection,
@@ -161,16 +161,12 @@ class Gateway(RootSection):
         description="The rules. The most specific match wins; without a match the request is "
         "denied."
     )
-    origins: tuple[Origin, ...] = Field(
-        default=(),
-        description="The origins besides the request's own whose pages may change something with "
-        "a cookie.",
+    origins: tuple[Origin, ...] = written(
+        (), "The origins besides the request's own whose pages may change something with a cookie."
     )
-    strip: tuple[IdentityHeader, ...] = Field(
-        default=(), description="Further headers that a client may not send."
-    )
-    mode: Annotated[Literal["enforce"], BeforeValidator(_enforce)] = Field(
-        default="enforce", description="A gateway enforces; `shadow` is for sidecars."
+    strip: tuple[IdentityHeader, ...] = written((), "Further headers that a client may not send.")
+    mode: Annotated[Literal["enforce"], BeforeValidator(_enforce)] = written(
+        "enforce", "A gateway enforces; `shadow` is for sidecars."
     )
 
     lists: ClassVar[tuple[str, ...]] = ("trust", "routes", "credentials")

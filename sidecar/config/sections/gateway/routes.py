@@ -6,7 +6,7 @@ from pydantic import Field
 
 from sidecar.config.problems import Finding, format_names
 from sidecar.config.rules import Items
-from sidecar.config.section import Section
+from sidecar.config.section import Section, written
 from sidecar.config.sections.routes import RouteAllow, RouteSection
 from sidecar.config.values import Name, Scope, Text
 from sidecar.mint.settings import Grant
@@ -18,11 +18,11 @@ class RouteToken(Section):
     audiences: tuple[Text, ...] = Field(
         min_length=1, description="Whom they are for: audiences of `request_tokens`."
     )
-    scopes: tuple[Scope, ...] = Field(
-        default=(),
-        min_length=1,
-        description="The scopes they may carry, where the credential has them; without it, all "
+    scopes: tuple[Scope, ...] = written(
+        (),
+        "The scopes they may carry, where the credential has them; without it, all "
         "that the audiences know.",
+        min_length=1,
     )
 
     def settings(self, declared: Mapping[str, tuple[str, ...]]) -> Grant:
@@ -34,10 +34,8 @@ class RouteToken(Section):
 class GatewayAllow(RouteAllow):
     """What a route asks of a request. All of what is named must hold."""
 
-    credentials: tuple[Name, ...] = Field(
-        default=(),
-        min_length=1,
-        description="The credentials that are accepted, by name; without it, any.",
+    credentials: tuple[Name, ...] = written(
+        (), "The credentials that are accepted, by name; without it, any.", min_length=1
     )
 
 
@@ -45,10 +43,8 @@ class GatewayRoute(RouteSection):
     """A rule, and the requests it is for."""
 
     allow: GatewayAllow = Field(description="What it asks of them.")
-    token: RouteToken | None = Field(
-        default=None,
-        description="What the token is good for that the service gets; needed unless the route is "
-        "public.",
+    token: RouteToken | None = written(
+        None, "What the token is good for that the service gets; needed unless the route is public."
     )
 
     def findings(self) -> Iterator[Finding]:

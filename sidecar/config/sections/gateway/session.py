@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, Field, StrictBool
 
 from sidecar.check.extract import CookieSource
 from sidecar.config.problems import Finding
-from sidecar.config.section import Section, copied
+from sidecar.config.section import Section, copied, written
 from sidecar.config.sections.gateway.signing_keys import UNKNOWN_PERIOD
 from sidecar.config.values import Duration, File, Name, Text
 from sidecar.gateway.settings import SessionCredential
@@ -53,41 +53,30 @@ class Session(Section):
     issued_for: tuple[Name, ...] = Field(
         min_length=1, description="The credentials that a session is issued for."
     )
-    idle: Annotated[float, Duration("1m", "720h")] = Field(
-        default="30m",
-        validate_default=True,
-        description="A session that is not used for so long ends.",
+    idle: Annotated[float, Duration("1m", "720h")] = written(
+        "30m", "A session that is not used for so long ends."
     )
-    absolute: Annotated[float, Duration("1m", "720h")] = Field(
-        default="12h",
-        validate_default=True,
-        description="A session ends so long after it began, however much it is used.",
+    absolute: Annotated[float, Duration("1m", "720h")] = written(
+        "12h", "A session ends so long after it began, however much it is used."
     )
-    renew: Annotated[float, Duration("1s", "24h")] = Field(
-        default="1m",
-        validate_default=True,
-        description="How old a cookie is when the next request is answered with a new one.",
+    renew: Annotated[float, Duration("1s", "24h")] = written(
+        "1m", "How old a cookie is when the next request is answered with a new one."
     )
-    outlives_credential: StrictBool = Field(
-        default=False,
-        description="Whether a session goes on when the credential it was issued for has expired. "
+    outlives_credential: StrictBool = written(
+        False,
+        "Whether a session goes on when the credential it was issued for has expired. "
         "Otherwise it ends at that one's `exp`, where it has one.",
     )
-    claims: tuple[Text, ...] = Field(
-        default=(),
+    claims: tuple[Text, ...] = written(
+        (),
+        "Claims a session keeps for conditions, besides those that request tokens have.",
         min_length=1,
-        description="Claims a session keeps for conditions, besides those that request tokens "
-        "have.",
     )
-    leeway: Annotated[float, Duration("0s", "5m")] = Field(
-        default="10s",
-        validate_default=True,
-        description="How far the clocks of two replicas may be apart.",
+    leeway: Annotated[float, Duration("0s", "5m")] = written(
+        "10s", "How far the clocks of two replicas may be apart."
     )
-    propagation: Annotated[float, Duration("0s", "1h")] = Field(
-        default="2m",
-        validate_default=True,
-        description="The time until every replica has read a change of the directory.",
+    propagation: Annotated[float, Duration("0s", "1h")] = written(
+        "2m", "The time until every replica has read a change of the directory."
     )
 
     def findings(self) -> Iterator[Finding]:

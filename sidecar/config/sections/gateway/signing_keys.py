@@ -6,7 +6,7 @@ from typing import Annotated, Final
 from pydantic import Field, PlainValidator
 
 from sidecar.config.problems import Finding
-from sidecar.config.section import OneOf, Section, copied
+from sidecar.config.section import OneOf, Section, copied, written
 from sidecar.config.sections.http import RemoteServer
 from sidecar.config.sections.vault import InVault
 from sidecar.config.values import Duration, File, Name, VaultPath, format_value, schema, text
@@ -38,20 +38,18 @@ SigningAlgorithm = Annotated[
 
 
 class _Signing(Section):
-    algorithm: SigningAlgorithm = Field(
-        default="ES256", description="What the keys sign with; a transit key must be of its type."
+    algorithm: SigningAlgorithm = written(
+        "ES256", "What the keys sign with; a transit key must be of its type."
     )
 
 
 class _Rotated(Section):
-    rotate: Annotated[float, Duration("1s", "8760h")] = Field(
-        default="720h", validate_default=True, description="How long a key signs."
-    )
+    rotate: Annotated[float, Duration("1s", "8760h")] = written("720h", "How long a key signs.")
 
 
 class _TransitKey(Section):
     key: Name = Field(description="The key's name.")
-    mount: VaultPath = Field(default="transit", description="Where the engine is mounted.")
+    mount: VaultPath = written("transit", "Where the engine is mounted.")
 
 
 class _Folder(Section):
@@ -59,7 +57,7 @@ class _Folder(Section):
         description="The folder, without the mount and `data/`. Whoever can write to it can mint "
         "tokens."
     )
-    mount: VaultPath = Field(default="secret", description="Where the engine is mounted.")
+    mount: VaultPath = written("secret", "Where the engine is mounted.")
     replica: Name = Field(
         description="A name that tells people whose record it is, such as `${HOSTNAME}`."
     )
@@ -99,16 +97,13 @@ class EphemeralRing(_Rotated, _Signing, RemoteServer, _Folder, InVault):
 class RingKeys(OneOf):
     """Where the keys live: one of these."""
 
-    directory: File | None = Field(
-        default=None,
-        description="In a directory, such as a mounted Secret, that `sidecar keys` manages.",
+    directory: File | None = written(
+        None, "In a directory, such as a mounted Secret, that `sidecar keys` manages."
     )
-    transit: TransitRing | None = Field(
-        default=None, description="In the transit engine of HashiCorp Vault or OpenBao."
+    transit: TransitRing | None = written(
+        None, "In the transit engine of HashiCorp Vault or OpenBao."
     )
-    ephemeral: EphemeralRing | None = Field(
-        default=None, description="In this process alone; gone when it ends."
-    )
+    ephemeral: EphemeralRing | None = written(None, "In this process alone; gone when it ends.")
 
     @property
     def period(self) -> float:
