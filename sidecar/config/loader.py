@@ -61,19 +61,21 @@ def _load(document: Document, role: type[RootSection], key_files_are: KeyFiles) 
     problems += _problems(document, [*rules.check(draft, role.rules), *files.wrong])
     if problems or root is None:
         raise fault(document.path, problems)
-    warnings = sorted(_problems(document, [*rules.warnings(draft), *files.warnings]))
+    warnings = sorted(
+        _problems(document, [*rules.warnings(draft, role.warning_rules), *files.warnings])
+    )
     loaded = LoadedFile(document.path, document.digest, files.keys, tuple(warnings))
     return root.settings(loaded)
 
 
-def _whole(document: Document, root: RootSection) -> Draft[RootSection]:
+def _whole(document: Document, root: RootSection) -> Draft:
     lists = {name: range(len(getattr(root, name))) for name in root.lists}
     return Draft(document, root, _places(lists), bad=frozenset())
 
 
 def _readable_parts(
     document: Document, role: type[RootSection], bad: tuple[Location, ...]
-) -> Draft[RootSection] | None:
+) -> Draft | None:
     """What is left when every section and every item with something bad in it is left out."""
     if not isinstance(document.value, dict):
         return None

@@ -7,19 +7,18 @@ run; it names the sections that it needs, and is not asked where one of them is 
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from sidecar.config.document import Document
 from sidecar.config.problems import Finding, Location
 from sidecar.config.section import Section, sections_in
 
-R_co = TypeVar("R_co", bound=Section, covariant=True)
 T = TypeVar("T")
 Items = Sequence[tuple[Location, T]]
 
 
 @dataclass(frozen=True, slots=True)
-class Draft(Generic[R_co]):
+class Draft:
     """A configuration in which every part can be read, or only those that ``root`` holds.
 
     ``places`` tells where in the document the readable items of a list stand, by the list's name;
@@ -28,23 +27,42 @@ class Draft(Generic[R_co]):
     """
 
     document: Document
-    root: R_co
+    root: Section
     places: Mapping[str, tuple[Location, ...]]
     bad: frozenset[str]
 
-    def located(self, name: str, items: Iterable[T]) -> Items[T]:
-        """The readable items of the list of this name with their places."""
-        return list(zip(self.places[name], items, strict=True))
+    def section(self, name: str, kind: type[T]) -> T:
+        """What the section of this name holds.
+
+        Raises:
+            TypeError: it is of another kind, or could not be read and the rule did not need it.
+        """
+        value = getattr(self.root, name)
+        if not isinstance(value, kind):
+            raise TypeError(f"{name} is no {kind.__name__}: does the rule need it?")
+        return value
+
+    def items(self, name: str, kind: type[T]) -> Items[T]:
+        """The readable items of the list of this name, with their places.
+
+        Raises:
+            TypeError: one is of another kind.
+        """
+        items = self.section(name, tuple)
+        wrong = [item for item in items if not isinstance(item, kind)]
+        if wrong:
+            raise TypeError(f"{name} holds {wrong[0]!r}, which is no {kind.__name__}")
+        places = self.places.get(name) or [(name, index) for index in range(len(items))]
+        return list(zip(places, items, strict=True))
 
     def sections(self) -> Iterator[tuple[Location, Section]]:
         """Every section that could be read, with its place; without the root itself."""
         for name in type(self.root).model_fields:
-            value = getattr(self.root, name)
             if name in self.places:
-                for here, item in self.located(name, value):
+                for here, item in self.items(name, Section):
                     yield from sections_in(item, here)
             elif name not in self.bad:
-                yield from sections_in(value, (name,))
+                yield from sections_in(getattr(self.root, name), (name,))
 
     def line(self, location: Location) -> int:
         """The line a value begins on."""
@@ -55,31 +73,35 @@ class Draft(Generic[R_co]):
 class SectionRule:
     """A rule between sections, and the names of those that must be readable as a whole."""
 
-    find: Callable[[Draft[Any]], Iterator[Finding]]
+    find: Callable[[Draft], Iterator[Finding]]
     needs: frozenset[str]
 
 
-def rule(*needs: str) -> Callable[[Callable[[Draft[Any]], Iterator[Finding]]], SectionRule]:
+def rule(*needs: str) -> Callable[[Callable[[Draft], Iterator[Finding]]], SectionRule]:
     """Makes a rule of a function, which needs these sections."""
     return lambda find: SectionRule(find, frozenset(needs))
 
 
-def check(draft: Draft[Section], rules: Iterable[SectionRule]) -> Iterator[Finding]:
+def check(draft: Draft, rules: Iterable[SectionRule]) -> Iterator[Finding]:
     """Everything that the sections' own rules and those between them find."""
     for here, section in draft.sections():
-        for location, text in section.findings():
-            yield Finding((*here, *location), text)
+        yield from _below(here, section.findings())
     for each in rules:
         if not each.needs & draft.bad:
             yield from each.find(draft)
 
 
-def warnings(draft: Draft[Section]) -> Iterator[Finding]:
+def warnings(draft: Draft, rules: Iterable[SectionRule]) -> Iterator[Finding]:
     """Everything in a good configuration that deserves a second look."""
-    yield from draft.root.warnings()
     for here, section in draft.sections():
-        for location, text in section.warnings():
-            yield Finding((*here, *location), text)
+        yield from _below(here, section.warnings())
+    for each in rules:
+        yield from each.find(draft)
+
+
+def _below(here: Location, findings: Iterable[Finding]) -> Iterator[Finding]:
+    for location, text in findings:
+        yield Finding((*here, *location), text)
 
 
 class Named(Protocol):
@@ -91,7 +113,7 @@ class Named(Protocol):
         ...
 
 
-def duplicate_names(draft: Draft[Section], items: Items[Named], what: str) -> Iterator[Finding]:
+def duplicate_names(draft: Draft, items: Items[Named], what: str) -> Iterator[Finding]:
     """Items of a list that have the name of an earlier one. ``what`` they are, in the plural."""
     first: dict[str, Location] = {}
     for location, item in items:

@@ -1,15 +1,15 @@
 """``identity``: how a verified identity is handed to the service."""
 
-from collections.abc import Iterable, Iterator
-from typing import Annotated
+from collections.abc import Iterator
+from typing import Annotated, Final
 
 from pydantic import BeforeValidator, Field, StrictBool, StrictInt
 
 from sidecar.check.identity import IdentitySettings, folded
 from sidecar.config.problems import Finding
-from sidecar.config.rules import Draft, Items
+from sidecar.config.rules import Draft, Items, rule
 from sidecar.config.section import Section, copied, written
-from sidecar.config.sections.token_sources import TokenPlace, carriers, spelt_once
+from sidecar.config.sections.token_sources import carriers, spelt_once
 from sidecar.config.values import IdentityHeader, PassedHeader, Source, distinct_headers
 
 
@@ -60,15 +60,16 @@ def _listed(key: str, names: tuple[str, ...]) -> Items[str]:
     return [(("identity", key, index), name) for index, name in enumerate(names)]
 
 
-def distinct_identity(draft: Draft[Section], identity: Identity) -> Iterator[Finding]:
-    """Each header is named once."""
-    passed = _listed("pass", identity.passed)
-    yield from spelt_once(draft, [*identity.owned, *passed])
+@rule("identity")
+def _headers_are_named_once(draft: Draft) -> Iterator[Finding]:
+    identity = draft.section("identity", Identity)
+    return spelt_once(draft, [*identity.owned, *_listed("pass", identity.passed)])
 
 
-def headers_carry_no_token(identity: Identity, sources: Iterable[TokenPlace]) -> Iterator[Finding]:
-    """Identity is not handed on where tokens are."""
-    carrying = carriers(sources)
+@rule("identity", "token_sources")
+def _headers_carry_no_token(draft: Draft) -> Iterator[Finding]:
+    identity = draft.section("identity", Identity)
+    carrying = carriers(draft.section("token_sources", tuple))
     for here, name in identity.owned:
         if folded(name) in carrying:
             yield Finding(here, f"{name} carries the token; choose another header")
@@ -79,3 +80,6 @@ def headers_carry_no_token(identity: Identity, sources: Iterable[TokenPlace]) ->
                 "whether it does; leave it out"
             )
             yield Finding(here, text)
+
+
+IDENTITY_RULES: Final = (_headers_are_named_once, _headers_carry_no_token)

@@ -1,18 +1,22 @@
 """Warnings about requests that a protected route leaves to a public one."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from sidecar.check.routes import Match, Route, RouteTable
 from sidecar.check.templates import Segment, Wild
 from sidecar.config.problems import Finding, Location, format_names
+from sidecar.config.rules import Draft, rule
+from sidecar.config.sections.routes import RouteSection
 
 # RFC 9110 §9.3 and RFC 5789, without CONNECT (it has no path).
 _METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 
 
-def left_to_public_routes(routes: Sequence[Route]) -> Iterator[Finding]:
+@rule()
+def left_to_public_routes(draft: Draft) -> Iterator[Finding]:
     """What looks protected and is not: of a path some methods, or the path with a slash more."""
+    routes = [item.settings() for _, item in draft.items("routes", RouteSection)]
     table = RouteTable(routes)
     for index, protected in enumerate(routes):
         if protected.match is not None and not protected.public:

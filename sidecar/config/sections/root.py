@@ -1,7 +1,7 @@
 """The top of a configuration, as far as both roles have it."""
 
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal, Self
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -11,17 +11,16 @@ from sidecar.check.routes import Route
 from sidecar.config.addresses import Endpoint
 from sidecar.config.configuration import Configuration, Listeners, LoadedFile
 from sidecar.config.key_files import ExaminedFiles, KeyFiles, examine
-from sidecar.config.problems import Finding
-from sidecar.config.rules import Draft, SectionRule, duplicate_names, rule
+from sidecar.config.rules import Draft, SectionRule
 from sidecar.config.section import Section, copied, written
 from sidecar.config.sections.keys import KeyCache
 from sidecar.config.sections.limits import Limits
 from sidecar.config.sections.listen import Listen
 from sidecar.config.sections.log import Log
 from sidecar.config.sections.public_routes import left_to_public_routes
-from sidecar.config.sections.routes import Paths, RouteSection, distinct_routes
+from sidecar.config.sections.routes import ROUTE_RULES, Paths, RouteSection
 from sidecar.config.sections.token_sources import TokenPlace
-from sidecar.config.sections.trust import Trust, distinct_types
+from sidecar.config.sections.trust import TRUST_RULES, Trust
 from sidecar.config.values import Duration, Realm
 
 if TYPE_CHECKING:  # a sidecar keeps none of the gateway in memory
@@ -64,17 +63,14 @@ class RootSection(Section):
 
     # The lists whose items are checked one by one where others cannot be read.
     lists: ClassVar[tuple[str, ...]] = ("trust", "routes")
-    # The rules between sections.
-    rules: ClassVar[tuple[SectionRule, ...]] = ()
-
-    def warnings(self) -> Iterator[Finding]:
-        """Requests that are left to public routes."""
-        yield from left_to_public_routes([item.settings() for item in self.routes])
+    # The rules between sections, and what is allowed between them and seldom meant.
+    rules: ClassVar[tuple[SectionRule, ...]] = (*TRUST_RULES, *ROUTE_RULES)
+    warning_rules: ClassVar[tuple[SectionRule, ...]] = (left_to_public_routes,)
 
     @classmethod
-    def examine(cls, draft: Draft[Self], expectation: KeyFiles) -> ExaminedFiles:
+    def examine(cls, draft: Draft, expectation: KeyFiles) -> ExaminedFiles:
         """Read the files that the configuration names."""
-        return examine(draft.located("trust", draft.root.trust), expectation)
+        return examine(draft.items("trust", Trust), expectation)
 
     def check_settings(
         self,
@@ -124,27 +120,3 @@ class RootSection(Section):
             listen=copied(Listeners, self.listen, internal=internal),
             gateway=gateway,
         )
-
-
-@rule()
-def _trust(draft: Draft[RootSection]) -> Iterator[Finding]:
-    entries = draft.located("trust", draft.root.trust)
-    yield from duplicate_names(draft, entries, "trust entries")
-    yield from distinct_types(draft, entries)
-
-
-@rule()
-def _routes(draft: Draft[RootSection]) -> Iterator[Finding]:
-    routes = draft.located("routes", draft.root.routes)
-    yield from duplicate_names(draft, routes, "routes")
-    yield from distinct_routes(draft, routes)
-
-
-@rule("routes")
-def _routes_are_needed(draft: Draft[RootSection]) -> Iterator[Finding]:
-    if not draft.root.routes:
-        text = "there are no routes, so every request would be denied; write at least one"
-        yield Finding(("routes",), text)
-
-
-RULES: Final = (_trust, _routes, _routes_are_needed)

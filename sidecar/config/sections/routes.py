@@ -10,7 +10,7 @@ from sidecar.check.routes import Match, Route, ties
 from sidecar.check.rules import AnyGroup, AnyRole, Callers, Rule, Scopes, When
 from sidecar.config.condition_fields import unknown_names
 from sidecar.config.problems import Finding, format_names
-from sidecar.config.rules import Draft, Items
+from sidecar.config.rules import Draft, duplicate_names, rule
 from sidecar.config.section import Section, copied, written
 from sidecar.config.values import ConditionText, Host, Method, Name, Pattern, Scope, Template, Text
 
@@ -146,9 +146,21 @@ class RouteSection(Section):
         )
 
 
-def distinct_routes(draft: Draft[Section], routes: Items[RouteSection]) -> Iterator[Finding]:
-    """Of two routes that match the same request, one is more specific."""
-    built = [(item.settings(), here) for here, item in routes]
+@rule()
+def _names(draft: Draft) -> Iterator[Finding]:
+    return duplicate_names(draft, draft.items("routes", RouteSection), "routes")
+
+
+@rule("routes")
+def _routes_are_needed(draft: Draft) -> Iterator[Finding]:
+    if not draft.items("routes", RouteSection):
+        text = "there are no routes, so every request would be denied; write at least one"
+        yield Finding(("routes",), text)
+
+
+@rule()
+def _one_route_is_more_specific(draft: Draft) -> Iterator[Finding]:
+    built = [(item.settings(), here) for here, item in draft.items("routes", RouteSection)]
     places = {id(route): here for route, here in built}
     for one, other in ties(route for route, _ in built):
         first = f'"{one.name}" (line {draft.line(places[id(one)])})'
@@ -157,6 +169,9 @@ def distinct_routes(draft: Draft[Section], routes: Items[RouteSection]) -> Itera
             "change a method, host or path, or leave one out"
         )
         yield Finding((*places[id(other)], "match"), text)
+
+
+ROUTE_RULES: Final = (_names, _routes_are_needed, _one_route_is_more_specific)
 
 
 class Paths(Section):

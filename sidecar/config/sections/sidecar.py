@@ -10,10 +10,11 @@ from sidecar.config.configuration import Configuration, LoadedFile
 from sidecar.config.problems import Finding, format_names
 from sidecar.config.rules import Draft, SectionRule, rule
 from sidecar.config.section import written
-from sidecar.config.sections.identity import Identity, distinct_identity, headers_carry_no_token
-from sidecar.config.sections.root import RULES, RootSection
+from sidecar.config.sections.identity import IDENTITY_RULES, Identity
+from sidecar.config.sections.root import RootSection
 from sidecar.config.sections.routes import RouteAllow, RouteSection
 from sidecar.config.sections.token_sources import TokenPlace, distinct_sources
+from sidecar.config.sections.trust import Trust
 from sidecar.config.values import format_value
 from sidecar.model import TokenKind
 
@@ -45,19 +46,18 @@ class SidecarRoute(RouteSection):
 
 
 @rule("trust", "routes")
-def _trust_is_needed(draft: "Draft[Sidecar]") -> Iterator[Finding]:
-    if not draft.root.trust and not all(item.allow.public for item in draft.root.routes):
+def _trust_is_needed(draft: Draft) -> Iterator[Finding]:
+    routes = draft.items("routes", SidecarRoute)
+    if not draft.items("trust", Trust) and not all(item.allow.public for _, item in routes):
         text = "no issuer is trusted; write at least one entry, or make every route public"
         yield Finding(("trust",), text)
 
 
 @rule("trust")
-def _kinds_are_provided(draft: "Draft[Sidecar]") -> Iterator[Finding]:
-    if not draft.root.trust:
-        return
-    provided = {trust.kind for trust in draft.root.trust}
-    for location, item in draft.located("routes", draft.root.routes):
-        if item.allow.public:
+def _kinds_are_provided(draft: Draft) -> Iterator[Finding]:
+    provided = {trust.kind for _, trust in draft.items("trust", Trust)}
+    for location, item in draft.items("routes", SidecarRoute):
+        if item.allow.public or not provided:
             continue
         for kind in sorted(item.allow.kinds - provided, key=lambda kind: kind.value):
             default = "" if item.allow.tokens else " (which is what a route accepts by default)"
@@ -69,19 +69,15 @@ def _kinds_are_provided(draft: "Draft[Sidecar]") -> Iterator[Finding]:
 
 
 @rule("token_sources")
-def _token_sources(draft: "Draft[Sidecar]") -> Iterator[Finding]:
-    sources = enumerate(draft.root.token_sources)
-    return distinct_sources(draft, [(("token_sources", index), each) for index, each in sources])
+def _token_sources(draft: Draft) -> Iterator[Finding]:
+    return distinct_sources(draft, draft.items("token_sources", TokenPlace))
 
 
-@rule("identity")
-def _identity(draft: "Draft[Sidecar]") -> Iterator[Finding]:
-    return distinct_identity(draft, draft.root.identity)
-
-
-@rule("identity", "token_sources")
-def _identity_and_tokens(draft: "Draft[Sidecar]") -> Iterator[Finding]:
-    return headers_carry_no_token(draft.root.identity, draft.root.token_sources)
+@rule()
+def _nothing_is_denied(draft: Draft) -> Iterator[Finding]:
+    if draft.section("mode", str) == "shadow":
+        text = "mode is shadow: every request is let through, whatever is decided about it"
+        yield Finding(("mode",), text)
 
 
 class Sidecar(RootSection):
@@ -112,20 +108,16 @@ class Sidecar(RootSection):
     )
 
     rules: ClassVar[tuple[SectionRule, ...]] = (
-        *RULES,
+        *RootSection.rules,
+        *IDENTITY_RULES,
         _trust_is_needed,
         _kinds_are_provided,
         _token_sources,
-        _identity,
-        _identity_and_tokens,
     )
-
-    def warnings(self) -> Iterator[Finding]:
-        """Besides those of both roles: nothing is denied."""
-        yield from super().warnings()
-        if self.mode == "shadow":
-            text = "mode is shadow: every request is let through, whatever is decided about it"
-            yield Finding(("mode",), text)
+    warning_rules: ClassVar[tuple[SectionRule, ...]] = (
+        *RootSection.warning_rules,
+        _nothing_is_denied,
+    )
 
     def settings(self, source: LoadedFile) -> Configuration:
         """What becomes of the file."""

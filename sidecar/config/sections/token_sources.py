@@ -41,7 +41,7 @@ class TokenPlace(Section):
         return HeaderSource(self.header or "", self.scheme)
 
 
-def distinct_sources(draft: Draft[Section], sources: Items[TokenPlace]) -> Iterator[Finding]:
+def distinct_sources(draft: Draft, sources: Items[TokenPlace]) -> Iterator[Finding]:
     """Each place where a token may be is named once."""
     first: dict[tuple[str, str | None], tuple[Location, TokenPlace]] = {}
     for here, source in sources:
@@ -57,7 +57,7 @@ def distinct_sources(draft: Draft[Section], sources: Items[TokenPlace]) -> Itera
         yield Finding(here, text)
 
 
-def spelt_once(draft: Draft[Section], headers: Items[str]) -> Iterator[Finding]:
+def spelt_once(draft: Draft, headers: Items[str]) -> Iterator[Finding]:
     """Each header is named once, and none is another spelling of an earlier one."""
     first: dict[str, tuple[Location, str]] = {}
     for here, name in headers:
@@ -68,7 +68,7 @@ def spelt_once(draft: Draft[Section], headers: Items[str]) -> Iterator[Finding]:
         yield Finding(here, text if name == other else _one_to_servers(draft, name, other, there))
 
 
-def _one_to_servers(draft: Draft[Section], name: str, other: str, there: Location) -> str:
+def _one_to_servers(draft: Draft, name: str, other: str, there: Location) -> str:
     return (
         f"some servers read {name} and {other} (line {draft.line(there)}) as one "
         "header; leave one out"

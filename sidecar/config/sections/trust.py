@@ -8,7 +8,7 @@ from pydantic import Field
 from sidecar.check.trust import TrustEntry
 from sidecar.config.addresses import http_url
 from sidecar.config.problems import Finding, Location
-from sidecar.config.rules import Draft, Items
+from sidecar.config.rules import Draft, duplicate_names, rule
 from sidecar.config.section import Section, copied, written
 from sidecar.config.sections.keys import Keys, KubernetesSource, OidcSource
 from sidecar.config.values import (
@@ -158,10 +158,15 @@ def _discoverable(issuer: str) -> None:
         raise ValueError(text)
 
 
-def distinct_types(draft: Draft[Section], entries: Items[Trust]) -> Iterator[Finding]:
-    """Issuer and type of a token lead to one entry."""
+@rule()
+def _names(draft: Draft) -> Iterator[Finding]:
+    return duplicate_names(draft, draft.items("trust", Trust), "trust entries")
+
+
+@rule()
+def _types_lead_to_one_entry(draft: Draft) -> Iterator[Finding]:
     first: dict[tuple[str, str], tuple[Location, Trust]] = {}
-    for here, trust in entries:
+    for here, trust in draft.items("trust", Trust):
         for name in dict.fromkeys(trust.accepted_types):
             at, other = first.setdefault((trust.issuer, name), (here, trust))
             if other is not trust:
@@ -170,3 +175,6 @@ def distinct_types(draft: Draft[Section], entries: Items[Trust]) -> Iterator[Fin
                     f"typ {name} from this issuer; issuer and typ must lead to one entry"
                 )
                 yield Finding((*here, "issuer"), text)
+
+
+TRUST_RULES: Final = (_names, _types_lead_to_one_entry)

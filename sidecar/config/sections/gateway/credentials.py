@@ -8,12 +8,12 @@ from pydantic import Field, StrictBool, model_validator
 from sidecar.check.extract import CookieSource
 from sidecar.check.identity import folded
 from sidecar.config.problems import Finding, Location, format_names
-from sidecar.config.rules import Draft, Items, duplicate_names
+from sidecar.config.rules import Draft, duplicate_names, rule
 from sidecar.config.section import Section, written
 from sidecar.config.sections.gateway.attributes import LISTS, AttributesSection
 from sidecar.config.sections.gateway.introspection import Introspection
 from sidecar.config.sections.gateway.session import Session
-from sidecar.config.sections.token_sources import TokenPlace
+from sidecar.config.sections.token_sources import TokenPlace, distinct_sources
 from sidecar.config.sections.trust import Trust
 from sidecar.config.values import Name, Text
 from sidecar.gateway.settings import (
@@ -140,12 +140,11 @@ class CredentialSection(TokenPlace, _Called):
         return self.session.settings(self.name, issuer, source, copied_claims)
 
 
-def distinct_names(
-    draft: Draft[Section], credentials: Items[CredentialSection], entries: Items[Trust]
-) -> Iterator[Finding]:
-    """Each has a name of its own, which no trust entry has."""
+@rule()
+def _names(draft: Draft) -> Iterator[Finding]:
+    credentials = draft.items("credentials", CredentialSection)
     yield from duplicate_names(draft, credentials, "credentials")
-    taken = {trust.name: here for here, trust in entries}
+    taken = {trust.name: here for here, trust in draft.items("trust", Trust)}
     for here, credential in credentials:
         if credential.name in taken:
             text = (
@@ -156,23 +155,15 @@ def distinct_names(
             yield Finding((*here, "name"), text)
 
 
-def one_session(draft: Draft[Section], credentials: Items[CredentialSection]) -> Iterator[Finding]:
-    """The gateway issues sessions of one kind."""
-    sessions = [here for here, each in credentials if each.session]
-    for here in sessions[1:]:
-        text = (
-            f"there is a session on line {draft.line(sessions[0])} already; the gateway issues one "
-            "kind: leave one out"
-        )
-        yield Finding((*here, "session"), text)
+@rule()
+def _places(draft: Draft) -> Iterator[Finding]:
+    return distinct_sources(draft, draft.items("credentials", CredentialSection))
 
 
-def trust_is_there(
-    credentials: Items[CredentialSection], entries: Iterable[Trust]
-) -> Iterator[Finding]:
-    """The trust entries that are named exist."""
-    names = [trust.name for trust in entries]
-    for here, credential in credentials:
+@rule("trust")
+def _trust_is_there(draft: Draft) -> Iterator[Finding]:
+    names = [trust.name for _, trust in draft.items("trust", Trust)]
+    for here, credential in draft.items("credentials", CredentialSection):
         for index, name in enumerate(credential.trusts):
             if name not in names:
                 accepted = format_names(names) or "none, there is no trust entry"
@@ -180,12 +171,10 @@ def trust_is_there(
                 yield Finding((*here, "jwt", "trust", index), text)
 
 
-def trust_is_used_once(
-    draft: Draft[Section], credentials: Items[CredentialSection], entries: Items[Trust]
-) -> Iterator[Finding]:
-    """Each trust entry decides about the tokens of one credential."""
+@rule("credentials")
+def _trust_is_used_once(draft: Draft) -> Iterator[Finding]:
     users: dict[str, Location] = {}
-    for here, credential in credentials:
+    for here, credential in draft.items("credentials", CredentialSection):
         for index, name in enumerate(credential.trusts):
             place = (*here, "jwt", "trust", index)
             other = users.setdefault(name, place)
@@ -195,7 +184,7 @@ def trust_is_used_once(
                     "not depend on where it stands: leave one out"
                 )
                 yield Finding(place, text)
-    for here, trust in entries:
+    for here, trust in draft.items("trust", Trust):
         if trust.name not in users:
             text = (
                 f'no credential takes tokens of "{trust.name}"; name it in the jwt of one, or '
@@ -204,8 +193,21 @@ def trust_is_used_once(
             yield Finding((*here, "name"), text)
 
 
-def sessions_are_issued_for_others(credentials: Items[CredentialSection]) -> Iterator[Finding]:
-    """A session is issued for credentials that exist; those that only buy one can."""
+@rule()
+def _one_session(draft: Draft) -> Iterator[Finding]:
+    credentials = draft.items("credentials", CredentialSection)
+    sessions = [here for here, each in credentials if each.session]
+    for here in sessions[1:]:
+        text = (
+            f"there is a session on line {draft.line(sessions[0])} already; the gateway issues one "
+            "kind: leave one out"
+        )
+        yield Finding((*here, "session"), text)
+
+
+@rule("credentials")
+def _sessions_are_issued_for_others(draft: Draft) -> Iterator[Finding]:
+    credentials = draft.items("credentials", CredentialSection)
     names = [each.name for _, each in credentials if each.session is None]
     exchanged: set[str] = set()
     for here, credential in credentials:
@@ -230,3 +232,36 @@ def sessions_are_issued_for_others(credentials: Items[CredentialSection]) -> Ite
                 "issued_for, or leave exchange_only out"
             )
             yield Finding((*here, "exchange_only"), text)
+
+
+@rule()
+def _subjects_look_alike(draft: Draft) -> Iterator[Finding]:
+    """Credentials of several issuers whose subjects are told apart by nothing."""
+    issuers = {trust.name: trust.issuer for _, trust in draft.items("trust", Trust)}
+    owners: dict[str, tuple[str, str]] = {}
+    for here, each in draft.items("credentials", CredentialSection):
+        found = [issuers[name] for name in each.trusts]
+        if each.introspection is not None:
+            found.append(each.introspection.issuer or each.introspection.url)
+        for issuer in dict.fromkeys(found):
+            other, name = owners.setdefault(each.subject_prefix, (issuer, each.name))
+            if other != issuer:
+                whose = "itself" if name == each.name else f'"{name}"'
+                text = (
+                    f"its subjects come from {issuer} and those of {whose} from {other}, and "
+                    "nothing tells them apart; give each a subject_prefix of its own if one could "
+                    "be in both"
+                )
+                yield Finding((*here, "name"), text)
+                break
+
+
+CREDENTIAL_RULES: Final = (
+    _names,
+    _places,
+    _trust_is_there,
+    _trust_is_used_once,
+    _one_session,
+    _sessions_are_issued_for_others,
+)
+CREDENTIAL_WARNINGS: Final = (_subjects_look_alike,)

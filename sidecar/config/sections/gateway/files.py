@@ -23,7 +23,7 @@ from sidecar.wire.tls import ServerTls
 _Ring = tuple[Location, Path, type[LocalKey] | type[SealingKey], Timings]
 
 
-def examine(draft: Draft[Section], found: ExaminedFiles, expectation: KeyFiles) -> ExaminedFiles:
+def examine(draft: Draft, found: ExaminedFiles, expectation: KeyFiles) -> ExaminedFiles:
     """Read the keys that sign and seal, and what TLS needs; see that secrets are there.
 
     ``found`` is what the files of trust entries hold.

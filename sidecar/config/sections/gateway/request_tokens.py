@@ -6,6 +6,7 @@ from typing import Annotated, Final
 from pydantic import Field, StrictInt
 
 from sidecar.config.problems import Finding
+from sidecar.config.rules import Draft, rule
 from sidecar.config.section import Section, copied, written
 from sidecar.config.sections.gateway.signing_keys import RingKeys
 from sidecar.config.values import Claim, Duration, Pattern, Scope, Text
@@ -111,3 +112,17 @@ class RequestTokens(Section):
             claims=tuple(self.claims.items()),
             maximum_bytes=self.max_bytes,
         )
+
+
+@rule("issuer", "request_tokens")
+def _the_gateway_is_no_audience(draft: Draft) -> Iterator[Finding]:
+    issuer = draft.section("issuer", str)
+    if issuer in draft.section("request_tokens", RequestTokens).audiences:
+        text = (
+            "the gateway itself is no audience of request tokens: what is for it, is a session; "
+            "name the services"
+        )
+        yield Finding(("request_tokens", "audiences", issuer), text)
+
+
+REQUEST_TOKEN_RULES: Final = (_the_gateway_is_no_audience,)

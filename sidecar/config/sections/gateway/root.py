@@ -1,7 +1,7 @@
 """A gateway's configuration: what it has besides what both roles have."""
 
 from collections.abc import Iterator
-from typing import Annotated, ClassVar, Final, Literal, Self
+from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import BeforeValidator, Field
 
@@ -10,24 +10,22 @@ from sidecar.check.rules import Issuers, TokenKinds
 from sidecar.config.addresses import IssuerUrl, Origin
 from sidecar.config.configuration import Configuration, LoadedFile
 from sidecar.config.key_files import ExaminedFiles, KeyFiles
-from sidecar.config.problems import Finding, format_names
-from sidecar.config.rules import Draft, Items, SectionRule, rule
+from sidecar.config.problems import Finding
+from sidecar.config.rules import Draft, SectionRule, rule
 from sidecar.config.section import copied, written
-from sidecar.config.sections.gateway import attributes
+from sidecar.config.sections.gateway.brought_claims import CLAIM_WARNINGS, claims_are_read
 from sidecar.config.sections.gateway.credentials import (
+    CREDENTIAL_RULES,
+    CREDENTIAL_WARNINGS,
     CredentialSection,
-    distinct_names,
-    one_session,
-    sessions_are_issued_for_others,
-    trust_is_there,
-    trust_is_used_once,
 )
 from sidecar.config.sections.gateway.files import examine as examine_gateway
 from sidecar.config.sections.gateway.listen import GatewayListen
-from sidecar.config.sections.gateway.request_tokens import RequestTokens
-from sidecar.config.sections.gateway.routes import GatewayRoute, tokens_within
-from sidecar.config.sections.root import RULES, RootSection
-from sidecar.config.sections.token_sources import carriers, distinct_sources, spelt_once
+from sidecar.config.sections.gateway.request_tokens import REQUEST_TOKEN_RULES, RequestTokens
+from sidecar.config.sections.gateway.routes import GATEWAY_ROUTE_RULES, GatewayRoute
+from sidecar.config.sections.root import RootSection
+from sidecar.config.sections.token_sources import carriers, spelt_once
+from sidecar.config.sections.trust import Trust
 from sidecar.config.values import IdentityHeader
 from sidecar.gateway.settings import GatewaySettings, ServerTlsFiles
 from sidecar.model import TokenKind
@@ -46,8 +44,8 @@ def _enforce(value: object) -> object:
 
 
 @rule()
-def _no_request_tokens_at_the_front_door(draft: "Draft[Gateway]") -> Iterator[Finding]:
-    for here, trust in draft.located("trust", draft.root.trust):
+def _no_request_tokens_at_the_front_door(draft: Draft) -> Iterator[Finding]:
+    for here, trust in draft.items("trust", Trust):
         if trust.kind is TokenKind.REQUEST:
             text = (
                 "a gateway accepts no request tokens: it makes them; write kind: external, or "
@@ -57,9 +55,9 @@ def _no_request_tokens_at_the_front_door(draft: "Draft[Gateway]") -> Iterator[Fi
 
 
 @rule("issuer")
-def _the_gateway_is_not_trusted(draft: "Draft[Gateway]") -> Iterator[Finding]:
-    for here, trust in draft.located("trust", draft.root.trust):
-        if trust.issuer == draft.root.issuer:
+def _the_gateway_is_not_trusted(draft: Draft) -> Iterator[Finding]:
+    for here, trust in draft.items("trust", Trust):
+        if trust.issuer == draft.section("issuer", str):
             text = (
                 "this is the gateway itself: it would accept its own request tokens at the front "
                 "door, and a stolen one would buy the next; leave the entry out"
@@ -67,74 +65,11 @@ def _the_gateway_is_not_trusted(draft: "Draft[Gateway]") -> Iterator[Finding]:
             yield Finding((*here, "issuer"), text)
 
 
-@rule("issuer", "request_tokens")
-def _the_gateway_is_no_audience(draft: "Draft[Gateway]") -> Iterator[Finding]:
-    if draft.root.issuer in draft.root.request_tokens.audiences:
-        text = (
-            "the gateway itself is no audience of request tokens: what is for it, is a "
-            "session; name the services"
-        )
-        yield Finding(("request_tokens", "audiences", draft.root.issuer), text)
-
-
-@rule()
-def _credentials(draft: "Draft[Gateway]") -> Iterator[Finding]:
-    each = draft.located("credentials", draft.root.credentials)
-    yield from distinct_names(draft, each, draft.located("trust", draft.root.trust))
-    yield from distinct_sources(draft, each)
-    yield from one_session(draft, each)
-
-
-@rule("trust")
-def _trust_is_there(draft: "Draft[Gateway]") -> Iterator[Finding]:
-    each = draft.located("credentials", draft.root.credentials)
-    return trust_is_there(each, draft.root.trust)
-
-
-@rule("credentials")
-def _credentials_are_used(draft: "Draft[Gateway]") -> Iterator[Finding]:
-    each = draft.located("credentials", draft.root.credentials)
-    yield from trust_is_used_once(draft, each, draft.located("trust", draft.root.trust))
-    yield from sessions_are_issued_for_others(each)
-
-
-@rule("credentials", "routes")
-def _credentials_are_needed(draft: "Draft[Gateway]") -> Iterator[Finding]:
-    if not draft.root.credentials and not all(item.allow.public for item in draft.root.routes):
-        text = "a client could bring nothing; write at least one, or make every route public"
-        yield Finding(("credentials",), text)
-
-
-@rule("credentials")
-def _routes_name_credentials(draft: "Draft[Gateway]") -> Iterator[Finding]:
-    only_exchanged = {each.name for each in draft.root.credentials if each.exchange_only}
-    names = [each.name for each in draft.root.credentials if not each.exchange_only]
-    for here, item in draft.located("routes", draft.root.routes):
-        for index, name in enumerate(item.allow.credentials):
-            place = (*here, "allow", "credentials", index)
-            if name in only_exchanged:
-                text = f'"{name}" only buys a session, and no request has it; name the session'
-                yield Finding(place, text)
-            elif name not in names:
-                text = f'no credential is called "{name}"; accepted: {format_names(names)}'
-                yield Finding(place, text)
-
-
-@rule("request_tokens")
-def _tokens_of_routes(draft: "Draft[Gateway]") -> Iterator[Finding]:
-    routes = draft.located("routes", draft.root.routes)
-    return tokens_within(routes, draft.root.request_tokens.audiences)
-
-
-@rule("credentials", "request_tokens", "routes")
-def _claims_are_read(draft: "Draft[Gateway]") -> Iterator[Finding]:
-    return attributes.claims_are_read(draft.root)
-
-
 @rule("strip", "credentials")
-def _stripped_headers_carry_nothing(draft: "Draft[Gateway]") -> Iterator[Finding]:
-    carrying = carriers(draft.root.credentials) - _ALWAYS_STRIPPED
-    stripped: Items[str] = [(("strip", index), name) for index, name in enumerate(draft.root.strip)]
+def _stripped_headers_carry_nothing(draft: Draft) -> Iterator[Finding]:
+    credentials = [each for _, each in draft.items("credentials", CredentialSection)]
+    carrying = carriers(credentials) - _ALWAYS_STRIPPED
+    stripped = draft.items("strip", str)
     yield from spelt_once(draft, stripped)
     for here, name in stripped:
         if folded(name) in _ALWAYS_STRIPPED:
@@ -171,28 +106,23 @@ class Gateway(RootSection):
 
     lists: ClassVar[tuple[str, ...]] = ("trust", "routes", "credentials")
     rules: ClassVar[tuple[SectionRule, ...]] = (
-        *RULES,
+        *RootSection.rules,
+        *CREDENTIAL_RULES,
+        *REQUEST_TOKEN_RULES,
+        *GATEWAY_ROUTE_RULES,
+        claims_are_read,
         _no_request_tokens_at_the_front_door,
         _the_gateway_is_not_trusted,
-        _the_gateway_is_no_audience,
-        _credentials,
-        _trust_is_there,
-        _credentials_are_used,
-        _credentials_are_needed,
-        _routes_name_credentials,
-        _tokens_of_routes,
-        _claims_are_read,
         _stripped_headers_carry_nothing,
     )
-
-    def warnings(self) -> Iterator[Finding]:
-        """Besides those of both roles: subjects and attributes that are mixed up or lost."""
-        yield from super().warnings()
-        yield from _subjects_that_look_alike(self)
-        yield from attributes.warnings(self)
+    warning_rules: ClassVar[tuple[SectionRule, ...]] = (
+        *RootSection.warning_rules,
+        *CREDENTIAL_WARNINGS,
+        *CLAIM_WARNINGS,
+    )
 
     @classmethod
-    def examine(cls, draft: "Draft[Self]", expectation: KeyFiles) -> ExaminedFiles:
+    def examine(cls, draft: Draft, expectation: KeyFiles) -> ExaminedFiles:
         """Besides the files of trust entries: the keys that sign and seal, TLS, and secrets."""
         return examine_gateway(draft, super().examine(draft, expectation), expectation)
 
@@ -236,26 +166,3 @@ class Gateway(RootSection):
         named = [each for each in self.credentials if each.name in item.allow.credentials]
         if named:
             yield Issuers(frozenset(name for each in named for name in each.trusts or (each.name,)))
-
-
-def _subjects_that_look_alike(gateway: "Gateway") -> Iterator[Finding]:
-    """Credentials of several issuers whose subjects are told apart by nothing."""
-    issuers = {trust.name: trust.issuer for trust in gateway.trust}
-    owners: dict[str, tuple[str, str]] = {}
-    for index, each in enumerate(gateway.credentials):
-        found: tuple[str, ...] = ()
-        if each.jwt is not None:
-            found = tuple(issuers[name] for name in each.trusts)
-        elif each.introspection is not None:
-            found = (each.introspection.issuer or each.introspection.url,)
-        for issuer in dict.fromkeys(found):
-            other, name = owners.setdefault(each.subject_prefix, (issuer, each.name))
-            if other != issuer:
-                whose = "itself" if name == each.name else f'"{name}"'
-                text = (
-                    f"its subjects come from {issuer} and those of {whose} from {other}, and "
-                    "nothing tells them apart; give each a subject_prefix of its own if one could "
-                    "be in both"
-                )
-                yield Finding(("credentials", index, "name"), text)
-                break

@@ -1,12 +1,15 @@
 """``routes`` of a gateway: which credentials they accept, and what their tokens are good for."""
 
 from collections.abc import Iterator, Mapping
+from typing import Final
 
 from pydantic import Field
 
 from sidecar.config.problems import Finding, format_names
-from sidecar.config.rules import Items
+from sidecar.config.rules import Draft, rule
 from sidecar.config.section import Section, written
+from sidecar.config.sections.gateway.credentials import CredentialSection
+from sidecar.config.sections.gateway.request_tokens import RequestTokens
 from sidecar.config.sections.routes import RouteAllow, RouteSection
 from sidecar.config.values import Name, Scope, Text
 from sidecar.mint.settings import Grant
@@ -64,11 +67,10 @@ class GatewayRoute(RouteSection):
             yield Finding((), text)
 
 
-def tokens_within(
-    routes: Items[GatewayRoute], declared: Mapping[str, tuple[str, ...]]
-) -> Iterator[Finding]:
-    """The tokens of routes are for declared audiences, with scopes that these know."""
-    for here, item in routes:
+@rule("request_tokens")
+def _tokens_stay_within_bounds(draft: Draft) -> Iterator[Finding]:
+    declared = draft.section("request_tokens", RequestTokens).audiences
+    for here, item in draft.items("routes", GatewayRoute):
         if item.token is None:
             continue
         for index, audience in enumerate(item.token.audiences):
@@ -86,3 +88,35 @@ def tokens_within(
                     f"{format_names(sorted(known)) or 'none'}"
                 )
                 yield Finding((*here, "token", "scopes", index), text)
+
+
+@rule("credentials")
+def _credentials_are_there(draft: Draft) -> Iterator[Finding]:
+    credentials = [each for _, each in draft.items("credentials", CredentialSection)]
+    only_exchanged = {each.name for each in credentials if each.exchange_only}
+    names = [each.name for each in credentials if not each.exchange_only]
+    for here, item in draft.items("routes", GatewayRoute):
+        for index, name in enumerate(item.allow.credentials):
+            place = (*here, "allow", "credentials", index)
+            if name in only_exchanged:
+                text = f'"{name}" only buys a session, and no request has it; name the session'
+                yield Finding(place, text)
+            elif name not in names:
+                text = f'no credential is called "{name}"; accepted: {format_names(names)}'
+                yield Finding(place, text)
+
+
+@rule("credentials", "routes")
+def _credentials_are_needed(draft: Draft) -> Iterator[Finding]:
+    routes = draft.items("routes", GatewayRoute)
+    credentials = draft.items("credentials", CredentialSection)
+    if not credentials and not all(item.allow.public for _, item in routes):
+        text = "a client could bring nothing; write at least one, or make every route public"
+        yield Finding(("credentials",), text)
+
+
+GATEWAY_ROUTE_RULES: Final = (
+    _tokens_stay_within_bounds,
+    _credentials_are_there,
+    _credentials_are_needed,
+)
