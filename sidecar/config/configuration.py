@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sidecar.check.pipeline import CheckSettings
 from sidecar.config.addresses import Endpoint
-from sidecar.config.problems import Problem
+from sidecar.config.problems import FileProblem
 from sidecar.config.sections.log import Log
 from sidecar.keys.settings import KeySettings
 from sidecar.snapshots.keys import VerificationKey
@@ -50,7 +50,7 @@ class Configuration:
     drain: float
     start_timeout: float
     found_keys: Mapping[str, tuple[VerificationKey, ...]]
-    warnings: tuple[Problem, ...]
+    warnings: tuple[FileProblem, ...]
     gateway: "GatewaySettings | None" = None
 
 
@@ -61,4 +61,4 @@ class LoadedFile:
     path: Path
     digest: str
     found_keys: Mapping[str, tuple[VerificationKey, ...]]
-    warnings: tuple[Problem, ...]
+    warnings: tuple[FileProblem, ...]

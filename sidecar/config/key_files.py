@@ -11,7 +11,7 @@ from sidecar.clients.tls import TlsFiles, client_context
 from sidecar.config.problems import Finding, Location
 from sidecar.config.rules import Items
 from sidecar.config.section import Section
-from sidecar.config.sections.keys import FileSource
+from sidecar.config.sections.keys import FileKeysSection
 from sidecar.config.sections.trust import Trust
 from sidecar.errors import SourceFault
 from sidecar.keys.documents import KeyDocument, in_short, parse
@@ -56,7 +56,7 @@ def examine(entries: Items[Trust], expectation: KeyFiles) -> ExaminedFiles:
                 text = f"{path} is not there yet; until it is, tokens of {trust.name} get a 503"
                 warnings.append(Finding((*here, name), text))
             continue
-        if not isinstance(source, FileSource):
+        if not isinstance(source, FileKeysSection):
             wrong += unusable_for_tls(here, files)
             continue
         path_here = (*here, "path")

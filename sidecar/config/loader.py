@@ -9,9 +9,9 @@ from pydantic import create_model
 
 from sidecar.config import rules, schema
 from sidecar.config.configuration import Configuration, LoadedFile
-from sidecar.config.document import Document, read
+from sidecar.config.document import YamlDocument, read
 from sidecar.config.key_files import KeyFiles
-from sidecar.config.problems import Finding, Location, Problem, fault
+from sidecar.config.problems import FileProblem, Finding, Location, fault
 from sidecar.config.rules import Draft
 from sidecar.config.sections.root import RootSection
 from sidecar.config.sections.sidecar import Sidecar
@@ -50,7 +50,9 @@ def _owner(role: type[RootSection], location: Location) -> str | None:
     return f"role: {name}" if schema.has_key(other, location) else None
 
 
-def _load(document: Document, role: type[RootSection], key_files_are: KeyFiles) -> Configuration:
+def _load(
+    document: YamlDocument, role: type[RootSection], key_files_are: KeyFiles
+) -> Configuration:
     checked = schema.check(document, role, partial(_owner, role))
     problems = [*document.problems, *checked.problems]
     root = checked.model
@@ -68,13 +70,13 @@ def _load(document: Document, role: type[RootSection], key_files_are: KeyFiles) 
     return root.settings(loaded)
 
 
-def _whole(document: Document, root: RootSection) -> Draft:
+def _whole(document: YamlDocument, root: RootSection) -> Draft:
     lists = {name: range(len(getattr(root, name))) for name in root.lists}
     return Draft(document, root, _places(lists), bad=frozenset())
 
 
 def _readable_parts(
-    document: Document, role: type[RootSection], bad: tuple[Location, ...]
+    document: YamlDocument, role: type[RootSection], bad: tuple[Location, ...]
 ) -> Draft | None:
     """What is left when every section and every item with something bad in it is left out."""
     if not isinstance(document.value, dict):
@@ -104,5 +106,5 @@ def _places(lists: Mapping[str, Iterable[int]]) -> dict[str, tuple[Location, ...
     return {name: tuple((name, index) for index in indices) for name, indices in lists.items()}
 
 
-def _problems(document: Document, findings: Iterable[Finding]) -> list[Problem]:
-    return [Problem(document.at_value(location), text) for location, text in findings]
+def _problems(document: YamlDocument, findings: Iterable[Finding]) -> list[FileProblem]:
+    return [FileProblem(document.at_value(location), text) for location, text in findings]

@@ -26,7 +26,7 @@ class Position(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Problem:
+class FileProblem:
     """One thing that is wrong: what it is, and after a semicolon what would be right."""
 
     position: Position
@@ -37,7 +37,7 @@ class Problem:
         return f"{path}:{self.position.line}:{self.position.column}: {self.text}"
 
 
-def fault(path: Path, problems: Iterable[Problem]) -> ConfigurationFault:
+def fault(path: Path, problems: Iterable[FileProblem]) -> ConfigurationFault:
     """All problems of a file as one fault, each once, in the order of their lines."""
     lines = [problem.format(path) for problem in sorted(set(problems))]
     return ConfigurationFault("\n".join(lines))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from sidecar.config.document import Document
+from sidecar.config.document import YamlDocument
 from sidecar.config.problems import Finding, Location
 from sidecar.config.section import Section, sections_in
 
@@ -26,7 +26,7 @@ class Draft:
     could be, and of others None.
     """
 
-    document: Document
+    document: YamlDocument
     root: Section
     places: Mapping[str, tuple[Location, ...]]
     bad: frozenset[str]

@@ -1,9 +1,9 @@
 """What every section of a configuration has in common: it is read, checked, and copied."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields
 from functools import cache
-from typing import TYPE_CHECKING, Any, Self, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, Self, TypeVar, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -80,24 +80,36 @@ def sections_in(value: object, here: Location) -> Iterator[tuple[Location, Secti
 def copied(kind: type[T], *sections: Section, **others: object) -> T:
     """Settings of a kind: ``others``, and the sections' keys that have the names of settings.
 
+    A list becomes a set and a mapping a tuple of its items, where the settings have these.
+
     Raises:
         TypeError: a key is of another type than the setting of its name, or a setting is missing.
     """
     values = dict(others)
     for section in sections:
-        for name in _shared(kind, type(section), frozenset(values)):
-            values[name] = getattr(section, name)
+        for name, convert in _shared(kind, type(section), frozenset(values)).items():
+            values[name] = convert(getattr(section, name))
     return kind(**values)
 
 
 @cache
-def _shared(kind: type[T], section: type[Section], others: frozenset[str]) -> tuple[str, ...]:
-    """The names that settings and a section share, but for ``others``."""
+def _shared(
+    kind: type[T], section: type[Section], others: frozenset[str]
+) -> Mapping[str, Callable[[Any], object]]:
+    """What turns a section's keys into the settings of their names, but for ``others``."""
     keys = get_type_hints(section)
-    shared = {each.name: each.type for each in fields(kind) if each.name in keys}
-    names = tuple(name for name in shared if name not in others)
-    for name in names:
-        if shared[name] != keys[name]:
-            text = f"{kind.__name__}.{name} is {shared[name]}, and the key is {keys[name]}"
-            raise TypeError(text)
-    return names
+    shared = {each.name: each.type for each in fields(kind) if each.name in keys.keys() - others}
+    return {name: _conversion(keys[name], type_) for name, type_ in shared.items()}
+
+
+def _conversion(key: Any, setting: Any) -> Callable[[Any], object]:
+    """What turns a value of a key's type into one of a setting's."""
+    origins = (get_origin(key), get_origin(setting))
+    of_key, of_setting = get_args(key), get_args(setting)
+    if key == setting:
+        return lambda value: value
+    if origins == (tuple, frozenset) and of_key == (*of_setting, ...):
+        return frozenset
+    if origins == (dict, tuple) and of_key == get_args(of_setting[0]):
+        return lambda value: tuple(value.items())
+    raise TypeError(f"a setting is {setting}, and the key of its name is {key}")

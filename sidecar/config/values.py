@@ -320,13 +320,13 @@ Text = Annotated[str, PlainValidator(text), schema("text")]
 File = Annotated[Path, PlainValidator(file), schema("text")]
 Name = Annotated[str, PlainValidator(_name), schema("name", pattern=f"^{_NAME.pattern}$")]
 Scope = Annotated[str, PlainValidator(_scope), schema("scope", pattern=f"^{_SCOPE.pattern}$")]
-Token = Annotated[
+HttpToken = Annotated[
     str | None, PlainValidator(_token), schema("token", pattern=f"^{_TOKEN.pattern}$")
 ]
 Method = Annotated[str, PlainValidator(_method), schema("method", pattern=f"^{METHOD.pattern}$")]
 Realm = Annotated[str, PlainValidator(_realm), schema("text", pattern=f"^{_QUOTABLE.pattern}$")]
 Claim = Annotated[ClaimPath, PlainValidator(claim), WithJsonSchema(_CLAIM_SCHEMA)]
-Source = Annotated[
+IdentityClaim = Annotated[
     IdentitySource, PlainValidator(identity_source), WithJsonSchema(_IDENTITY_SOURCE_SCHEMA)
 ]
 IdentityHeader = Annotated[str, PlainValidator(identity_header), schema("header")]

@@ -10,20 +10,23 @@ from sidecar.config.problems import Finding
 from sidecar.config.rules import Draft, Items, rule
 from sidecar.config.section import Section, copied, written
 from sidecar.config.sections.token_sources import carriers, spelt_once
-from sidecar.config.values import IdentityHeader, PassedHeader, Source, distinct_headers
+from sidecar.config.values import IdentityClaim, IdentityHeader, PassedHeader, distinct_headers
 
 
 class Identity(Section):
     """How a verified identity is handed to the service."""
 
-    headers: Annotated[dict[IdentityHeader, Source], BeforeValidator(distinct_headers)] = written(
-        {},
-        "The headers to set, each with the claim it carries, or with "
-        "`{normalised: NAME}`, where NAME is `scopes`, `roles` or `groups`: a sorted list of what "
-        "rules see, read from each issuer's `scope_claim`, `roles_claim` or `groups_claim`. It is "
-        "a mapping because a claim may be called `roles`, too. What a client sends under these "
-        "names never reaches the service, in any spelling: all characters but letters and digits "
-        "count as the same.",
+    headers: Annotated[dict[IdentityHeader, IdentityClaim], BeforeValidator(distinct_headers)] = (
+        written(
+            {},
+            "The headers to set, each with the claim it carries, or with "
+            "`{normalised: NAME}`, where NAME is `scopes`, `roles` or `groups`: a sorted list of "
+            "what rules see, read from each issuer's `scope_claim`, `roles_claim` or "
+            "`groups_claim`. It is a mapping because a claim may be called `roles`, too. What a "
+            "client sends under these names never reaches the service, in any spelling: all "
+            "characters but letters and digits "
+            "count as the same.",
+        )
     )
     strip: tuple[IdentityHeader, ...] = written(
         (), "Further headers that a client may not send, in any spelling."
@@ -45,7 +48,6 @@ class Identity(Section):
         return copied(
             IdentitySettings,
             self,
-            headers=tuple(self.headers.items()),
             maximum_bytes=self.max_bytes,
         )
 

@@ -28,7 +28,7 @@ _REFRESH_OF_REQUEST_KEYS: Final = 30.0
 _FILE_TIMEOUT: Final = 10.0
 
 
-class FileSource(Section):
+class FileKeysSection(Section):
     """Public keys in a file."""
 
     path: File = Field(
@@ -108,7 +108,7 @@ class _AtUrl(Section):
 
 
 # The bases stand in reverse: the reference lists the keys of the last one first.
-class JwksSource(_Refreshed, RequestHeaders, RemoteServer, _AtUrl):
+class JwksSection(_Refreshed, RequestHeaders, RemoteServer, _AtUrl):
     """Public keys at a URL."""
 
     def findings(self) -> Iterator[Finding]:
@@ -121,7 +121,7 @@ class JwksSource(_Refreshed, RequestHeaders, RemoteServer, _AtUrl):
         return copied(JwksKeys, self, http=self.http_settings())
 
 
-class OidcSource(_Refreshed, RequestHeaders, RemoteServer):
+class OidcSection(_Refreshed, RequestHeaders, RemoteServer):
     """Public keys where the issuer's discovery document says; the address is the `issuer`'s."""
 
     def settings(self, issuer: str) -> SourceSettings:
@@ -134,7 +134,7 @@ class _Engines(Section):
     kv: Kv | None = written(None, "The keys are in the key-value store.")
 
 
-class VaultSource(_Refreshed, RemoteServer, _Engines, InVault):
+class VaultKeysSection(_Refreshed, RemoteServer, _Engines, InVault):
     """Public keys in HashiCorp Vault or OpenBao."""
 
     @model_validator(mode="after")
@@ -167,7 +167,7 @@ class _InCluster(Section):
     )
 
 
-class KubernetesSource(_Refreshed, _InCluster):
+class KubernetesSection(_Refreshed, _InCluster):
     """The keys of the cluster's service accounts, from its API server."""
 
     def findings(self) -> Iterator[Finding]:
@@ -180,26 +180,26 @@ class KubernetesSource(_Refreshed, _InCluster):
         return copied(KubernetesKeys, self)
 
 
-Source = FileSource | JwksSource | OidcSource | VaultSource | KubernetesSource
+KeySource = FileKeysSection | JwksSection | OidcSection | VaultKeysSection | KubernetesSection
 
 
 class Keys(OneOf):
     """Where an issuer's public keys are found: one of these."""
 
-    file: FileSource | None = written(None, "In a file.")
-    jwks: JwksSource | None = written(None, "At a URL.")
-    oidc: OidcSource | None = written(
+    file: FileKeysSection | None = written(None, "In a file.")
+    jwks: JwksSection | None = written(None, "At a URL.")
+    oidc: OidcSection | None = written(
         None, "Where the issuer's discovery document says (OpenID Connect or RFC 8414)."
     )
-    vault: VaultSource | None = written(None, "In HashiCorp Vault or OpenBao.")
-    kubernetes: KubernetesSource | None = written(
+    vault: VaultKeysSection | None = written(None, "In HashiCorp Vault or OpenBao.")
+    kubernetes: KubernetesSection | None = written(
         None, "At the cluster's API server, for the tokens of service accounts."
     )
 
     @property
-    def source(self) -> Source:
+    def source(self) -> KeySource:
         """The source that is written."""
-        found: Source = getattr(self, self.chosen)
+        found: KeySource = getattr(self, self.chosen)
         return found
 
 

@@ -8,7 +8,7 @@ from sidecar.config.section import Section, written
 from sidecar.config.values import Duration
 
 
-class Limits(Section):
+class LimitsSection(Section):
     """What is bounded, and where."""
 
     request_bytes: Annotated[StrictInt, Field(ge=4096, le=1048576)] = written(

@@ -1,6 +1,6 @@
 """``listen``: where the program listens."""
 
-from sidecar.config.addresses import AuthzAddress, HttpAddress, LoopbackAddress
+from sidecar.config.addresses import AuthzAddress, HttpAddress, LoopbackHttpAddress
 from sidecar.config.section import Section, written
 
 
@@ -15,6 +15,6 @@ class Listen(Section):
     metrics: HttpAddress = written(
         "[::]:9465", "`/metrics`, `/livez` and `/readyz` over HTTP, for Prometheus and the kubelet."
     )
-    admin: LoopbackAddress | None = written(
+    admin: LoopbackHttpAddress | None = written(
         "127.0.0.1:9466", "The status page for people, on the loopback interface; null for none."
     )

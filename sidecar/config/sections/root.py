@@ -14,7 +14,7 @@ from sidecar.config.key_files import ExaminedFiles, KeyFiles, examine
 from sidecar.config.rules import Draft, SectionRule
 from sidecar.config.section import Section, copied, written
 from sidecar.config.sections.keys import KeyCache
-from sidecar.config.sections.limits import Limits
+from sidecar.config.sections.limits import LimitsSection
 from sidecar.config.sections.listen import Listen
 from sidecar.config.sections.log import Log
 from sidecar.config.sections.public_routes import left_to_public_routes
@@ -48,7 +48,9 @@ class RootSection(Section):
         "denied."
     )
     realm: Realm = written("authz-sidecar", "The `realm` of `WWW-Authenticate` challenges.")
-    limits: Limits = Field(default_factory=Limits, description="What is bounded, and where.")
+    limits: LimitsSection = Field(
+        default_factory=LimitsSection, description="What is bounded, and where."
+    )
     log: Log = Field(default_factory=Log, description="What is logged.")
     drain: Annotated[float, Duration("0s", "10m")] = written(
         "25s",

@@ -7,19 +7,19 @@ from sidecar.check.identity import folded
 from sidecar.config.problems import Finding, Location
 from sidecar.config.rules import Draft, Items
 from sidecar.config.section import Section, written
-from sidecar.config.values import SourceHeader, Token
+from sidecar.config.values import HttpToken, SourceHeader
 
 
 class TokenPlace(Section):
     """A place where a request may carry its token: a header or a cookie."""
 
     header: SourceHeader = written(None, "The header's name.")
-    scheme: Token = written(
+    scheme: HttpToken = written(
         None,
         "The authentication scheme in front of the token, compared without case; "
         "without it the header holds the token alone.",
     )
-    cookie: Token = written(None, "The cookie's name.")
+    cookie: HttpToken = written(None, "The cookie's name.")
 
     def findings(self) -> Iterator[Finding]:
         """A place is a header or a cookie."""

@@ -10,7 +10,7 @@ from sidecar.config.addresses import http_url
 from sidecar.config.problems import Finding, Location
 from sidecar.config.rules import Draft, duplicate_names, rule
 from sidecar.config.section import Section, copied, written
-from sidecar.config.sections.keys import Keys, KubernetesSource, OidcSource
+from sidecar.config.sections.keys import Keys, KubernetesSection, OidcSection
 from sidecar.config.values import (
     AlgorithmName,
     Claim,
@@ -91,13 +91,13 @@ class Trust(Section):
             yield Finding(("subjects",), text)
         yield from self._times_of_keys()
         source = self.keys.source
-        if isinstance(source, KubernetesSource) and self.kind is not TokenKind.WORKLOAD:
+        if isinstance(source, KubernetesSection) and self.kind is not TokenKind.WORKLOAD:
             text = (
                 "a cluster signs the tokens of workloads; write kind: workload and the subjects "
                 "that are accepted"
             )
             yield Finding(("kind",), text)
-        if isinstance(source, OidcSource):
+        if isinstance(source, OidcSection):
             yield from source.insecure("issuer", self.issuer)
             try:
                 _discoverable(self.issuer)
@@ -126,8 +126,6 @@ class Trust(Section):
         return copied(
             TrustEntry,
             self,
-            audiences=frozenset(self.audiences),
-            algorithms=frozenset(self.algorithms),
             types=frozenset(None if name == "none" else name for name in self.accepted_types),
         )
 

@@ -10,7 +10,7 @@ from sidecar.clients.http import HttpSettings
 from sidecar.clients.vault import KubernetesLogin, TokenFile, VaultSettings
 from sidecar.config import Configuration, KeyFiles, load
 from sidecar.config.addresses import Endpoint
-from sidecar.config.sections.keys import JwksSource
+from sidecar.config.sections.keys import JwksSection
 from sidecar.gateway.settings import (
     Attributes,
     GatewaySettings,
@@ -217,7 +217,7 @@ def test_request_tokens_are_what_the_file_says(gateway: GatewaySettings) -> None
 def test_keys_are_published_for_as_long_as_sidecars_need_by_default(tmp_path: Path) -> None:
     gateway = _load(tmp_path, SMALLEST).gateway
     assert gateway is not None
-    keys = JwksSource.model_validate({"url": "https://gateway.example/.well-known/jwks.json"})
+    keys = JwksSection.model_validate({"url": "https://gateway.example/.well-known/jwks.json"})
     verifier_refresh = gateway.request_ring.timings.verifier_refresh
     assert verifier_refresh == keys.refresh_for(TokenKind.REQUEST)
     assert verifier_refresh == Timings().verifier_refresh, "and so does `sidecar keys new`"

@@ -12,7 +12,7 @@ from sidecar.config.rules import Draft, duplicate_names, rule
 from sidecar.config.section import Section, written
 from sidecar.config.sections.gateway.attributes import LISTS, AttributesSection
 from sidecar.config.sections.gateway.introspection import Introspection
-from sidecar.config.sections.gateway.session import Session
+from sidecar.config.sections.gateway.session import SessionSection
 from sidecar.config.sections.token_sources import TokenPlace, distinct_sources
 from sidecar.config.sections.trust import Trust
 from sidecar.config.values import Name, Text
@@ -58,7 +58,7 @@ class CredentialSection(TokenPlace, _Called):
     introspection: Introspection | None = written(
         None, "An opaque session, which its issuer is asked about."
     )
-    session: Session | None = written(None, "A session token of the gateway's own.")
+    session: SessionSection | None = written(None, "A session token of the gateway's own.")
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:

@@ -11,7 +11,7 @@ from sidecar.config.section import Section
 from sidecar.config.sections.gateway.introspection import IssuerClient
 from sidecar.config.sections.gateway.listen import InternalTls
 from sidecar.config.sections.gateway.request_tokens import RequestTokens
-from sidecar.config.sections.gateway.session import Session
+from sidecar.config.sections.gateway.session import SessionSection
 from sidecar.errors import Fault, ListenFault
 from sidecar.keys.rings.directory import FILE
 from sidecar.keys.rings.lifecycle import Timings
@@ -66,7 +66,7 @@ def _rings(sections: Items[Section]) -> Iterator[_Ring]:
         if isinstance(section, RequestTokens) and section.keys.directory is not None:
             directory = section.keys.directory
             yield (*here, "keys", "directory"), directory, LocalKey, section.timings()
-        elif isinstance(section, Session):
+        elif isinstance(section, SessionSection):
             directory = section.keys.directory
             yield (*here, "keys", "directory"), directory, SealingKey, section.timings()
 

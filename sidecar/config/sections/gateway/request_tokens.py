@@ -109,7 +109,6 @@ class RequestTokens(Section):
             RequestTokenSettings,
             self,
             issuer=issuer,
-            claims=tuple(self.claims.items()),
             maximum_bytes=self.max_bytes,
         )
 

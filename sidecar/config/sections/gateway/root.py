@@ -156,7 +156,6 @@ class Gateway(RootSection):
                 for each in self.credentials
             },
             only_exchanged=frozenset(each.name for each in self.credentials if each.exchange_only),
-            origins=frozenset(self.origins),
             internal_tls=copied(ServerTlsFiles, tls) if tls else None,
         )
         return self.configuration(source, check, gateway, self.listen.internal)

@@ -44,7 +44,7 @@ class SessionKeys(Section):
     )
 
 
-class Session(Section):
+class SessionSection(Section):
     """Session tokens of the gateway's own, which a client gets from `POST /session`."""
 
     keys: Annotated[SessionKeys, BeforeValidator(_in_a_directory)] = Field(

@@ -64,7 +64,7 @@ class _Folder(Section):
 
 
 # The bases stand in reverse: the reference lists the keys of the last one first.
-class TransitRing(_Signing, RemoteServer, _TransitKey, InVault):
+class TransitRingSection(_Signing, RemoteServer, _TransitKey, InVault):
     """A transit key of HashiCorp Vault or OpenBao, which signs, and is rotated there."""
 
     def findings(self) -> Iterator[Finding]:
@@ -79,7 +79,7 @@ class TransitRing(_Signing, RemoteServer, _TransitKey, InVault):
         return InTransit(copied(TransitKeys, self, vault=vault))
 
 
-class EphemeralRing(_Rotated, _Signing, RemoteServer, _Folder, InVault):
+class EphemeralRingSection(_Rotated, _Signing, RemoteServer, _Folder, InVault):
     """Keys made in memory, their public halves published in a folder of KV version 2."""
 
     def findings(self) -> Iterator[Finding]:
@@ -100,10 +100,12 @@ class RingKeys(OneOf):
     directory: File | None = written(
         None, "In a directory, such as a mounted Secret, that `sidecar keys` manages."
     )
-    transit: TransitRing | None = written(
+    transit: TransitRingSection | None = written(
         None, "In the transit engine of HashiCorp Vault or OpenBao."
     )
-    ephemeral: EphemeralRing | None = written(None, "In this process alone; gone when it ends.")
+    ephemeral: EphemeralRingSection | None = written(
+        None, "In this process alone; gone when it ends."
+    )
 
     @property
     def period(self) -> float:
