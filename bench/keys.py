@@ -145,7 +145,7 @@ def _be_a_hasty_sidecar() -> None:
     key_settings = Trust.key_settings
 
     def hasty(trust: Trust, key_waiters: int) -> KeySettings:
-        return replace(key_settings(trust, key_waiters), refresh=_EVERY, minimum_refresh=_EVERY)
+        return replace(key_settings(trust, key_waiters), refresh=_EVERY, min_refresh=_EVERY)
 
     Trust.key_settings = hasty  # type: ignore[method-assign, assignment]  # only here
     runpy.run_module("sidecar", run_name="__main__")

@@ -78,9 +78,9 @@ class Introspector:
         self._clock = clock
         self._issuer = issuer or IntrospectionClient(settings, clock)
         # A short memory bounds how late the end of a session is noticed (RFC 7662 §4).
-        self._answers: TtlCache[bytes, Verdict] = TtlCache(settings.remembered)
+        self._answers: TtlCache[bytes, Verdict] = TtlCache(settings.remembered_sessions)
         # The sessions that were active when last asked about. What is made up displaces none.
-        self._active: LruCache[bytes, bool] = LruCache(settings.remembered)
+        self._active: LruCache[bytes, bool] = LruCache(settings.remembered_sessions)
         self._breaker = CircuitBreaker()
         self._failures = FailureLog(settings.name)
         self._under_way: dict[bytes, asyncio.Task[Verdict]] = {}
@@ -104,7 +104,7 @@ class Introspector:
         verdict = self._answers.get(digest, now)
         self._observer.remembered_session(self._settings.name, hit=verdict is not None)
         if verdict is None:
-            verdict = _unfit(text, self._settings.maximum_bytes)
+            verdict = _unfit(text, self._settings.token_bytes)
         return verdict or _Later(partial(self._answer, text, digest))
 
     async def close(self) -> None:
@@ -134,7 +134,7 @@ class Introspector:
 
     def _crowd(self, *, new: bool) -> str | None:
         """Why nobody else can wait at this moment, be it for a look-up that is under way."""
-        if self._waiting < _share(self._settings.maximum_waiters, new=new):
+        if self._waiting < _share(self._settings.max_waiters, new=new):
             return None
         return f"{self._waiting} checks wait for look-ups, as many as may{_for(new=new)}"
 
@@ -143,7 +143,7 @@ class Introspector:
         under_way = len(self._under_way)
         if self._closed:
             return "nobody is asked any more: this configuration is no longer used"
-        if under_way >= _share(self._settings.maximum_lookups, new=new):
+        if under_way >= _share(self._settings.max_lookups, new=new):
             return f"{under_way} look-ups are under way, as many as may be{_for(new=new)}"
         if not self._breaker.admits(_now(), under_way=under_way):
             return "the last look-ups got no answer; the next one begins in a moment"
@@ -208,10 +208,10 @@ class _Later:
         return self._begin().__await__()
 
 
-def _unfit(text: str, maximum_bytes: int) -> Refusal | None:
+def _unfit(text: str, token_bytes: int) -> Refusal | None:
     """Why a text is not sent anywhere."""
-    if len(text) > maximum_bytes:
-        return Refusal(Reason.TOKEN_TOO_LARGE, f"more than {maximum_bytes} bytes")
+    if len(text) > token_bytes:
+        return Refusal(Reason.TOKEN_TOO_LARGE, f"more than {token_bytes} bytes")
     if not _SESSION.fullmatch(text):
         # Not a malformed token, of which the reason speaks: of what form a session is, its issuer
         # alone knows, and none would have given out this one.

@@ -98,10 +98,8 @@ class SessionTokens:
         """
         # 1. It is small enough to be looked at, and has the form of a token.
         settings = self._settings
-        if len(text) > settings.maximum_token_bytes:
-            return Refusal(
-                Reason.TOKEN_TOO_LARGE, f"more than {settings.maximum_token_bytes} bytes"
-            )
+        if len(text) > settings.token_bytes:
+            return Refusal(Reason.TOKEN_TOO_LARGE, f"more than {settings.token_bytes} bytes")
         try:
             sealed = jwe.parse(text, TYPE)
 

@@ -16,13 +16,13 @@ from sidecar.check.pipeline import CheckSettings, Pipeline
 from sidecar.check.routes import Match, Route
 from sidecar.check.rules import AnyGroup, AnyRole, Callers, Rule, Scopes, TokenKinds, When
 from sidecar.check.templates import PathTemplate
-from sidecar.check.trust import TrustEntry
 from sidecar.jose import algorithms
 from sidecar.jose.algorithms import SUPPORTED_ALGORITHMS
 from sidecar.keys.documents import parse
 from sidecar.model import Allow, Decision, Deny, KeyNeeded, Reason, RequestView, TokenKind
 from sidecar.snapshots.keys import KeySet, KeySnapshot, VerificationKey
 from tests.support import tokens
+from tests.support.settings import trust_entry
 from tests.support.tokens import Json, SigningKey, key_for
 
 NOW = 1_800_000_000.0
@@ -30,7 +30,7 @@ HOST = "orders.shop.test"
 ISSUER = "https://gateway.shop.test"
 CLUSTER_ISSUER = "https://kubernetes.default.svc"
 
-GATEWAY = TrustEntry(
+GATEWAY = trust_entry(
     name="gateway",
     kind=TokenKind.REQUEST,
     issuer=ISSUER,
@@ -38,14 +38,17 @@ GATEWAY = TrustEntry(
     algorithms=SUPPORTED_ALGORITHMS,
     types=frozenset({"at+jwt"}),
     leeway=10.0,
+    required_claims=(),
 )
-CLUSTER = TrustEntry(
+CLUSTER = trust_entry(
     name="cluster",
     kind=TokenKind.WORKLOAD,
     issuer=CLUSTER_ISSUER,
     audiences=frozenset({"orders"}),
     algorithms=frozenset({"RS256"}),
     types=frozenset({None}),
+    leeway=0.0,
+    required_claims=(),
     subjects=("system:serviceaccount:shop:*",),
 )
 IDENTITY = IdentitySettings(

@@ -44,12 +44,12 @@ from sidecar.model import (
     Unfinished,
     VerifiedToken,
 )
-from sidecar.session.settings import SessionTokenSettings
 from sidecar.session.tokens import SessionTokens
 from sidecar.snapshots.keys import KeySnapshot
 from tests.support import tokens
 from tests.support.checks import NOW, Recorder, key_set, route
 from tests.support.minting import ISSUER, SETTINGS, MintRecorder, credential, ring
+from tests.support.settings import session_token_settings, trust_entry
 from tests.support.tokens import SigningKey, key_for
 
 HOST = "shop.example"
@@ -58,7 +58,7 @@ SSO_COOKIE = CookieSource("sso_session")
 SESSION_COOKIE = CookieSource("__Host-session")
 EXTERNAL = TokenKinds(frozenset({TokenKind.EXTERNAL, TokenKind.WORKLOAD}))
 
-PARTNER = TrustEntry(
+PARTNER = trust_entry(
     name="partner",
     kind=TokenKind.EXTERNAL,
     issuer=PARTNER_ISSUER,
@@ -66,6 +66,7 @@ PARTNER = TrustEntry(
     algorithms=SUPPORTED_ALGORITHMS,
     types=frozenset({"jwt"}),
     leeway=10.0,
+    required_claims=(),
 )
 ROUTES = (
     route("health", "/healthz", public=True),
@@ -94,7 +95,7 @@ ATTRIBUTES = {
     "mobile": Attributes(("customer", "acme-*"), ("books",), (("auth_time",),)),
     "session": None,
 }
-SESSIONS = SessionTokenSettings(name="session", issuer=ISSUER)
+SESSIONS = session_token_settings(name="session", issuer=ISSUER)
 # Where a ring is read from is no matter of the pipeline.
 RING = RingSettings("request", InDirectory(Path("unused")))
 KEY = LocalKey.generate("ES256")

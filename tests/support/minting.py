@@ -9,12 +9,13 @@ from sidecar.keys.rings.lifecycle import Timings
 from sidecar.keys.rings.local import LocalKey
 from sidecar.keys.rings.ring import KeyRing
 from sidecar.keys.rings.rotation import begin
-from sidecar.mint.settings import Grant, RequestTokenSettings
+from sidecar.mint.settings import Grant
 from sidecar.model import TokenKind, VerifiedToken
 from tests.support.checks import NOW
+from tests.support.settings import request_token_settings
 
 ISSUER = "https://gateway.shop.test"
-SETTINGS = RequestTokenSettings(issuer=ISSUER)
+SETTINGS = request_token_settings(issuer=ISSUER)
 GRANT = Grant(("orders", "payments"), frozenset({"orders:read", "payments:pay"}))
 
 

@@ -14,13 +14,13 @@ from sidecar.keys.rings.lifecycle import Timings
 from sidecar.keys.rings.ring import KeyRing, RingKey
 from sidecar.keys.rings.sealing import TIMINGS, SealingKey
 from sidecar.model import TokenKind, VerifiedToken
-from sidecar.session.settings import SessionTokenSettings
 from sidecar.session.tokens import SessionTokens
 from tests.support.checks import ISSUER, NOW
+from tests.support.settings import session_token_settings
 from tests.support.tokens import Json, segment
 
 IDLE, ABSOLUTE, RENEW = 1800.0, 43200.0, 60.0
-SETTINGS = SessionTokenSettings(
+SETTINGS = session_token_settings(
     "session", ISSUER, idle=IDLE, absolute=ABSOLUTE, renew=RENEW, leeway=10.0
 )
 

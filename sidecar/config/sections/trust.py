@@ -133,15 +133,16 @@ class Trust(Section):
         """What keeps the entry's keys fresh."""
         source = self.keys.source
         refresh = source.refresh_for(self.kind)
-        return KeySettings(
+        return copied(
+            KeySettings,
+            source,
             trust=self.name,
             source=source.settings(self.issuer),
             refresh=refresh,
-            minimum_refresh=min(source.min_refresh, refresh),
+            min_refresh=min(source.min_refresh, refresh),
             cooldown=min(source.cooldown, refresh),
-            max_stale=source.max_stale,
             timeout=source.timeout,
-            maximum_waiters=key_waiters,
+            key_waiters=key_waiters,
         )
 
 

@@ -103,7 +103,7 @@ def test_key_files_are_found_beside_the_configuration(example: Configuration) ->
     gateway, cluster = example.keys
     assert gateway.source == FileKeys(EXAMPLES / "keys" / "gateway.json")
     assert (gateway.refresh, gateway.cooldown, gateway.max_stale) == (2.0, 0.5, 3600.0)
-    assert (cluster.refresh, cluster.maximum_waiters) == (5.0, 4)
+    assert (cluster.refresh, cluster.key_waiters) == (5.0, 4)
     assert set(example.found_keys) == {"gateway", "cluster"}
 
 
@@ -342,11 +342,11 @@ def test_each_source_gets_its_settings(text: str) -> None:
         "gateway",
         SOURCES[text],
         refresh=30.0,
-        minimum_refresh=30.0,
+        min_refresh=30.0,
         cooldown=10.0,
         max_stale=86400.0,
         timeout=10.0,
-        maximum_waiters=64,
+        key_waiters=64,
     )
 
 
@@ -377,7 +377,7 @@ def test_a_short_refresh_is_all_that_has_to_be_written(
     times: str, expected: tuple[float, float, float]
 ) -> None:
     built = _settings(f"oidc: {{{times}}}")
-    assert (built.refresh, built.minimum_refresh, built.cooldown) == expected
+    assert (built.refresh, built.min_refresh, built.cooldown) == expected
 
 
 def test_a_cluster_is_reached_as_every_pod_can(tmp_path: Path) -> None:
@@ -388,7 +388,12 @@ def test_a_cluster_is_reached_as_every_pod_can(tmp_path: Path) -> None:
         .replace("authenticated: true", "tokens: [workload]")
     )
     (entry,) = _load(tmp_path, text, KeyFiles.REQUIRED).keys
-    assert entry.source == KubernetesKeys()
+    assert entry.source == KubernetesKeys(
+        "https://kubernetes.default.svc",
+        ca_file=Path("/var/run/secrets/kubernetes.io/serviceaccount/ca.crt"),
+        token_file=Path("/var/run/secrets/kubernetes.io/serviceaccount/token"),
+        answer_bytes=262_144,
+    )
 
 
 def test_a_ca_file_may_be_delivered_later(tmp_path: Path) -> None:

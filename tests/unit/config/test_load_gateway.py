@@ -146,9 +146,10 @@ def test_an_issuer_is_asked_as_the_file_says(gateway: GatewaySettings) -> None:
         cache=30.0,
         negative_cache=1.0,
         timeout=0.5,
-        maximum_lookups=8,
-        remembered=100,
-        maximum_bytes=4096,
+        max_lookups=8,
+        max_waiters=128,
+        remembered_sessions=100,
+        token_bytes=4096,
         http=HttpSettings(ca_file=EXAMPLES / "tls" / "ca.crt", answer_bytes=65536),
     )
 
@@ -183,6 +184,7 @@ def test_sessions_keep_what_request_tokens_copy(gateway: GatewaySettings) -> Non
         renew=120.0,
         claims=("profile", "level"),
         leeway=5.0,
+        max_bytes=4096,
     )
     assert session.exchanges == {"sso", "legacy"}
     assert session.outlives
@@ -205,7 +207,8 @@ def test_request_tokens_are_what_the_file_says(gateway: GatewaySettings) -> None
         claims=(("department", ("profile", "department")),),
         actors=("spiffe://shop/ns/*/sa/*",),
         reuse=2.0,
-        maximum_bytes=2048,
+        reused_tokens=2000,
+        max_bytes=2048,
     )
     ring = gateway.request_ring
     assert ring.set == "request"
@@ -255,7 +258,15 @@ def test_a_small_file_gets_the_defaults(tmp_path: Path) -> None:
     gateway = _gateway(configuration)
 
     assert str(configuration.listen.internal) == "[::]:9467"
-    assert gateway.request_tokens == RequestTokenSettings("https://gateway.example")
+    assert gateway.request_tokens == RequestTokenSettings(
+        "https://gateway.example",
+        lifetime=60.0,
+        claims=(),
+        actors=(),
+        reuse=0.0,
+        reused_tokens=2000,
+        max_bytes=4096,
+    )
     assert gateway.internal_tls is None
     assert configuration.warnings == ()
     (sso,) = gateway.credentials
@@ -264,7 +275,22 @@ def test_a_small_file_gets_the_defaults(tmp_path: Path) -> None:
         "sso",
         "https://sso.example/introspect",
         SecretAuthentication("gateway", Path("/secrets/sso")),
+        issuer=None,
+        audiences=frozenset(),
         clients=frozenset({"login"}),
+        scopes=frozenset(),
+        scope_claim=("scope",),
+        roles_claim=("roles",),
+        groups_claim=("groups",),
+        leeway=10.0,
+        cache=10.0,
+        negative_cache=2.0,
+        timeout=2.0,
+        max_lookups=64,
+        max_waiters=128,
+        remembered_sessions=10_000,
+        token_bytes=8192,
+        http=HttpSettings(answer_bytes=65536),
     )
 
 

@@ -10,13 +10,13 @@ from sidecar.clients.vault import TokenFile, VaultSettings
 from sidecar.keys.settings import (
     FileKeys,
     JwksKeys,
-    KubernetesKeys,
     KvKeys,
     OidcKeys,
     SourceSettings,
     TransitKeys,
 )
 from sidecar.keys.sources.opened import open_source
+from tests.support.settings import kubernetes_keys
 
 VAULT = VaultSettings("https://vault.example", TokenFile(Path("token")))
 
@@ -29,7 +29,7 @@ VAULT = VaultSettings("https://vault.example", TokenFile(Path("token")))
         (OidcKeys("https://issuer.example", HttpSettings()), "oidc"),
         (TransitKeys(VAULT, "gateway"), "transit"),
         (KvKeys(VAULT, "gateway"), "secret"),
-        (KubernetesKeys(), "kubernetes"),
+        (kubernetes_keys(), "kubernetes"),
     ],
 )
 def test_a_source_names_itself_without_secrets(settings: SourceSettings, kind: str) -> None:

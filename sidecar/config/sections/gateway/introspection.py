@@ -12,7 +12,6 @@ from sidecar.config.sections.gateway.signing_keys import SigningAlgorithm
 from sidecar.config.sections.http import AnswerBytes, RemoteServer
 from sidecar.config.values import Claim, Duration, File, Scope, Text
 from sidecar.session.settings import (
-    ANSWER_BYTES,
     ClientAuthentication,
     IntrospectionSettings,
     KeyAuthentication,
@@ -131,7 +130,7 @@ class Introspection(_Answered, RemoteServer, _Asked):
     """Opaque sessions that their issuer is asked about (RFC 7662)."""
 
     answer_bytes: AnswerBytes = written(
-        ANSWER_BYTES,
+        64 * 1024,
         "The most bytes that an answer may have, with room for many groups; a longer "
         "one is a 503 for its session.",
     )
@@ -157,9 +156,6 @@ class Introspection(_Answered, RemoteServer, _Asked):
             self,
             name=name,
             authentication=self.client.settings(),
-            maximum_lookups=self.max_lookups,
-            maximum_waiters=self.max_waiters,
-            remembered=self.remembered_sessions,
-            maximum_bytes=token_bytes,
+            token_bytes=token_bytes,
             http=self.http_settings(),
         )

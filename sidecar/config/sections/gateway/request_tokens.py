@@ -24,6 +24,7 @@ _NOT_COPIED: Final = frozenset(
 )
 
 
+_REUSED_TOKENS: Final = 2000
 _LONGEST_LIFETIME: Final = f"{LONGEST_LIFETIME / 60:g}m"
 
 
@@ -109,7 +110,7 @@ class RequestTokens(Section):
             RequestTokenSettings,
             self,
             issuer=issuer,
-            maximum_bytes=self.max_bytes,
+            reused_tokens=_REUSED_TOKENS,
         )
 
 

@@ -18,6 +18,8 @@ from sidecar.session.settings import SessionTokenSettings
 
 # How often a replica looks for other session keys (MountedRing); nobody else verifies sessions.
 _KEYS_REFRESH: Final = 1.0
+# Browsers keep no more of a cookie's name and value together (RFC 6265bis §5.4).
+_COOKIE_BYTES: Final = 4096
 
 
 def _in_a_directory(value: object) -> object:
@@ -127,6 +129,7 @@ class SessionSection(Section):
                 name=name,
                 issuer=issuer,
                 cookie=source.name,
+                max_bytes=_COOKIE_BYTES,
                 claims=tuple(dict.fromkeys((*copied_claims, *self.claims))),
             ),
             ring=RingSettings(
