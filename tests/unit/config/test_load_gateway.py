@@ -337,7 +337,7 @@ def test_subjects_that_nothing_tells_apart_are_a_warning(tmp_path: Path) -> None
         tmp_path, SMALLEST.replace("\nrequest_tokens", ANOTHER + "request_tokens")
     )
 
-    assert [(doubt.position.line, doubt.text) for doubt in configuration.warnings] == [
+    assert [(warning.position.line, warning.text) for warning in configuration.warnings] == [
         (
             11,
             "its subjects come from https://partners.example/introspect and those of "
@@ -357,17 +357,17 @@ def test_subjects_with_prefixes_of_their_own_are_told_apart(tmp_path: Path) -> N
 def test_sessions_that_were_granted_to_anybody_are_a_warning(tmp_path: Path) -> None:
     configuration = _load(tmp_path, SMALLEST.replace("      clients: [login]\n", ""))
 
-    (doubt,) = configuration.warnings
-    assert (doubt.position.line, doubt.text) == (
+    (warning,) = configuration.warnings
+    assert (warning.position.line, warning.text) == (
         8,
         "any active token of this issuer will do, also one that a user granted to another "
         "application; say in clients or audiences whose are meant",
     )
 
 
-def _doubts(directory: Path, text: str) -> list[tuple[int, str]]:
+def _warnings(directory: Path, text: str) -> list[tuple[int, str]]:
     warnings = _load(directory, text).warnings
-    return [(doubt.position.line, doubt.text) for doubt in warnings]
+    return [(warning.position.line, warning.text) for warning in warnings]
 
 
 def _first_with(line: str) -> str:
@@ -380,9 +380,9 @@ def test_all_roles_or_groups_of_a_partner_are_a_warning(tmp_path: Path, kind: st
     declared = f"attributes: {{{kind}: ['*']}}"
     prefix = "subject_prefix: 'partner:'"
 
-    assert _doubts(tmp_path, _first_with(declared)) == []
-    assert _doubts(tmp_path, _first_with(f"{prefix}\n    attributes: {{{kind}: [a]}}")) == []
-    assert _doubts(tmp_path, _first_with(f"{prefix}\n    {declared}")) == [
+    assert _warnings(tmp_path, _first_with(declared)) == []
+    assert _warnings(tmp_path, _first_with(f"{prefix}\n    attributes: {{{kind}: [a]}}")) == []
+    assert _warnings(tmp_path, _first_with(f"{prefix}\n    {declared}")) == [
         (
             7,
             f"subject_prefix tells its subjects from others, and nothing tells its {kind} from "
@@ -402,8 +402,8 @@ def test_roles_or_groups_that_are_looked_for_and_dropped_are_a_warning(
         "    cookie: sso\n", f"    cookie: sso\n    attributes: {{{kind}: [a]}}\n"
     )
 
-    assert _doubts(tmp_path, declared) == []
-    assert _doubts(tmp_path, text) == [
+    assert _warnings(tmp_path, declared) == []
+    assert _warnings(tmp_path, text) == [
         (
             11,
             f'the {kind} found here are dropped, because "sso" may bring none; list them in its '
@@ -433,7 +433,7 @@ def test_roles_of_a_trust_entry_that_are_dropped_are_a_warning(tmp_path: Path) -
     text = SMALLEST.replace("credentials:", f"{trust}credentials:")
     text = text.replace("\nrequest_tokens", f"{partners}request_tokens")
 
-    assert [line for line, _ in _doubts(tmp_path, text)] == [11]
+    assert [line for line, _ in _warnings(tmp_path, text)] == [11]
 
 
 @pytest.mark.parametrize(
@@ -456,14 +456,14 @@ def test_a_claim_that_is_read_and_that_nobody_may_bring_is_a_warning(
     text = SMALLEST.replace(old, new)
     declared = missing if "." not in missing else "[profile, vip]"
 
-    assert _doubts(tmp_path, text) == [
+    assert _warnings(tmp_path, text) == [
         (
             line,
             f"no credential may bring {missing}; list it in the attributes of those that may",
         )
     ]
     brings = f"    cookie: sso\n    attributes: {{claims: [{declared}]}}\n"
-    assert _doubts(tmp_path, text.replace("    cookie: sso\n", brings)) == []
+    assert _warnings(tmp_path, text.replace("    cookie: sso\n", brings)) == []
 
 
 @pytest.mark.parametrize("name", ["act", "may_act", "cnf"])
@@ -472,7 +472,7 @@ def test_a_condition_about_what_only_the_gateway_says_is_a_warning(
 ) -> None:
     text = SMALLEST.replace("allow: {authenticated: true}", f"allow: {{when: has(claims.{name})}}")
 
-    assert _doubts(tmp_path, text) == [(15, f"no credential may bring {name}; leave it out")]
+    assert _warnings(tmp_path, text) == [(15, f"no credential may bring {name}; leave it out")]
 
 
 def test_what_every_credential_brings_is_read_without_a_warning(tmp_path: Path) -> None:
@@ -481,7 +481,7 @@ def test_what_every_credential_brings_is_read_without_a_warning(tmp_path: Path) 
         "allow: {when: \"claims.sub != '' && claims.roles != [] && claims.iss != ''\"}",
     )
 
-    assert _doubts(tmp_path, text) == []
+    assert _warnings(tmp_path, text) == []
 
 
 @pytest.mark.parametrize(("rule", "kind"), [("any_role", "roles"), ("any_group", "groups")])
@@ -490,7 +490,7 @@ def test_a_role_or_group_that_nobody_may_bring_is_a_warning(
 ) -> None:
     asking = SMALLEST.replace("authenticated: true", f"{rule}: [clerk, boss]")
 
-    assert _doubts(tmp_path, asking) == [
+    assert _warnings(tmp_path, asking) == [
         (
             15,
             "no credential may bring any of: clerk, boss; list them in the attributes of those "
@@ -501,7 +501,7 @@ def test_a_role_or_group_that_nobody_may_bring_is_a_warning(
         text = asking.replace(
             "    cookie: sso\n", f"    cookie: sso\n    attributes: {{{kind}: {brought}}}\n"
         )
-        assert _doubts(tmp_path, text) == []
+        assert _warnings(tmp_path, text) == []
 
 
 def test_a_session_that_ends_with_its_credential_unsaid_is_a_warning(tmp_path: Path) -> None:
@@ -512,7 +512,7 @@ def test_a_session_that_ends_with_its_credential_unsaid_is_a_warning(tmp_path: P
 """
     text = SMALLEST.replace("\nrequest_tokens", f"{session}request_tokens")
 
-    assert _doubts(tmp_path, text) == [
+    assert _warnings(tmp_path, text) == [
         (
             13,
             "a session ends with the credential it was issued for, mostly long before absolute "
@@ -522,7 +522,7 @@ def test_a_session_that_ends_with_its_credential_unsaid_is_a_warning(tmp_path: P
     ]
     for said in ("true", "false"):
         written = text.replace("absolute: 90m", f"absolute: 90m, outlives_credential: {said}")
-        assert _doubts(tmp_path, written) == []
+        assert _warnings(tmp_path, written) == []
 
 
 def test_every_route_public_needs_no_credential(tmp_path: Path) -> None:
