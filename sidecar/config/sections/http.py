@@ -1,7 +1,7 @@
 """How a server is reached over HTTP: what keys, Vault and introspection have in common."""
 
 from collections.abc import Iterator
-from typing import Annotated, Final
+from typing import Annotated, ClassVar, Final
 from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, StrictBool, StrictInt
@@ -16,6 +16,7 @@ AnswerBytes = Annotated[StrictInt, Field(ge=1024, le=1024 * 1024)]
 
 
 _READ_TIMEOUT: Final = 5.0
+HTTPS_OR_ALLOWED: Final = "write https, or allow_http: true in the source"
 
 
 class RemoteServer(Section):
@@ -35,9 +36,16 @@ class RemoteServer(Section):
         ANSWER_BYTES, "The most bytes that an answer may have; a longer one is a failure."
     )
 
+    # The key with the server's URL, if there is one, and what others could do to it over http.
+    server_url: ClassVar[str | None] = None
+    danger: ClassVar[str] = "could exchange the keys"
+
     def findings(self) -> Iterator[Finding]:
-        """A client certificate's key is no use without the certificate."""
+        """The server is reached over https, with a certificate for its key."""
         yield from super().findings()
+        url = self.server_url
+        if url is not None and not self.allow_http:
+            yield from over_http((url,), getattr(self, url), self.danger, HTTPS_OR_ALLOWED)
         if self.private_key and not self.certificate:
             text = "there is a private_key and no certificate to go with it; write both or neither"
             yield Finding(("private_key",), text)
@@ -48,15 +56,6 @@ class RemoteServer(Section):
         return copied(
             HttpSettings, self, headers=tuple(headers.items()), read_timeout=_READ_TIMEOUT
         )
-
-    def insecure(
-        self, key: str, url: str, danger: str = "could exchange the keys"
-    ) -> Iterator[Finding]:
-        """A URL over http, unless that is allowed. ``danger`` is what others could do then."""
-        if not self.allow_http:
-            yield from over_http(
-                (key,), url, danger, "write https, or allow_http: true in the source"
-            )
 
 
 class RequestHeaders(Section):

@@ -111,10 +111,7 @@ class _AtUrl(Section):
 class JwksSection(_Refreshed, RequestHeaders, RemoteServer, _AtUrl):
     """Public keys at a URL."""
 
-    def findings(self) -> Iterator[Finding]:
-        """The keys come over https."""
-        yield from super().findings()
-        yield from self.insecure("url", self.url)
+    server_url = "url"
 
     def settings(self, _: str) -> SourceSettings:
         """The URL, and how it is reached."""
@@ -137,15 +134,12 @@ class _Engines(Section):
 class VaultKeysSection(_Refreshed, RemoteServer, _Engines, InVault):
     """Public keys in HashiCorp Vault or OpenBao."""
 
+    server_url = "address"
+
     @model_validator(mode="after")
     def _one_engine(self) -> Self:
         self.refuse_all_but_one(("transit", "kv"))
         return self
-
-    def findings(self) -> Iterator[Finding]:
-        """The keys come over https."""
-        yield from super().findings()
-        yield from self.insecure("address", self.address)
 
     def settings(self, _: str) -> SourceSettings:
         """Where in Vault the keys are, and how it is reached."""

@@ -10,6 +10,7 @@ from sidecar.config.addresses import http_url
 from sidecar.config.problems import Finding, Location
 from sidecar.config.rules import Draft, duplicate_names, rule
 from sidecar.config.section import Section, copied, written
+from sidecar.config.sections.http import HTTPS_OR_ALLOWED, over_http
 from sidecar.config.sections.keys import Keys, KubernetesSection, OidcSection
 from sidecar.config.values import (
     AlgorithmName,
@@ -98,7 +99,8 @@ class Trust(Section):
             )
             yield Finding(("kind",), text)
         if isinstance(source, OidcSection):
-            yield from source.insecure("issuer", self.issuer)
+            if not source.allow_http:
+                yield from over_http(("issuer",), self.issuer, source.danger, HTTPS_OR_ALLOWED)
             try:
                 _discoverable(self.issuer)
             except ValueError as fault:

@@ -135,10 +135,8 @@ class Introspection(_Answered, RemoteServer, _Asked):
         "one is a 503 for its session.",
     )
 
-    def findings(self) -> Iterator[Finding]:
-        """The issuer is asked over https."""
-        yield from super().findings()
-        yield from self.insecure("url", self.url, "could read sessions and answer")
+    server_url = "url"
+    danger = "could read sessions and answer"
 
     def warnings(self) -> Iterator[Finding]:
         """Every active token is taken for a login here, whoever it was issued to."""

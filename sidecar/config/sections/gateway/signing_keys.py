@@ -1,14 +1,12 @@
 """``request_tokens.keys``: where the keys live that sign, and how long each does."""
 
-from collections.abc import Iterator
 from typing import Annotated, Final
 
 from pydantic import Field, PlainValidator
 
-from sidecar.config.problems import Finding
 from sidecar.config.section import OneOf, Section, copied, written
 from sidecar.config.sections.http import RemoteServer
-from sidecar.config.sections.vault import InVault
+from sidecar.config.sections.vault import InVault, Transit
 from sidecar.config.values import Duration, File, Name, VaultPath, format_value, schema, text
 from sidecar.jose.algorithms import SUPPORTED_ALGORITHMS
 from sidecar.keys.rings.lifecycle import Timings
@@ -47,11 +45,6 @@ class _Rotated(Section):
     rotate: Annotated[float, Duration("1s", "8760h")] = written("720h", "How long a key signs.")
 
 
-class _TransitKey(Section):
-    key: Name = Field(description="The key's name.")
-    mount: VaultPath = written("transit", "Where the engine is mounted.")
-
-
 class _Folder(Section):
     path: VaultPath = Field(
         description="The folder, without the mount and `data/`. Whoever can write to it can mint "
@@ -64,13 +57,11 @@ class _Folder(Section):
 
 
 # The bases stand in reverse: the reference lists the keys of the last one first.
-class TransitRingSection(_Signing, RemoteServer, _TransitKey, InVault):
+class TransitRingSection(_Signing, RemoteServer, Transit, InVault):
     """A transit key of HashiCorp Vault or OpenBao, which signs, and is rotated there."""
 
-    def findings(self) -> Iterator[Finding]:
-        """Vault is asked over https."""
-        yield from super().findings()
-        yield from self.insecure("address", self.address, "could sign with the login")
+    server_url = "address"
+    danger = "could sign with the login"
 
     @property
     def place(self) -> InTransit:
@@ -82,10 +73,8 @@ class TransitRingSection(_Signing, RemoteServer, _TransitKey, InVault):
 class EphemeralRingSection(_Rotated, _Signing, RemoteServer, _Folder, InVault):
     """Keys made in memory, their public halves published in a folder of KV version 2."""
 
-    def findings(self) -> Iterator[Finding]:
-        """Vault is asked over https."""
-        yield from super().findings()
-        yield from self.insecure("address", self.address, "could sign with the login")
+    server_url = "address"
+    danger = "could sign with the login"
 
     @property
     def place(self) -> InMemory:
