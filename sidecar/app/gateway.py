@@ -231,8 +231,8 @@ class GatewayRole:
         verifier = Verifier(
             [entry for entry in check.trust if entry.name in trusts],
             self._instruments.metrics,
-            maximum_token_bytes=check.maximum_token_bytes,
-            maximum_token_values=check.maximum_token_values,
+            token_bytes=check.token_bytes,
+            token_values=check.token_values,
             remembered_tokens=check.remembered_tokens,
         )
         self._verifiers.append(verifier)
@@ -252,12 +252,12 @@ class GatewayRole:
                 authenticator, SessionAuthenticator
             ):
                 settings = ExchangeSettings(
-                    Identities(self._settings.prefixes, self._settings.attributes),
-                    credential.outlives,
+                    Identities(self._settings.subject_prefixes, self._settings.attributes),
+                    credential.outlives_credential,
                     self._configuration.key_wait,
-                    self._configuration.check.maximum_cookies,
+                    self._configuration.check.cookies,
                 )
-                accepted = [authenticators[name] for name in sorted(credential.exchanges)]
+                accepted = [authenticators[name] for name in sorted(credential.issued_for)]
                 return SessionExchange(settings, accepted, authenticator.cookies, self._keys)
         return None
 
@@ -277,7 +277,7 @@ class GatewayRole:
             name
             for each in self._settings.credentials
             if isinstance(each, SessionCredential)
-            for name in each.exchanges
+            for name in each.issued_for
         ]
         self._metrics.expect(kinds, introspected, exchanged)
 

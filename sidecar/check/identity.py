@@ -69,7 +69,7 @@ class IdentitySettings:
 
     ``headers`` maps a header's name (lower case) to what it carries; ``strip`` names further
     headers that are ours and never come from a client. ``passed`` names headers with credentials
-    that the service checks itself. ``maximum_bytes`` bounds names and values together; Envoy
+    that the service checks itself. ``max_bytes`` bounds names and values together; Envoy
     refuses requests whose headers outgrow its own limit.
     """
 
@@ -77,7 +77,7 @@ class IdentitySettings:
     strip: tuple[str, ...] = ()
     passed: tuple[str, ...] = ()
     forward_token: bool = True
-    maximum_bytes: int = 8192
+    max_bytes: int = 8192
 
 
 class IdentityHeaders:
@@ -110,8 +110,8 @@ class IdentityHeaders:
         """
         values = {name: encode(_said(token, source)) for name, source in self._settings.headers}
         size = sum([len(name) + len(value) for name, value in values.items() if value])
-        if size > self._settings.maximum_bytes:
-            limit = self._settings.maximum_bytes
+        if size > self._settings.max_bytes:
+            limit = self._settings.max_bytes
             return Refusal(Reason.IDENTITY_TOO_LARGE, f"{size} bytes, and {limit} are allowed")
         return self._changes(request, cookies, self._nobody | values)
 

@@ -32,9 +32,9 @@ class CheckSettings:
     sources: tuple[TokenSource, ...] = (BEARER,)
     literal_semicolons: bool = False
     shadow: bool = False
-    maximum_cookies: int = 1024
-    maximum_token_bytes: int = 8192
-    maximum_token_values: int = 400
+    cookies: int = 1024
+    token_bytes: int = 8192
+    token_values: int = 400
     remembered_tokens: int = 2000
 
 
@@ -47,11 +47,11 @@ class Pipeline:
         self._verifier = Verifier(
             settings.trust,
             observer,
-            maximum_token_bytes=settings.maximum_token_bytes,
-            maximum_token_values=settings.maximum_token_values,
+            token_bytes=settings.token_bytes,
+            token_values=settings.token_values,
             remembered_tokens=settings.remembered_tokens,
         )
-        self._cookies = cookie_finder(settings.sources, settings.maximum_cookies)
+        self._cookies = cookie_finder(settings.sources, settings.cookies)
         self._identity = IdentityHeaders(settings.identity, settings.sources)
 
     def check(self, request: RequestView, keys: KeySnapshot, now: float) -> Decision | KeyNeeded:

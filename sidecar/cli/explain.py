@@ -40,7 +40,7 @@ def explain(
     found, route = about_request(settings, request)
     if route is None or route.public:
         return found
-    cookies = cookie_finder(settings.sources, settings.maximum_cookies).find(request)
+    cookies = cookie_finder(settings.sources, settings.cookies).find(request)
     if isinstance(cookies, Refusal):
         return found
     credential = extract(request, settings.sources, cookies)
@@ -92,7 +92,7 @@ def about_jwt(
     now: float,
 ) -> dict[Step, tuple[str, ...]]:
     """The steps from the text of a token to what it grants, held against these trust entries."""
-    token = jws.parse(text, settings.maximum_token_bytes, settings.maximum_token_values)
+    token = jws.parse(text, settings.token_bytes, settings.token_values)
     digest = sha256(text.encode("latin-1")).hexdigest()
     found = {Step.PARSE: _about_token(text, digest[:16], token)}
     if isinstance(token, Refusal):

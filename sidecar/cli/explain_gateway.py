@@ -35,9 +35,9 @@ def explain(
     if route is None or route.public:
         return found
     credentials = {
-        each.source: each for each in gateway.credentials if each.name not in gateway.only_exchanged
+        each.source: each for each in gateway.credentials if each.name not in gateway.exchange_only
     }
-    cookies = cookie_finder(credentials, check.maximum_cookies).find(request)
+    cookies = cookie_finder(credentials, check.cookies).find(request)
     if isinstance(cookies, Refusal):
         return found
     credential = extract(request, tuple(credentials), cookies)

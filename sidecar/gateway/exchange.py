@@ -48,14 +48,14 @@ class ExchangeSettings:
     """What sessions are begun with.
 
     ``identities`` tells whom a credential stands for. A session does not outlive its credential,
-    unless ``outlives`` is set. ``patience`` is how long, in seconds, a missing key is waited for,
-    and ``maximum_cookies`` how many a request may have.
+    unless ``outlives_credential`` is set. ``patience`` is how long, in seconds, a missing key is
+    waited for, and ``cookies`` how many a request may have.
     """
 
     identities: Identities
-    outlives: bool
+    outlives_credential: bool
     patience: float
-    maximum_cookies: int = 1024
+    cookies: int = 1024
 
 
 class SessionExchange:
@@ -73,7 +73,7 @@ class SessionExchange:
         self._settings = settings
         self._authenticators = {each.source: each for each in authenticators}
         self._cookies = cookies
-        self._finder = cookie_finder(self._authenticators, settings.maximum_cookies)
+        self._finder = cookie_finder(self._authenticators, settings.cookies)
         self._keys = keys
         self._clock = clock
 
@@ -97,7 +97,7 @@ class SessionExchange:
             return deny(identified, fingerprint=digest[:8].hex())
 
         session = self._settings.identities.of(authenticator.name, identified)
-        ends, now = None if self._settings.outlives else _end(session), self._clock()
+        ends, now = None if self._settings.outlives_credential else _end(session), self._clock()
         if ends is not None and ends < now + 1:
             # Within the leeway its issuer is given; a browser would drop the cookie at once.
             detail = "the credential ends before a session of it could be used"

@@ -62,16 +62,16 @@ class GatewayPipeline:
         minter: Minter,
     ) -> None:
         self._router = Router(check.routes, literal_semicolons=check.literal_semicolons)
-        accepted = [each for each in authenticators if each.name not in gateway.only_exchanged]
+        accepted = [each for each in authenticators if each.name not in gateway.exchange_only]
         self._authenticators = {each.source: each for each in accepted}
         self._sources = tuple(self._authenticators)
         self._minter = minter
         self._grants = gateway.grants
-        self._identities = Identities(gateway.prefixes, gateway.attributes)
+        self._identities = Identities(gateway.subject_prefixes, gateway.attributes)
         self._origins = gateway.origins
         # Those of credentials that only buy sessions as well: none of them goes on to a service.
         sources = tuple(each.source for each in authenticators)
-        self._cookies = cookie_finder(sources, check.maximum_cookies)
+        self._cookies = cookie_finder(sources, check.cookies)
         self._headers = IdentityHeaders(
             IdentitySettings(strip=(*_TOKEN_HEADERS, *gateway.strip), forward_token=False), sources
         )

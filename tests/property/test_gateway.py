@@ -118,8 +118,8 @@ def minted(allow: Allow) -> VerifiedToken:
     service = Verifier(
         (GATEWAY,),
         Recorder(),
-        maximum_token_bytes=len(text),
-        maximum_token_values=400,
+        token_bytes=len(text),
+        token_values=400,
         remembered_tokens=1,
     )
     token = service.verify(text, sha256(text.encode()).digest(), SERVICE_KEYS, NOW)

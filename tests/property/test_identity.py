@@ -44,7 +44,7 @@ def test_what_is_owned_is_set_or_removed_and_nothing_else_is_touched(
     settings = IdentitySettings(
         headers=((NAMES[0], ("sub",)), (NAMES[1], ("roles",))),
         strip=(NAMES[2],),
-        maximum_bytes=1 << 20,
+        max_bytes=1 << 20,
     )
     nothing: frozenset[str] = frozenset()
     claims = {"sub": subject, "roles": roles}

@@ -167,8 +167,8 @@ class Gateway:
         verifier = Verifier(
             trust,
             self.verifications,
-            maximum_token_bytes=8192,
-            maximum_token_values=400,
+            token_bytes=8192,
+            token_values=400,
             remembered_tokens=10,
         )
         self.authenticators: tuple[Authenticator, ...] = (
@@ -182,7 +182,7 @@ class Gateway:
             request_tokens=SETTINGS,
             request_ring=RING,
             grants={each.name: ORDERS for each in ROUTES if not each.public},
-            prefixes={"mobile": "partner:"},
+            subject_prefixes={"mobile": "partner:"},
             attributes=ATTRIBUTES,
             origins=frozenset({"https://www.shop.example"}),
             strip=("x-user-id",),

@@ -45,11 +45,7 @@ class Identity(Section):
 
     def settings(self) -> IdentitySettings:
         """What the check needs of it."""
-        return copied(
-            IdentitySettings,
-            self,
-            maximum_bytes=self.max_bytes,
-        )
+        return copied(IdentitySettings, self)
 
     @property
     def owned(self) -> Items[str]:

@@ -83,17 +83,15 @@ class RootSection(Section):
         shadow: bool = False,
     ) -> CheckSettings:
         """What the check needs, with the parts of one role."""
-        return CheckSettings(
+        return copied(
+            CheckSettings,
+            self.limits,
             trust=tuple(entry.settings() for entry in self.trust),
             routes=tuple(routes),
             identity=identity,
             sources=tuple(source.source_settings() for source in sources),
             literal_semicolons=self.paths.semicolons == "literal",
             shadow=shadow,
-            maximum_cookies=self.limits.cookies,
-            maximum_token_bytes=self.limits.token_bytes,
-            maximum_token_values=self.limits.token_values,
-            remembered_tokens=self.limits.remembered_tokens,
         )
 
     def settings(self, source: LoadedFile) -> Configuration:

@@ -219,7 +219,7 @@ def test_a_header_may_carry_what_rules_see() -> None:
 
 
 def test_an_identity_has_a_size() -> None:
-    settings = IdentitySettings(headers=(("x-user-id", ("sub",)),), maximum_bytes=14)
+    settings = IdentitySettings(headers=(("x-user-id", ("sub",)),), max_bytes=14)
     headers = IdentityHeaders(settings)
 
     result = headers.for_token(request(), NO_TOKEN_COOKIES, token(sub="alice"))

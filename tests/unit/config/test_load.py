@@ -70,12 +70,12 @@ def test_settings_are_what_the_file_says(example: Configuration) -> None:
         headers=(("x-user-id", ("sub",)), ("x-user-roles", ("realm_access", "roles"))),
         strip=("x-internal",),
         forward_token=False,
-        maximum_bytes=4096,
+        max_bytes=4096,
     )
     assert example.check.literal_semicolons
     assert not example.check.shadow
-    assert (example.check.maximum_token_bytes, example.check.remembered_tokens) == (4096, 10)
-    assert (example.check.maximum_token_values, example.check.maximum_cookies) == (200, 64)
+    assert (example.check.token_bytes, example.check.remembered_tokens) == (4096, 10)
+    assert (example.check.token_values, example.check.cookies) == (200, 64)
     assert (example.request_bytes, example.header_lines) == (65536, 128)
     assert (example.pending_checks, example.key_wait) == (8, 0.05)
     assert (example.drain, example.start_timeout, example.realm) == (60.0, 2.0, "orders")

@@ -83,8 +83,8 @@ def gateway(example: Configuration) -> GatewaySettings:
 def test_what_both_roles_are_told_is_read_alike(example: Configuration) -> None:
     assert example.check.literal_semicolons
     assert not example.check.shadow
-    assert (example.check.maximum_token_bytes, example.check.remembered_tokens) == (4096, 10)
-    assert (example.check.maximum_token_values, example.check.maximum_cookies) == (200, 64)
+    assert (example.check.token_bytes, example.check.remembered_tokens) == (4096, 10)
+    assert (example.check.token_values, example.check.cookies) == (200, 64)
     assert (example.request_bytes, example.header_lines) == (65536, 128)
     assert (example.pending_checks, example.key_wait) == (8, 0.05)
     assert (example.drain, example.start_timeout, example.realm) == (60.0, 2.0, "shop")
@@ -106,8 +106,8 @@ def test_credentials_are_looked_for_in_the_order_of_the_file(
         CookieSource("__Host-session"),
     )
     assert example.check.sources == tuple(each.source for each in gateway.credentials)
-    assert gateway.only_exchanged == {"legacy"}
-    assert gateway.prefixes == {
+    assert gateway.exchange_only == {"legacy"}
+    assert gateway.subject_prefixes == {
         "sso": "",
         "legacy": "legacy:",
         "partners": "partner:",
@@ -186,8 +186,8 @@ def test_sessions_keep_what_request_tokens_copy(gateway: GatewaySettings) -> Non
         leeway=5.0,
         max_bytes=4096,
     )
-    assert session.exchanges == {"sso", "legacy"}
-    assert session.outlives
+    assert session.issued_for == {"sso", "legacy"}
+    assert session.outlives_credential
 
 
 def test_session_keys_are_kept_for_as_long_as_a_cookie_is_good(gateway: GatewaySettings) -> None:

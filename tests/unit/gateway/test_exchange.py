@@ -45,7 +45,7 @@ class Login:
         self.gateway = Gateway()
         self.keeper = Keeper(self.gateway)
         identities = Identities({"mobile": "partner:"}, ATTRIBUTES)
-        settings = ExchangeSettings(identities, outlives=outlives, patience=0.1)
+        settings = ExchangeSettings(identities, outlives_credential=outlives, patience=0.1)
         self._exchange = SessionExchange(
             settings,
             [each for each in self.gateway.authenticators if each.name in accepted],

@@ -150,12 +150,12 @@ class Gateway(RootSection):
                 for item in self.routes
                 if item.token is not None
             },
-            prefixes={each.name: each.subject_prefix for each in self.credentials},
+            subject_prefixes={each.name: each.subject_prefix for each in self.credentials},
             attributes={
                 each.name: None if each.session else each.attributes.settings()
                 for each in self.credentials
             },
-            only_exchanged=frozenset(each.name for each in self.credentials if each.exchange_only),
+            exchange_only=frozenset(each.name for each in self.credentials if each.exchange_only),
             internal_tls=copied(ServerTlsFiles, tls) if tls else None,
         )
         return self.configuration(source, check, gateway, self.listen.internal)

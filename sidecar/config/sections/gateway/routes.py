@@ -93,12 +93,12 @@ def _tokens_stay_within_bounds(draft: Draft) -> Iterator[Finding]:
 @rule("credentials")
 def _credentials_are_there(draft: Draft) -> Iterator[Finding]:
     credentials = [each for _, each in draft.items("credentials", CredentialSection)]
-    only_exchanged = {each.name for each in credentials if each.exchange_only}
+    exchange_only = {each.name for each in credentials if each.exchange_only}
     names = [each.name for each in credentials if not each.exchange_only]
     for here, item in draft.items("routes", GatewayRoute):
         for index, name in enumerate(item.allow.credentials):
             place = (*here, "allow", "credentials", index)
-            if name in only_exchanged:
+            if name in exchange_only:
                 text = f'"{name}" only buys a session, and no request has it; name the session'
                 yield Finding(place, text)
             elif name not in names:

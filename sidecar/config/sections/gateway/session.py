@@ -120,7 +120,9 @@ class SessionSection(Section):
         self, name: str, issuer: str, source: CookieSource, copied_claims: Iterable[str]
     ) -> SessionCredential:
         """The credential of this name. ``copied_claims`` are those that request tokens have."""
-        return SessionCredential(
+        return copied(
+            SessionCredential,
+            self,
             name=name,
             source=source,
             tokens=copied(
@@ -138,6 +140,4 @@ class SessionSection(Section):
                 algorithm=SEALING_ALGORITHM,
                 timings=self.timings(),
             ),
-            exchanges=frozenset(self.issued_for),
-            outlives=self.outlives_credential,
         )
