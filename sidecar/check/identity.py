@@ -73,11 +73,11 @@ class IdentitySettings:
     refuses requests whose headers outgrow its own limit.
     """
 
-    headers: tuple[tuple[str, IdentitySource], ...] = ()
-    strip: tuple[str, ...] = ()
-    passed: tuple[str, ...] = ()
-    forward_token: bool = True
-    max_bytes: int = 8192
+    headers: tuple[tuple[str, IdentitySource], ...]
+    strip: tuple[str, ...]
+    passed: tuple[str, ...]
+    forward_token: bool
+    max_bytes: int
 
 
 class IdentityHeaders:

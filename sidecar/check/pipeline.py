@@ -4,11 +4,11 @@ When the token names a key that is not in the snapshot the result is ``KeyNeeded
 the business of the shell around this, which then asks again.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import sha256
 
 from sidecar.check.cookies import TokenCookies
-from sidecar.check.extract import BEARER, TokenSource, cookie_finder, extract
+from sidecar.check.extract import TokenSource, cookie_finder, extract
 from sidecar.check.identity import IdentityHeaders, IdentitySettings
 from sidecar.check.refusal import Refusal, deny
 from sidecar.check.routes import Route
@@ -28,14 +28,14 @@ class CheckSettings:
 
     trust: tuple[TrustEntry, ...]
     routes: tuple[Route, ...]
-    identity: IdentitySettings = field(default_factory=IdentitySettings)
-    sources: tuple[TokenSource, ...] = (BEARER,)
-    literal_semicolons: bool = False
-    shadow: bool = False
-    cookies: int = 1024
-    token_bytes: int = 8192
-    token_values: int = 400
-    remembered_tokens: int = 2000
+    identity: IdentitySettings
+    sources: tuple[TokenSource, ...]
+    literal_semicolons: bool
+    shadow: bool
+    cookies: int
+    token_bytes: int
+    token_values: int
+    remembered_tokens: int
 
 
 class Pipeline:

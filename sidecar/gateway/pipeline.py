@@ -6,13 +6,14 @@ What cannot be answered at once comes back as ``KeyNeeded`` or ``Unfinished``; n
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from hashlib import sha256
 from typing import Final, NamedTuple
 
 from sidecar.check.cookies import TokenCookies
 from sidecar.check.extract import Credential, cookie_finder, extract
-from sidecar.check.identity import IdentityHeaders, IdentitySettings
+from sidecar.check.identity import IdentityHeaders
 from sidecar.check.pipeline import CheckSettings, anonymous
 from sidecar.check.refusal import Refusal, deny
 from sidecar.check.routing import Routed, Router
@@ -73,7 +74,7 @@ class GatewayPipeline:
         sources = tuple(each.source for each in authenticators)
         self._cookies = cookie_finder(sources, check.cookies)
         self._headers = IdentityHeaders(
-            IdentitySettings(strip=(*_TOKEN_HEADERS, *gateway.strip), forward_token=False), sources
+            replace(check.identity, strip=(*_TOKEN_HEADERS, *check.identity.strip)), sources
         )
 
     def check(

@@ -82,9 +82,8 @@ class GatewaySettings:
     of the subjects and clients of a credential, by its name; ``attributes`` has what it may bring,
     and None for a session of the gateway's own, which has what was brought when it began.
     ``grants`` has what the tokens of a route are good for, by the route's name. ``origins`` are
-    those besides the request's own whose pages may use a cookie. ``strip`` are further headers that
-    no client may send. ``subject_prefixes``, ``attributes`` and ``exchange_only`` hold names of
-    ``credentials``.
+    those besides the request's own whose pages may use a cookie. ``subject_prefixes``,
+    ``attributes`` and ``exchange_only`` hold names of ``credentials``.
     """
 
     issuer: str
@@ -94,7 +93,6 @@ class GatewaySettings:
     grants: Mapping[str, Grant]
     subject_prefixes: Mapping[str, str]
     attributes: Mapping[str, Attributes | None]
-    exchange_only: frozenset[str] = frozenset()
-    origins: frozenset[str] = frozenset()
-    strip: tuple[str, ...] = ()
-    internal_tls: ServerTlsFiles | None = None
+    exchange_only: frozenset[str]
+    origins: frozenset[str]
+    internal_tls: ServerTlsFiles | None

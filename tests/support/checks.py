@@ -11,8 +11,7 @@ from sidecar.check import jws
 from sidecar.check.conditions import Condition
 from sidecar.check.cookies import TokenCookies
 from sidecar.check.extract import TokenSource, cookie_finder
-from sidecar.check.identity import IdentitySettings
-from sidecar.check.pipeline import CheckSettings, Pipeline
+from sidecar.check.pipeline import Pipeline
 from sidecar.check.routes import Match, Route
 from sidecar.check.rules import AnyGroup, AnyRole, Callers, Rule, Scopes, TokenKinds, When
 from sidecar.check.templates import PathTemplate
@@ -22,7 +21,7 @@ from sidecar.keys.documents import parse
 from sidecar.model import Allow, Decision, Deny, KeyNeeded, Reason, RequestView, TokenKind
 from sidecar.snapshots.keys import KeySet, KeySnapshot, VerificationKey
 from tests.support import tokens
-from tests.support.settings import trust_entry
+from tests.support.settings import check_settings, identity_settings, trust_entry
 from tests.support.tokens import Json, SigningKey, key_for
 
 NOW = 1_800_000_000.0
@@ -51,7 +50,7 @@ CLUSTER = trust_entry(
     required_claims=(),
     subjects=("system:serviceaccount:shop:*",),
 )
-IDENTITY = IdentitySettings(
+IDENTITY = identity_settings(
     headers=(
         ("x-user-id", ("sub",)),
         ("x-user-groups", ("groups",)),
@@ -191,7 +190,7 @@ class Service:
     """The small service's check. The keys it knows may be replaced between two requests."""
 
     def __init__(self, keys: KeySnapshot | None = None, **settings: Any) -> None:
-        usual = CheckSettings(trust=(GATEWAY, CLUSTER), routes=ROUTES, identity=IDENTITY)
+        usual = check_settings(trust=(GATEWAY, CLUSTER), routes=ROUTES, identity=IDENTITY)
         self.observer = Recorder()
         self.keys = keys or snapshot()
         self.pipeline = Pipeline(replace(usual, **settings), self.observer)

@@ -11,7 +11,6 @@ from typing import Any
 
 from sidecar.check.conditions import Condition
 from sidecar.check.extract import BEARER, CookieSource, TokenSource
-from sidecar.check.pipeline import CheckSettings
 from sidecar.check.refusal import Refusal
 from sidecar.check.rules import AnyRole, Issuers, Scopes, TokenKinds, When
 from sidecar.check.trust import TrustEntry
@@ -49,7 +48,12 @@ from sidecar.snapshots.keys import KeySnapshot
 from tests.support import tokens
 from tests.support.checks import NOW, Recorder, key_set, route
 from tests.support.minting import ISSUER, SETTINGS, MintRecorder, credential, ring
-from tests.support.settings import session_token_settings, trust_entry
+from tests.support.settings import (
+    check_settings,
+    identity_settings,
+    session_token_settings,
+    trust_entry,
+)
 from tests.support.tokens import SigningKey, key_for
 
 HOST = "shop.example"
@@ -185,11 +189,13 @@ class Gateway:
             subject_prefixes={"mobile": "partner:"},
             attributes=ATTRIBUTES,
             origins=frozenset({"https://www.shop.example"}),
-            strip=("x-user-id",),
+            exchange_only=frozenset(),
+            internal_tls=None,
         )
         gateway = replace(usual, **settings)
         minter = Minter(gateway.request_tokens, lambda: self.ring, self.mints)
-        check = CheckSettings(trust=trust, routes=ROUTES)
+        identity = identity_settings(strip=("x-user-id",), forward_token=False)
+        check = check_settings(trust=trust, routes=ROUTES, identity=identity)
         return GatewayPipeline(check, gateway, self.authenticators, minter)
 
     def check(self, view: RequestView, *, now: float = NOW) -> Decision | KeyNeeded | Unfinished:

@@ -7,12 +7,16 @@ from dataclasses import replace
 from typing import Any, Final
 
 from sidecar.check.extract import CookieSource
+from sidecar.check.identity import IdentitySettings
+from sidecar.check.pipeline import CheckSettings
 from sidecar.check.trust import TrustEntry
 from sidecar.config.sections.gateway.introspection import Introspection
 from sidecar.config.sections.gateway.request_tokens import RequestTokens
 from sidecar.config.sections.gateway.session import SessionSection
+from sidecar.config.sections.identity import Identity
 from sidecar.config.sections.keys import KubernetesSection
 from sidecar.config.sections.limits import LimitsSection
+from sidecar.config.sections.sidecar import Sidecar
 from sidecar.config.sections.trust import Trust
 from sidecar.keys.settings import KeySettings, KubernetesKeys, SourceSettings
 from sidecar.mint.settings import RequestTokenSettings
@@ -79,3 +83,15 @@ def session_token_settings(name: str, issuer: str, **changes: Any) -> SessionTok
 def request_token_settings(issuer: str, **changes: Any) -> RequestTokenSettings:
     """How request tokens are made."""
     return replace(_REQUEST_TOKENS.settings(issuer), **changes)
+
+
+def identity_settings(**changes: Any) -> IdentitySettings:
+    """How identity is handed on: no header is set."""
+    return replace(Identity().settings(), **changes)
+
+
+def check_settings(**changes: Any) -> CheckSettings:
+    """A check that trusts nobody and has no route."""
+    usual = Sidecar.model_validate({"role": "sidecar", "routes": ()})
+    settings = usual.check_settings((), usual.identity.settings(), usual.token_sources)
+    return replace(settings, **changes)

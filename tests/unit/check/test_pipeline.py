@@ -3,7 +3,6 @@ from dataclasses import replace
 import pytest
 
 from sidecar.check.extract import CookieSource
-from sidecar.check.identity import IdentitySettings
 from sidecar.check.rules import Callers
 from sidecar.model import Allow, Deny, HeaderChanges, KeyNeeded, Reason, RequestView
 from tests.support.checks import (
@@ -18,6 +17,7 @@ from tests.support.checks import (
     token,
     workload_token,
 )
+from tests.support.settings import identity_settings
 from tests.support.tokens import key_for, new_key, resigned
 
 NOBODY = HeaderChanges(
@@ -252,7 +252,7 @@ def test_shadow_mode_lets_no_request_through_that_was_not_read() -> None:
 
 def test_a_public_route_gets_no_token_that_is_not_forwarded() -> None:
     service = Service(
-        sources=(CookieSource("token"),), identity=IdentitySettings(forward_token=False)
+        sources=(CookieSource("token"),), identity=identity_settings(forward_token=False)
     )
     view = request(path="/healthz", headers=(("cookie", b"a=1;token=x;b=2"),))
 

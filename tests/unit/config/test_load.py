@@ -69,6 +69,7 @@ def test_settings_are_what_the_file_says(example: Configuration) -> None:
     assert example.check.identity == IdentitySettings(
         headers=(("x-user-id", ("sub",)), ("x-user-roles", ("realm_access", "roles"))),
         strip=("x-internal",),
+        passed=(),
         forward_token=False,
         max_bytes=4096,
     )

@@ -247,7 +247,6 @@ def test_a_route_takes_any_credential_or_those_it_names(example: Configuration) 
 def test_the_rest_of_the_gateway_is_what_the_file_says(gateway: GatewaySettings) -> None:
     assert gateway.issuer == "https://gateway.example"
     assert gateway.origins == {"https://www.example", "https://www.example:8443"}
-    assert gateway.strip == ("x-user-id",)
     assert gateway.internal_tls == ServerTlsFiles(
         EXAMPLES / "tls" / "gateway.crt", EXAMPLES / "tls" / "gateway.key"
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.check.pipeline import CheckSettings, Pipeline
+from sidecar.check.pipeline import Pipeline
 from sidecar.check.routes import Match, Route
 from sidecar.check.templates import PathTemplate
 from sidecar.keys.settings import FileKeys
@@ -36,7 +36,7 @@ from sidecar.wire.grpc._pb.envoy.service.auth.v3.external_auth_pb2 import (
 )
 from sidecar.wire.grpc.codec import Envelope
 from tests.support import simulated_time
-from tests.support.settings import key_settings, trust_entry
+from tests.support.settings import check_settings, key_settings, trust_entry
 from tests.support.tokens import SigningKey, claims, jwks, key_for, new_key, sign
 
 LONG_AGO = 1_000_000_000
@@ -117,7 +117,7 @@ def play(
     clock: Callable[[], float] | None = None,
     published: bool = True,
 ) -> Scene:
-    settings = CheckSettings(
+    settings = check_settings(
         trust=(
             trust_entry(
                 name="gateway",

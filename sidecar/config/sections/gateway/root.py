@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import BeforeValidator, Field
 
-from sidecar.check.identity import IdentitySettings, folded
+from sidecar.check.identity import folded
 from sidecar.check.rules import Issuers, TokenKinds
 from sidecar.config.addresses import IssuerUrl, Origin
 from sidecar.config.configuration import Configuration, LoadedFile
@@ -23,6 +23,7 @@ from sidecar.config.sections.gateway.files import examine as examine_gateway
 from sidecar.config.sections.gateway.listen import GatewayListen
 from sidecar.config.sections.gateway.request_tokens import REQUEST_TOKEN_RULES, RequestTokens
 from sidecar.config.sections.gateway.routes import GATEWAY_ROUTE_RULES, GatewayRoute
+from sidecar.config.sections.identity import Identity
 from sidecar.config.sections.root import RootSection
 from sidecar.config.sections.token_sources import carriers, spelt_once
 from sidecar.config.sections.trust import Trust
@@ -131,7 +132,7 @@ class Gateway(RootSection):
         kinds = TokenKinds(frozenset({TokenKind.EXTERNAL, TokenKind.WORKLOAD}))
         check = self.check_settings(
             (item.settings(kinds, *self._issuers_of(item)) for item in self.routes),
-            IdentitySettings(strip=self.strip, forward_token=False),
+            Identity(strip=self.strip, forward_token=False).settings(),
             self.credentials,
         )
         tokens, tls = self.request_tokens, self.listen.internal_tls
