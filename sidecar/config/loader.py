@@ -1,6 +1,6 @@
 """Loads a configuration, or says everything that is wrong with it at once."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -56,7 +56,7 @@ def _load(
     checked = schema.check(document, role, partial(_owner, role))
     problems = [*document.problems, *checked.problems]
     root = checked.model
-    draft = _whole(document, root) if root else _readable_parts(document, role, checked.bad)
+    draft = _draft(document, role, root, checked.bad)
     if draft is None:
         raise fault(document.path, problems)
     files = role.examine(draft, key_files_are)
@@ -70,13 +70,11 @@ def _load(
     return root.settings(loaded)
 
 
-def _whole(document: YamlDocument, root: RootSection) -> Draft:
-    lists = {name: range(len(getattr(root, name))) for name in root.lists}
-    return Draft(document, root, _places(lists), bad=frozenset())
-
-
-def _readable_parts(
-    document: YamlDocument, role: type[RootSection], bad: tuple[Location, ...]
+def _draft(
+    document: YamlDocument,
+    role: type[RootSection],
+    root: RootSection | None,
+    bad: tuple[Location, ...],
 ) -> Draft | None:
     """What is left when every section and every item with something bad in it is left out."""
     if not isinstance(document.value, dict):
@@ -84,15 +82,16 @@ def _readable_parts(
     sections = frozenset(str(location[0]) for location in bad)
     parts = {name: part for name, part in document.value.items() if name not in sections}
     broken = {location[:2] for location in bad}
-    lists: dict[str, list[int]] = {}
+    places: dict[str, tuple[Location, ...]] = {}
     for name in role.lists:
-        items = document.value.get(name)
-        lists[name] = []
-        if isinstance(items, list):
-            lists[name] = [i for i in range(len(items)) if (name, i) not in broken]
-        parts[name] = [items[i] for i in lists[name]] if isinstance(items, list) else []
-    root = schema.read(document, _without(role, sections - parts.keys()), parts)
-    return Draft(document, root, _places(lists), bad=sections)
+        found = document.value.get(name)
+        items = found if isinstance(found, list) else []
+        readable = [index for index in range(len(items)) if (name, index) not in broken]
+        places[name] = tuple((name, index) for index in readable)
+        parts[name] = [items[index] for index in readable]
+    if root is None:
+        root = schema.read(document, _without(role, sections - parts.keys()), parts)
+    return Draft(document, root, places, sections)
 
 
 def _without(role: type[RootSection], sections: Iterable[str]) -> type[RootSection]:
@@ -100,10 +99,6 @@ def _without(role: type[RootSection], sections: Iterable[str]) -> type[RootSecti
     # Any: create_model takes its fields as keywords, and mypy its own options among them.
     absent: dict[str, Any] = dict.fromkeys(role.model_fields.keys() & set(sections), (None, None))
     return create_model(role.__name__, __base__=role, **absent)
-
-
-def _places(lists: Mapping[str, Iterable[int]]) -> dict[str, tuple[Location, ...]]:
-    return {name: tuple((name, index) for index in indices) for name, indices in lists.items()}
 
 
 def _problems(document: YamlDocument, findings: Iterable[Finding]) -> list[FileProblem]:
