@@ -71,7 +71,7 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class SectionRule:
-    """A rule between sections, and the names of those that must be readable as a whole."""
+    """A rule between sections. ``needs`` names those that must be readable as a whole."""
 
     find: Callable[[Draft], Iterator[Finding]]
     needs: frozenset[str]

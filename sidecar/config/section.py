@@ -1,4 +1,4 @@
-"""What every section of a configuration has in common: it is read, checked, and copied."""
+"""The base of every section of a configuration, and how its keys are copied into settings."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields

@@ -1,4 +1,4 @@
-"""The shape of ``trust[].keys``: where an issuer's public keys are found, and how often."""
+"""``trust[].keys``: where an issuer's public keys are found, and how often they are fetched."""
 
 from collections.abc import Iterator
 from typing import Annotated, Final, Self

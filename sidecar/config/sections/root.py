@@ -1,4 +1,4 @@
-"""The top of a configuration, as far as both roles have it."""
+"""The top level of a configuration, as far as both roles have it."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
@@ -65,7 +65,7 @@ class RootSection(Section):
 
     # The lists whose items are checked one by one where others cannot be read.
     lists: ClassVar[tuple[str, ...]] = ("trust", "routes")
-    # The rules between sections, and what is allowed between them and seldom meant.
+    # The rules between sections: those that make a file invalid, and those that only warn.
     rules: ClassVar[tuple[SectionRule, ...]] = (*TRUST_RULES, *ROUTE_RULES)
     warning_rules: ClassVar[tuple[SectionRule, ...]] = (left_to_public_routes,)
 
@@ -95,7 +95,7 @@ class RootSection(Section):
         )
 
     def settings(self, source: LoadedFile) -> Configuration:
-        """What becomes of a file in which nothing is wrong; each role has a way of its own."""
+        """The settings of a file in which nothing is wrong. Each role has its own."""
         raise NotImplementedError
 
     def configuration(

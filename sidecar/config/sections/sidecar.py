@@ -120,7 +120,7 @@ class Sidecar(RootSection):
     )
 
     def settings(self, source: LoadedFile) -> Configuration:
-        """What becomes of the file."""
+        """The settings of the whole file."""
         routes = (item.settings(TokenKinds(item.allow.kinds)) for item in self.routes)
         check = self.check_settings(
             routes, self.identity.settings(), self.token_sources, shadow=self.mode == "shadow"

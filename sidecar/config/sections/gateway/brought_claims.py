@@ -1,4 +1,7 @@
-"""What credentials bring against what reads it: neither is of use without the other."""
+"""Compares the claims that credentials may bring with those that something reads.
+
+A claim that only one side names is a mistake, or will be dropped.
+"""
 
 import re
 from collections.abc import Iterator

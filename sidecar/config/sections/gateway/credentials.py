@@ -1,4 +1,4 @@
-"""``credentials``: what a client may bring, and how it is told whose it is."""
+"""``credentials``: what a client may present, and how its subject is found."""
 
 from collections.abc import Iterable, Iterator
 from typing import Final, Self

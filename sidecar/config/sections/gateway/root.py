@@ -128,7 +128,7 @@ class Gateway(RootSection):
         return examine_gateway(draft, super().examine(draft, expectation), expectation)
 
     def settings(self, source: LoadedFile) -> Configuration:
-        """What becomes of the file."""
+        """The settings of the whole file."""
         kinds = TokenKinds(frozenset({TokenKind.EXTERNAL, TokenKind.WORKLOAD}))
         check = self.check_settings(
             (item.settings(kinds, *self._issuers_of(item)) for item in self.routes),

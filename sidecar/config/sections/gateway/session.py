@@ -94,9 +94,9 @@ class SessionSection(Section):
             yield Finding(("renew",), text)
 
     def warnings(self) -> Iterator[Finding]:
-        """It may end before its time, without the file saying so.
+        """Sessions may end before ``absolute``, and the file does not say whether that is meant.
 
-        How long a credential lives is known when it is brought, and then it is in the log.
+        When a credential expires is known only when it is presented, and is in the log then.
         """
         if "outlives_credential" not in self.model_fields_set:
             text = (

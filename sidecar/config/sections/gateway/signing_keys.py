@@ -14,7 +14,7 @@ from sidecar.keys.rings.local import ALGORITHMS
 from sidecar.keys.rings.settings import InDirectory, InMemory, InTransit, RingSettings
 from sidecar.keys.settings import KvKeys, TransitKeys
 
-# When the keys of a directory or of Vault are replaced, is the business of whoever does it.
+# Keys in a directory or in Vault are rotated by others, at times that are not known here.
 UNKNOWN_PERIOD: Final = 366 * 86400.0
 
 _SIGNING: Final = tuple(name for name in ALGORITHMS if name in SUPPORTED_ALGORITHMS)
