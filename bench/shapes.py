@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import cycle, islice, product
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -128,6 +129,8 @@ def request_shapes(role: Role) -> Iterator[Shape]:
         "cookies that carry tokens": (cookie + b"=;") * _COOKIES,
         "cookies of one byte": b"a;" * (_HEAD // 2),
         "a cookie of spaces": b" " * _HEAD,
+        "a cookie of commas": b"," * _HEAD,
+        "cookies that only some servers find": (b"a," + cookie + b"=;") * _COOKIES,
         "a large cookie": b"a=" + b"x" * _HEAD,
     }.items():
         yield Shape(name, (("cookie", line),))
@@ -137,6 +140,7 @@ def request_shapes(role: Role) -> Iterator[Shape]:
     yield Shape("cookies that carry tokens, public", (("cookie", tokens),), _PUBLIC_PATH)
     yield Shape("header lines within the limit", _numbered("a", _LINES))
     yield Shape("header lines nearly called as ours", _numbered("x_user-", _LINES))
+    yield Shape("header lines called as ours", _spellings("x-user-id", _LINES))
     yield Shape("header lines", _numbered("", 8000))
     yield Shape("lines of cookies", (("cookie", b"a;"),) * _LINES)
     for header in ("origin", "x-request-id", "content-type", "x-forwarded-for", "x" * _HEAD):
@@ -201,6 +205,13 @@ def token_shapes() -> Iterator[Shape]:
 
 def _filled(begin: str, unit: str, size: int) -> str:
     return begin + unit * ((size - len(begin)) // len(unit))
+
+
+def _spellings(name: str, number: int) -> tuple[tuple[str, bytes], ...]:
+    """So many header lines, each with another spelling of a name of ours."""
+    marks = product("!#$%&'*+-.^_`|~", repeat=name.count("-"))
+    names = (name.replace("-", "{}").format(*chosen) for chosen in cycle(marks))
+    return tuple((each, b"") for each in islice(names, number))
 
 
 def _numbered(prefix: str, number: int) -> tuple[tuple[str, bytes], ...]:

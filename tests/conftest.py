@@ -15,6 +15,8 @@ from tests.support.openbao import OpenBao
 from tests.support.openid_provider import NODE, OpenIdProvider
 from tests.support.ports import socket_directory as new_socket_directory
 
+pytest_plugins = ["tests.support.pod_fixtures"]
+
 # The release that tests use unless they are about every release.
 ENVOY_VERSION = "1.40.0"
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from sidecar.app.handover import Handover
 from sidecar.app.roles import Instruments, Role, new_keys, new_policy
@@ -30,23 +30,23 @@ from sidecar.gateway.settings import (
     JwtCredential,
     SessionCredential,
 )
-from sidecar.keys.rings import AnyRing
-from sidecar.keys.rings.lifecycle import State
-from sidecar.keys.rings.opened import open_ring, open_sealing_ring
-from sidecar.keys.rings.rotation import next_publication
-from sidecar.keys.rings.settings import InDirectory, InMemory, InTransit, RingSettings
 from sidecar.mint.minter import REQUEST, Minter
-from sidecar.model import Deny, Reason, RequestView
+from sidecar.model import GATEWAY_REASONS, Deny, Reason, RequestView
+from sidecar.rings import Ring
+from sidecar.rings.factory import open_ring, open_sealing_ring
+from sidecar.rings.lifecycle import State
+from sidecar.rings.ring import next_publication
+from sidecar.rings.settings import InDirectory, InMemory, InTransit, RingSettings
 from sidecar.session.introspection import Introspector
 from sidecar.session.tokens import SessionTokens
 from sidecar.telemetry.decisions import DecisionLog
-from sidecar.telemetry.gateway_metrics import REASONS, GatewayMetrics
+from sidecar.telemetry.gateway_metrics import GatewayMetrics
 from sidecar.telemetry.internal import InternalLog
 from sidecar.wire.http import HttpListener
 from sidecar.wire.internal import LARGEST_HEADER, internal_pages
 from sidecar.wire.tls import ServerTls
 
-R = TypeVar("R", bound=AnyRing[Any])
+R = TypeVar("R", bound=Ring)
 
 _log = logging.getLogger("sidecar")
 
@@ -75,10 +75,10 @@ class GatewayRole:
         self._instruments = instruments
         self._metrics = metrics
         self._handover = before.hand_over() if isinstance(before, GatewayRole) else Handover()
-        self._rings: dict[str, AnyRing[Any]] = {}
+        self._rings: dict[str, Ring] = {}
         # The sets whose rings say when their keys are replaced.
         self._rotated: list[str] = []
-        self._unstarted: list[tuple[RingSettings, AnyRing[Any]]] = []
+        self._unstarted: list[tuple[RingSettings, Ring]] = []
         self._starting: list[asyncio.Task[None]] = []
         self._verifiers: list[Verifier] = []
 
@@ -103,14 +103,14 @@ class GatewayRole:
                 name = f"{settings.set} keys"
                 self._starting.append(asyncio.create_task(ring.start(), name=name))
 
-    async def first_keys(self, patience: float) -> None:
+    async def first_keys(self, timeout: float) -> None:
         """Wait for first keys, to verify with and to sign with (``Role.first_keys``).
 
         A key that is published and signs only later is waited for until then: meanwhile the other
         replicas sign, and this one would refuse.
         """
         await asyncio.gather(
-            self._keys.first_keys(patience), self._started(patience), self._supplied(patience)
+            self._keys.first_keys(timeout), self._started(timeout), self._supplied(timeout)
         )
         if self._signs_later():
             _log.info("not ready before its key signs", extra={"ring": str(self._request_ring)})
@@ -122,20 +122,20 @@ class GatewayRole:
             {name: partial(_rotation_due, self._rings[name]) for name in self._rotated},
         )
 
-    async def _started(self, patience: float) -> None:
-        """Return when the rings have begun or ``patience`` is over; a bug in one is raised."""
+    async def _started(self, timeout: float) -> None:
+        """Return when the rings have begun or ``timeout`` is over; a bug in one is raised."""
         if self._starting:
-            done, _ = await asyncio.wait(self._starting, timeout=patience)
+            done, _ = await asyncio.wait(self._starting, timeout=timeout)
             for task in done:
                 task.result()
 
-    async def _supplied(self, patience: float) -> None:
-        """Return when the rings have keys or ``patience`` is over.
+    async def _supplied(self, timeout: float) -> None:
+        """Return when the rings have keys or ``timeout`` is over.
 
         One that could not be read or made when it began is tried again.
         """
         with suppress(TimeoutError):
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(timeout):
                 while not all(ring.keys.keys for ring in self._rings.values()):  # noqa: ASYNC110 - nobody tells of it
                     await asyncio.sleep(_LOOK)
 
@@ -265,7 +265,10 @@ class GatewayRole:
         """Have the metrics show what there can be."""
         check = self._configuration.check
         self._instruments.metrics.expect(
-            [entry.name for entry in check.trust], check.routes, shadow=False, further=REASONS
+            [entry.name for entry in check.trust],
+            check.routes,
+            shadow=False,
+            further=GATEWAY_REASONS,
         )
         introspected = [
             each.name
@@ -317,20 +320,20 @@ def _settings(configuration: Configuration) -> GatewaySettings:
     return configuration.gateway
 
 
-async def _stop(ring: AnyRing[Any]) -> None:
+async def _stop(ring: Ring) -> None:
     await ring.stop()
 
 
-def _states(ring: AnyRing[Any]) -> tuple[State, ...]:
+def _states(ring: Ring) -> tuple[State, ...]:
     return ring.keys.states(time.time())
 
 
-def _rotation_due(ring: AnyRing[Any]) -> float:
+def _rotation_due(ring: Ring) -> float:
     keys = ring.keys
     return next_publication(keys) if keys.keys else 0.0
 
 
-def _ring_status(ring: AnyRing[Any]) -> dict[str, object]:
+def _ring_status(ring: Ring) -> dict[str, object]:
     keys, now = ring.keys, time.time()
     return {
         "source": str(ring),

@@ -77,6 +77,7 @@ class _Program:
         instruments = Instruments(self._metrics, RefreshLog(self._metrics))
         self._new_role = _maker(configuration, instruments)
         self._role = self._new_role(configuration, None)
+        self._next_role: Role | None = None
 
     async def run(self) -> int:
         """Start everything, serve, reload when asked, drain, stop."""
@@ -118,8 +119,13 @@ class _Program:
         return 0
 
     def _hang_up(self, reload: asyncio.Event) -> None:
-        """Reload. The keys in use are fetched at once: a reload may fail, or wait for others."""
-        self._role.policy.keys.fetch_now()
+        """Reload. The keys in use are fetched at once: a reload may fail, or wait for others.
+
+        Those of a configuration that waits already, too: they are in use next.
+        """
+        for role in (self._role, self._next_role):
+            if role is not None:
+                role.policy.keys.fetch_now()
         reload.set()
 
     async def _tend(self, checks: Authorization, reload: asyncio.Event) -> None:
@@ -218,13 +224,15 @@ class _Program:
     async def _started(self, configuration: Configuration) -> Role:
         """The role of a new configuration, ready to take over."""
         self._warn(configuration)
-        role = self._new_role(configuration, self._role)
+        role = self._next_role = self._new_role(configuration, self._role)
         try:
             await role.start()
             await role.first_keys(configuration.start_timeout)
         except BaseException:
             await role.stop()
             raise
+        finally:
+            self._next_role = None
         return role
 
     def _warn(self, configuration: Configuration) -> None:

@@ -34,8 +34,8 @@ class Role(Protocol):
         """
         ...
 
-    async def first_keys(self, patience: float) -> None:
-        """Return when there are keys for everything, or ``patience`` seconds are over."""
+    async def first_keys(self, timeout: float) -> None:
+        """Return when there are keys for everything, or ``timeout`` seconds are over."""
         ...
 
     async def stop(self) -> None:
@@ -71,9 +71,9 @@ class SidecarRole:
         """Begin to fetch keys (``Role.start``)."""
         self.policy.keys.start()
 
-    async def first_keys(self, patience: float) -> None:
+    async def first_keys(self, timeout: float) -> None:
         """Wait for first keys (``Role.first_keys``)."""
-        await self.policy.keys.first_keys(patience)
+        await self.policy.keys.first_keys(timeout)
 
     async def stop(self) -> None:
         """Stop fetching (``Role.stop``)."""

@@ -17,15 +17,32 @@ from sidecar.model import Reason, RequestView
 _UNSENDABLE: Final = re.compile(r";[^;\x00-\x08\x0a-\x1f\x7f-\x9f\udc80-\udcff]*+[^;]+")
 
 
+# What some servers end a cookie with, or trim from its name, besides what RFC 6265 has: Python's
+# http.cookies goes by spaces, RFC 2109 §4.2.2 by commas, Django trims Unicode's spaces. Envoy joins
+# lines with a comma where it sends headers as a map.
+_SEPARATORS: Final = bytes(
+    ord(";") if byte >= 0x80 or chr(byte).isspace() or byte == ord(",") else byte
+    for byte in range(256)
+)
+
+
 class TokenCookies(NamedTuple):
     """The cookies of a request that carry tokens.
 
     ``found`` has the name and the value of each, in their order. ``rest`` is the Cookie header
-    without them, its lines joined: each cookie as it stood, behind a semicolon.
+    without them, its lines joined: each cookie as it stood, behind a semicolon. ``misplaced`` are
+    the names that stand where only some servers see a cookie begin, as in ``a=1,token=…``; of such
+    a header there is no ``rest``.
     """
 
     found: tuple[tuple[bytes, bytes], ...] = ()
     rest: bytes = b""
+    misplaced: frozenset[str] = frozenset()
+
+    @property
+    def present(self) -> bool:
+        """Whether any server may find a token among the cookies."""
+        return bool(self.found or self.misplaced)
 
     def values(self, name: str) -> list[bytes]:
         """The values of the cookies of this name."""
@@ -52,6 +69,7 @@ class CookieFinder:
     def __init__(self, names: Iterable[str], maximum: int) -> None:
         names = tuple(names)
         self._cookie = _expression(names) if names else None
+        self._words = {name: _word(name) for name in names}
         self._maximum = maximum
 
     def find(self, request: RequestView) -> TokenCookies | Refusal:
@@ -62,16 +80,31 @@ class CookieFinder:
         if not lines:
             return NO_TOKEN_COOKIES
         # Several lines are one list of cookies (RFC 9113 §8.2.3).
-        line = b"; ".join(lines)
+        line = b";" + b"; ".join(lines)
         # Counted by what is left: bytes.count is slow where every other byte is a semicolon.
-        if len(line) - len(line.translate(None, b";")) >= self._maximum:
-            return Refusal(Reason.REQUEST_TOO_LARGE, f"it has more than {self._maximum} cookies")
-        rest, *found = self._cookie.split(b";" + line)
-        if not found:
+        if len(line) - len(line.translate(None, b";")) > self._maximum:
+            return self._too_many()
+        rest, *found = self._cookie.split(line)
+        names = found[::3]
+        words = line.translate(_SEPARATORS)
+        misplaced = []
+        for name, word in self._words.items():
+            possible = words.count(b";" + name.encode())
+            if possible > self._maximum:
+                return self._too_many()
+            proper = names.count(name.encode())
+            if possible > proper and len(word.findall(words)) > proper:
+                misplaced.append(name)
+        if not found and not misplaced:
             return NO_TOKEN_COOKIES
         return TokenCookies(
-            tuple(zip(found[::3], found[1::3], strict=True)), rest + b"".join(found[2::3])
+            tuple(zip(names, found[1::3], strict=True)),
+            b"" if misplaced else rest + b"".join(found[2::3]),
+            frozenset(misplaced),
         )
+
+    def _too_many(self) -> Refusal:
+        return Refusal(Reason.REQUEST_TOO_LARGE, f"it has more than {self._maximum} cookies")
 
 
 def _expression(names: tuple[str, ...]) -> re.Pattern[bytes]:
@@ -79,3 +112,8 @@ def _expression(names: tuple[str, ...]) -> re.Pattern[bytes]:
     # Servers trim the name: "token =…" is the cookie "token" to them. Possessive, because a client
     # may send as many spaces as fit.
     return re.compile(rb";[ \t]*+(" + alternatives + rb")\s*+=([^;]*)")
+
+
+def _word(name: str) -> re.Pattern[bytes]:
+    """The beginning of a cookie of this name, where all that divides cookies is a semicolon."""
+    return re.compile(rb";" + re.escape(name.encode()) + rb";*+=")

@@ -63,7 +63,7 @@ def extract(
         if isinstance(source, HeaderSource):
             result = _from_header(request.values(source.name), source)
         else:
-            result = _from_cookie(cookies.values(source.name), source)
+            result = _from_cookie(cookies, source)
         if result is None:
             continue
         if isinstance(result, Refusal):
@@ -91,7 +91,10 @@ def _from_header(values: list[bytes], source: HeaderSource) -> Credential | Refu
     return Refusal(Reason.UNSUPPORTED_SCHEME, f"{source.name} takes only {source.scheme}")
 
 
-def _from_cookie(values: list[bytes], source: CookieSource) -> Credential | Refusal | None:
+def _from_cookie(cookies: TokenCookies, source: CookieSource) -> Credential | Refusal | None:
+    if source.name in cookies.misplaced:
+        return _ambiguous(f"only some servers find the cookie {source.name} where it stands")
+    values = cookies.values(source.name)
     if not values:
         return None
     if len(values) > 1:

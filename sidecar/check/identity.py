@@ -143,7 +143,7 @@ class IdentityHeaders:
         if self._settings.forward_token:
             return {}
         values = dict.fromkeys(self._token_headers, "")
-        if cookies.found:
+        if cookies.present:
             values["cookie"] = cookies.others()
         return values
 

@@ -8,7 +8,7 @@ smaller than the parsed claims and parses again in microseconds.
 from typing import NamedTuple
 
 from sidecar.check.trust import TrustEntry
-from sidecar.snapshots.keys import VerificationKey
+from sidecar.jose.jwk import VerificationKey
 
 
 class Remembered(NamedTuple):

@@ -13,9 +13,10 @@ from sidecar.check.refusal import Refusal, deny
 from sidecar.check.remembered import Remembered
 from sidecar.check.trust import TrustEntry, TrustTable
 from sidecar.jose.algorithms import verify
+from sidecar.jose.jwk import VerificationKey
 from sidecar.jose.strict_json import load_again
 from sidecar.model import KeyNeeded, Reason, VerifiedToken
-from sidecar.snapshots.keys import KeySnapshot, VerificationKey
+from sidecar.snapshots.keys import KeySnapshot
 
 
 class VerificationObserver(Protocol):

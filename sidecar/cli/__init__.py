@@ -22,11 +22,13 @@ COMMANDS: Final = {
     "schema": "print the JSON Schema of the configuration file",
 }
 
+_KID_OPTION: Final = "--revoke"
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     arguments = sys.argv[1:] if argv is None else list(argv)
-    options = parser(arguments[:1]).parse_args(arguments)
+    options = parser(arguments[:1]).parse_args(_joined(arguments))
     try:
         status: int = options.run(options)
     except Fault as fault:
@@ -37,6 +39,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.close()
         return 1
     return status
+
+
+def _joined(arguments: Sequence[str]) -> list[str]:
+    """The arguments, with a kid joined to its option.
+
+    One in 64 begins with a hyphen, and argparse would take it for another option.
+    """
+    joined: list[str] = []
+    for argument in arguments:
+        if joined and joined[-1] == _KID_OPTION:
+            joined[-1] = f"{_KID_OPTION}={argument}"
+        else:
+            joined.append(argument)
+    return joined
 
 
 def parser(chosen: Collection[str]) -> ArgumentParser:

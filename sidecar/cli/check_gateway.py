@@ -16,12 +16,11 @@ from sidecar.gateway.settings import (
     IntrospectedCredential,
     SessionCredential,
 )
-from sidecar.keys.rings.directory import load_directory
-from sidecar.keys.rings.ring import KeyRing
-from sidecar.keys.rings.sealing import SealingKey
-from sidecar.keys.rings.settings import InDirectory
-from sidecar.keys.rings.stored import of_kind
 from sidecar.model import RequestView
+from sidecar.rings.ring import KeyRing
+from sidecar.rings.ring_file import load_directory, require_kind
+from sidecar.rings.sealing_key import SealingKey
+from sidecar.rings.settings import InDirectory
 
 _LARGEST_ANSWER: Final = 1024 * 1024
 
@@ -100,7 +99,7 @@ def _carried(configuration: Configuration, request: RequestView) -> Credential |
     return found if isinstance(found, Credential) else None
 
 
-def _sealing(credential: SessionCredential) -> KeyRing[SealingKey]:
+def _sealing(credential: SessionCredential) -> KeyRing:
     """The keys that open sessions, where they can be read."""
     assert isinstance(credential.ring.place, InDirectory)  # noqa: S101 - its model has nothing else
-    return of_kind(load_directory(credential.ring.place.directory), SealingKey)
+    return require_kind(load_directory(credential.ring.place.directory), SealingKey)

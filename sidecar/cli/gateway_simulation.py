@@ -32,13 +32,12 @@ from sidecar.gateway.settings import (
     JwtCredential,
     SessionCredential,
 )
-from sidecar.keys.rings.lifecycle import Timings
-from sidecar.keys.rings.local import DEFAULT_ALGORITHM, LocalKey
-from sidecar.keys.rings.ring import KeyRing
-from sidecar.keys.rings.rotation import begin
-from sidecar.keys.rings.sealing import TIMINGS, SealingKey
 from sidecar.mint.minter import Minter
 from sidecar.model import Allow, Decision, RequestView, Step, TokenKind, VerifiedToken
+from sidecar.rings.lifecycle import Timings
+from sidecar.rings.local_key import DEFAULT_ALGORITHM, LocalKey
+from sidecar.rings.ring import KeyRing, begin
+from sidecar.rings.sealing_key import TIMINGS, SealingKey
 from sidecar.session.introspection import Introspector
 from sidecar.session.tokens import SessionTokens
 from sidecar.snapshots.keys import KeySnapshot
@@ -57,7 +56,7 @@ class GatewaySimulation:
     steps: Final = tuple(step for step in Step if step is not Step.IDENTITY)
 
     def __init__(
-        self, configuration: Configuration, now: float, sealing: KeyRing[SealingKey] | None = None
+        self, configuration: Configuration, now: float, sealing: KeyRing | None = None
     ) -> None:
         gateway = configuration.gateway
         assert gateway is not None  # noqa: S101 - the caller has looked

@@ -1,6 +1,7 @@
 """The public keys a command decides with: from files it is given, or fetched when asked to."""
 
 import asyncio
+import logging
 import math
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Mapping
@@ -10,11 +11,13 @@ from typing import NamedTuple
 from sidecar.clients.files import read
 from sidecar.config import Configuration
 from sidecar.errors import ConfigurationFault, SourceFault
-from sidecar.keys.documents import parse
+from sidecar.jose.jwk import VerificationKey
 from sidecar.keys.settings import FileKeys, KeySettings
+from sidecar.keys.sources import published
+from sidecar.keys.sources.factory import open_source
 from sidecar.keys.sources.file import MAXIMUM_BYTES
-from sidecar.keys.sources.opened import open_source
-from sidecar.snapshots.keys import KeySet, KeySnapshot, VerificationKey
+from sidecar.snapshots.keys import KeySet, KeySnapshot
+from sidecar.telemetry.logs import TextLines
 
 
 class KnownKeys(NamedTuple):
@@ -45,18 +48,23 @@ def add_keys(parser: ArgumentParser) -> None:
 def known_keys(configuration: Configuration, options: Namespace) -> KnownKeys:
     """The keys from configured files, from those that are given, and fetched if asked for.
 
+    Which keys are left out, being weak or broken, is said on standard error.
+
     Raises:
         ConfigurationFault: a file that was given cannot be used, or is of no trust entry.
     """
+    told = logging.StreamHandler()
+    told.setFormatter(TextLines())
+    logging.basicConfig(handlers=[told])
     keys = dict(configuration.found_keys)
     entries = {entry.trust: entry for entry in configuration.keys}
     for name, path in options.keys:
         if name not in entries:
             raise ConfigurationFault(f"--keys {name}: the trust entries are {', '.join(entries)}")
         try:
-            keys[name] = parse(read(path, MAXIMUM_BYTES)).keys
+            keys[name] = published(str(path), read(path, MAXIMUM_BYTES))
         except SourceFault as fault:
-            raise ConfigurationFault(f"--keys {name}: {path}: {fault}") from fault
+            raise ConfigurationFault(f"--keys {name}: {fault}") from fault
     missing: dict[str, str] = {}
     for name, entry in entries.items():
         if name in keys:

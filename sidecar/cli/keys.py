@@ -14,12 +14,19 @@ from typing import Final
 from sidecar.cli.texts import dated
 from sidecar.config.values import seconds
 from sidecar.errors import SourceFault
-from sidecar.keys.rings.directory import FILE, load_directory, locked, store
-from sidecar.keys.rings.lifecycle import Life, State
-from sidecar.keys.rings.local import DEFAULT_ALGORITHM
-from sidecar.keys.rings.ring import KeyRing
-from sidecar.keys.rings.rotation import begin, next_publication, next_step, revoked, rotated
-from sidecar.keys.rings.stored import ALGORITHMS, StoredKey, default_timings, new_key, seals
+from sidecar.rings.lifecycle import KeyDates, State
+from sidecar.rings.local_key import DEFAULT_ALGORITHM
+from sidecar.rings.ring import KeyRing, begin, next_publication, next_step, revoked, rotated
+from sidecar.rings.ring_file import (
+    ALGORITHMS,
+    FILE,
+    default_timings,
+    load_directory,
+    locked,
+    new_key,
+    seals,
+    store,
+)
 
 _TIMINGS: Final = {
     "verifier_refresh": (
@@ -155,7 +162,7 @@ def _refused(reason: str) -> int:
     return 1
 
 
-def _objection(ring: KeyRing[StoredKey], kid: str, now: float, *, force: bool) -> str | None:
+def _objection(ring: KeyRing, kid: str, now: float, *, force: bool) -> str | None:
     """Why a key must not be revoked; None if it may be."""
     states = {key.key.kid: state for key, state in zip(ring.keys, ring.states(now), strict=True)}
     state = states.get(kid)
@@ -174,7 +181,7 @@ def _objection(ring: KeyRing[StoredKey], kid: str, now: float, *, force: bool) -
     )
 
 
-def _changes(before: KeyRing[StoredKey], after: KeyRing[StoredKey]) -> Iterator[str]:
+def _changes(before: KeyRing, after: KeyRing) -> Iterator[str]:
     """What was done, one line each."""
     old, new = ({key.key.kid: key for key in ring.keys} for ring in (before, after))
     yield from (f"took out {kid}\n" for kid in old if kid not in new)
@@ -188,7 +195,7 @@ def _changes(before: KeyRing[StoredKey], after: KeyRing[StoredKey]) -> Iterator[
         yield "nothing to do yet\n"
 
 
-def _end_of(kid: str, ring: KeyRing[StoredKey], now: float) -> Iterator[str]:
+def _end_of(kid: str, ring: KeyRing, now: float) -> Iterator[str]:
     """When a key that was taken out at ``now`` is accepted nowhere any more, and why then."""
     timings = ring.timings
     yield (
@@ -205,9 +212,9 @@ def _end_of(kid: str, ring: KeyRing[StoredKey], now: float) -> Iterator[str]:
         )
 
 
-def _told(ring: KeyRing[StoredKey], now: float) -> Iterator[str]:
+def _told(ring: KeyRing, now: float) -> Iterator[str]:
     """Every key and what happens to it next, and when ``rotate`` has something to do."""
-    for key, life in zip(ring.keys, ring.lives(), strict=True):
+    for key, life in zip(ring.keys, ring.dates(), strict=True):
         yield f"{key.key.kid}  {key.key.algorithm:7}  {_fate(life, now)}\n"
         yield f"    published {dated(life.published, now)}\n"
     if ring.keys[-1].activates <= now:
@@ -215,7 +222,7 @@ def _told(ring: KeyRing[StoredKey], now: float) -> Iterator[str]:
     yield f"rotate: due {dated(next_step(ring), now)}\n"
 
 
-def _fate(life: Life, now: float) -> str:
+def _fate(life: KeyDates, now: float) -> str:
     """A key's state and what follows it."""
     state = life.state(now)
     if state is State.PUBLISHED:

@@ -12,8 +12,8 @@ from sidecar.check.trust import TrustEntry
 from sidecar.cli.policy_tests import Token
 from sidecar.jose import base64url
 from sidecar.jose.algorithms import algorithms_for
-from sidecar.jose.jwk import thumbprint
-from sidecar.snapshots.keys import KeySet, KeySnapshot, VerificationKey
+from sidecar.jose.jwk import VerificationKey, thumbprint
+from sidecar.snapshots.keys import KeySet, KeySnapshot
 
 _PrivateKey = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey
 

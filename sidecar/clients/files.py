@@ -14,7 +14,7 @@ from typing import Final
 from sidecar.errors import SourceFault
 
 SETTLED_AFTER: Final = 0.05
-_PATIENCE: Final = 20
+_MOST_ATTEMPTS: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ async def read_settled(path: Path, maximum_bytes: int) -> tuple[bytes, Version]:
     Raises:
         SourceFault: as ``read``, or it went on changing for a second.
     """
-    for _ in range(_PATIENCE):
+    for _ in range(_MOST_ATTEMPTS):
         before = version(path)
         data = await asyncio.to_thread(read, path, maximum_bytes)
         if before is not None and before == version(path) and _age(before) >= SETTLED_AFTER:

@@ -9,8 +9,8 @@ from sidecar.check.pipeline import CheckSettings
 from sidecar.config.addresses import Endpoint
 from sidecar.config.problems import FileProblem
 from sidecar.config.sections.log import Log
+from sidecar.jose.jwk import VerificationKey
 from sidecar.keys.settings import KeySettings
-from sidecar.snapshots.keys import VerificationKey
 
 if TYPE_CHECKING:  # a sidecar keeps none of the gateway in memory
     from sidecar.gateway.settings import GatewaySettings

@@ -14,9 +14,9 @@ from sidecar.config.section import Section
 from sidecar.config.sections.keys import FileKeysSection
 from sidecar.config.sections.trust import Trust
 from sidecar.errors import SourceFault
-from sidecar.keys.documents import KeyDocument, in_short, parse
+from sidecar.jose.jwk import VerificationKey
+from sidecar.jose.key_documents import KeyDocument, in_short, parse
 from sidecar.keys.sources.file import MAXIMUM_BYTES
-from sidecar.snapshots.keys import VerificationKey
 
 # The keys of a section that name files which are read when it is loaded.
 _READ: Final = frozenset({"path", "ca_file", "certificate", "private_key"})

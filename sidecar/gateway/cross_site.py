@@ -61,9 +61,13 @@ def _is_own(origin: str, request: RequestView) -> bool:
     there; ``:scheme`` is the client's own over HTTP/2. Without it, the request came over TLS.
     """
     scheme = "http" if request.values("x-forwarded-proto") == [b"http"] else "https"
-    port = _DEFAULT_PORTS[scheme]
-    host = request.host.lower().removesuffix(port)
-    return bool(host) and origin.removesuffix(port) == f"{scheme}://{host}"
+    host = _without_default(request.host.lower(), scheme)
+    return bool(host) and _without_default(origin, scheme) == f"{scheme}://{host}"
+
+
+def _without_default(authority: str, scheme: str) -> str:
+    """Without the port of the scheme, and without a dot behind the host: Envoy takes it away."""
+    return authority.removesuffix(_DEFAULT_PORTS[scheme]).replace(".:", ":").removesuffix(".")
 
 
 def _is_sent_by_itself(source: TokenSource) -> bool:

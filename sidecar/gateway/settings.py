@@ -7,8 +7,8 @@ from typing import Final
 
 from sidecar.check.extract import CookieSource, TokenSource
 from sidecar.check.trust import ClaimPath
-from sidecar.keys.rings.settings import RingSettings
 from sidecar.mint.settings import Grant, RequestTokenSettings
+from sidecar.rings.settings import RingSettings
 from sidecar.session.settings import IntrospectionSettings, SessionTokenSettings
 
 

@@ -1,6 +1,7 @@
-"""A public key as a JWK (RFC 7517), and its RFC 7638 thumbprint, which serves as its kid."""
+"""Public keys: as JWKs (RFC 7517), by their RFC 7638 thumbprint, and ready to verify with."""
 
 import json
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Final
 
@@ -17,6 +18,20 @@ _MEMBERS: Final = {
     "EC": ("crv", "kty", "x", "y"),
     "OKP": ("crv", "kty", "x"),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class VerificationKey:
+    """One public key of one issuer, and the algorithms it may verify.
+
+    ``thumbprint`` is the RFC 7638 SHA-256 thumbprint in base64url. Two keys are equal when kid,
+    thumbprint and algorithms are: what is remembered about a token holds on to nothing else.
+    """
+
+    kid: str | None
+    thumbprint: str
+    algorithms: frozenset[str]
+    public_key: PublicKey = field(compare=False, repr=False)
 
 
 def members(key: PublicKey) -> dict[str, Any]:

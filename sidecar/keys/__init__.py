@@ -1,1 +1,7 @@
-"""How public keys are found and kept fresh, beside the path of a check and never on it."""
+"""Public keys: where they are found, how they are kept fresh, and the checks that wait for one.
+
+``sources`` has one module for each kind of source. ``refresher`` fetches from a source regularly
+and when a check meets an unknown key, and publishes the keys as a snapshot. All of it runs on the
+event loop except ``VerificationKeys.lookup``, which the check thread calls. Private keys are in
+``rings``.
+"""

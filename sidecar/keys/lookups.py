@@ -1,7 +1,7 @@
-"""Checks that wait for a key: who they are, and what a finished fetch means for each of them.
+"""Checks that wait for a key, and the kids that a fetch came back without.
 
 A token may be refused for its key only when a fetch that *began after the token was seen* came
-back without it (design: no wrong 401 during a rotation). Everybody who waits shares one fetch.
+back without it (design: no wrong 401 during a rotation). All waiting checks share one fetch.
 """
 
 from collections import OrderedDict
@@ -15,7 +15,7 @@ REMEMBERED_ABSENT: Final = 10_000
 
 
 class Outcome(Enum):
-    """How the look-up of a key ended. ``FOUND``: there are keys to verify the token with."""
+    """The result of looking a key up. ``FOUND``: there are keys to verify the token with."""
 
     FOUND = "found"
     ABSENT = "absent"
@@ -38,7 +38,7 @@ class Waiter:
 
 
 class AbsentKids:
-    """Kids that a fetch came back without. Held as hashes: a kid is the client's to choose."""
+    """Kids that a fetch came back without, as hashes: clients choose kids, of any length."""
 
     def __init__(self, limit: int = REMEMBERED_ABSENT) -> None:
         self._limit = limit
@@ -48,7 +48,7 @@ class AbsentKids:
         return _digest(kid) in self._digests
 
     def add(self, kid: str) -> None:
-        """Remember a kid; the one remembered for longest makes room for it."""
+        """Remember a kid; beyond the limit the oldest is forgotten."""
         self._digests[_digest(kid)] = None
         if len(self._digests) > self._limit:
             self._digests.popitem(last=False)

@@ -1,8 +1,33 @@
 """Keeps the keys of one trust entry fresh, and lets checks wait for a key not yet known.
 
-Runs on the event loop, beside the checks. The last good keys serve until a fetch succeeds or they
-are too old; a failed fetch changes nothing but a counter. While there are none that can be used,
-each token that needs them asks for a fetch, as one with an unknown kid does.
+Runs on the event loop, beside the checks. It is three small state machines:
+
+**The task** (``run``) fetches and pauses in turn. It leaves ``PAUSING`` for ``FETCHING``
+
+- when the regular interval is over: ``refresh``, or less if the source says so (its ``max_age``),
+  or a retry interval that doubles with each failure in a row;
+- when a check waits for a key (``lookup``) and ``cooldown`` has passed since the last fetch began;
+- when ``fetch_now`` is called, without a cooldown.
+
+**The keys** are moved by the result of each fetch and by the clock::
+
+    NONE    ──fetched, or read from a copy──────────▶ USABLE
+    USABLE  ──``max_stale`` after they were fetched─▶ TOO OLD
+    TOO OLD ──fetched───────────────────────────────▶ USABLE
+
+A failed fetch moves nothing: the last good keys serve until they are too old. While they are
+``NONE`` or ``TOO OLD``, each token that needs them waits for a fetch, as one with an unknown kid
+does.
+
+**A check that looks a key up** is answered at once where that is possible, and otherwise waits::
+
+    LOOKED UP ──the key is there────────────────────────────────────▶ FOUND
+              ──less than ``cooldown`` ago a fetch came without it──▶ ABSENT
+              ──too many wait, or no fetch can begin in time────────▶ UNAVAILABLE
+              ──otherwise───────────────────────────────────────────▶ WAITING
+    WAITING   ──a fetch brings the key, or one without a kid────────▶ FOUND
+              ──a fetch that began after the look-up has neither────▶ ABSENT
+              ──its timeout is over, or the refresher is stopped────▶ UNAVAILABLE
 """
 
 import asyncio
@@ -31,7 +56,7 @@ _LONGEST_RETRY_AT_START: Final = 0.5
 
 
 class Copy(Protocol):
-    """Outlives this process. Whatever goes wrong with it is its own affair: it does not raise."""
+    """A copy of the keys that outlives this process. It logs its errors and does not raise them."""
 
     async def read(self) -> SavedKeys | None:
         """What an earlier run saved, if anything."""
@@ -90,16 +115,24 @@ class Refresher:
         """The keys in use, and when they were fetched."""
         return self._latest
 
-    def adopt(self, saved: SavedKeys) -> bool:
-        """Begin with keys fetched earlier, before the first fetch; False if they are too old."""
+    @property
+    def recalled(self) -> bool:
+        """Whether the keys in use were fetched by an earlier run."""
+        return self._recalled
+
+    def adopt(self, saved: SavedKeys, *, recalled: bool) -> bool:
+        """Begin with keys fetched earlier, before the first fetch; False if they are too old.
+
+        ``recalled`` says that an earlier run fetched them.
+        """
         if saved.fetched_at + self._settings.max_stale <= self._clock():
             return False
         self._use(saved)
-        self._recalled = True
+        self._recalled = recalled
         return True
 
     async def first_keys(self) -> None:
-        """Return once there are keys. Whoever waits for them has them fetched again soon."""
+        """Return once there are keys. Meanwhile a failed fetch is repeated within 0.5 s."""
         self._awaited += 1
         try:
             await self._supplied.wait()
@@ -107,7 +140,7 @@ class Refresher:
             self._awaited -= 1
 
     def fetch_now(self) -> None:
-        """Have the keys fetched once more, without a cooldown. What is under way does not count."""
+        """Fetch once more, without a cooldown. A fetch that has begun already does not count."""
         self._now.set()
         self._wake.set()
 
@@ -156,7 +189,7 @@ class Refresher:
         )
 
     def _known(self, waiter: Waiter, timeout: float) -> Outcome | None:
-        """The outcome where there is no need to wait, or no use in it."""
+        """The outcome if it is known at once; None for a check that has to wait."""
         usable = self._usable()
         if usable is not None and usable.knows(waiter.kid):
             return Outcome.FOUND
@@ -173,7 +206,7 @@ class Refresher:
     def _usable(self) -> KeySet | None:
         """The keys in use; None where there are none, or they are too old."""
         keys = self._keys
-        return keys if keys is not None and self._clock() < keys.usable_until else None
+        return keys if keys is not None and keys.is_usable(self._clock()) else None
 
     def _wait(self, waiter: Waiter, timeout: float) -> None:
         self._wake.set()
@@ -206,11 +239,11 @@ class Refresher:
             regular = min(regular, retry)
         elif self._max_age is not None:
             regular = min(regular, max(self._settings.min_refresh, self._max_age))
-        # It spreads the load of many, and only ever shortens: `refresh` is a promise.
+        # Jitter spreads the load of many sidecars. It only shortens: `refresh` is an upper bound.
         return regular * (1 - random.uniform(0, _JITTER))  # noqa: S311 - no secret
 
     async def _surviving(self, step: Callable[[], Awaitable[None]]) -> None:
-        """Take a step. A bug in it must not end the refreshing: nobody would notice for hours."""
+        """Take a step, and survive a bug in it: the task must not end unnoticed."""
         try:
             await step()
         except Exception:
@@ -228,7 +261,7 @@ class Refresher:
         if self._copy is None or self._latest is not None:
             return
         saved = await self._copy.read()
-        if saved is not None and self.adopt(saved):
+        if saved is not None and self.adopt(saved, recalled=True):
             self._observer.recalled(self._settings.trust, len(saved.keys), saved.fetched_at)
 
     async def _fetch(self) -> SavedKeys | None:
@@ -236,7 +269,7 @@ class Refresher:
         self._now.clear()
         with self._lock:
             self._fetching = True
-            # By the loop's clock, which nobody sets back: waiting must not depend on the date.
+            # The monotonic clock: waiting must not depend on the date.
             self._fetch_begun = begun = self._loop.time()
         try:
             async with asyncio.timeout(self._settings.timeout):
@@ -274,7 +307,7 @@ class Refresher:
         return latest
 
     def _use(self, latest: SavedKeys) -> KeySet:
-        """Publish keys. That happens before anybody is told: who asks again must find them."""
+        """Publish keys, before any waiter is answered: a check that is resumed must find them."""
         now = self._clock()
         # A date in the future, from a clock set back since, gives keys no longer life.
         fetched_at = min(latest.fetched_at, now)
@@ -292,7 +325,7 @@ class Refresher:
         self._failures += 1
         self._last_error = problem
         if self._latest is not None and self._latest.expires:
-            # What is good for a time only does not outlive it because its source is away.
+            # Keys with an expiry date end then, also when the source cannot be reached.
             self._use(self._latest)
         self._observer.refresh_failed(
             self._settings.trust, problem, serving=self._usable() is not None

@@ -1,4 +1,4 @@
-"""What refreshers tell: to an observer as it happens, and to people who ask how keys are doing."""
+"""What a refresher reports: events to an observer, and its status on request."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -28,7 +28,7 @@ class RefreshObserver(Protocol):
 class RefresherStatus:
     """How a trust entry's keys are doing, for people. Times are Unix seconds.
 
-    ``recalled`` says that they were fetched by an earlier run or under an earlier configuration.
+    ``recalled`` says that they were fetched by an earlier run.
     """
 
     trust: str

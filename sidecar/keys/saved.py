@@ -1,8 +1,8 @@
 """The last good public keys on disk, for a start while the key server is down.
 
-One file per trust entry. What is read back is no newer than when it was fetched, and grows too old
-like any other keys. A file that is damaged, another's, or of another source is left out: the entry
-then waits for its source as if nothing had been saved.
+One file per trust entry. Saved keys keep the date of their fetch, so they become too old like any
+other keys. A file that is damaged, that another user can change or that is of another trust
+entry or source is ignored: the entry then waits for its source.
 """
 
 import asyncio
@@ -20,10 +20,9 @@ from typing import Any, Final
 from sidecar.clients import files
 from sidecar.errors import SourceFault
 from sidecar.jose.algorithms import algorithms_for
-from sidecar.jose.jwk import members
+from sidecar.jose.jwk import VerificationKey, members
+from sidecar.jose.key_documents import parse
 from sidecar.jose.strict_json import StrictJsonError, load_object
-from sidecar.keys.documents import parse
-from sidecar.snapshots.keys import VerificationKey
 
 _log = logging.getLogger("sidecar.keys")
 
@@ -60,12 +59,12 @@ class SavedCopy:
         self._source = source
 
     async def write(self, saved: SavedKeys) -> None:
-        """Save the keys. That it cannot be done is logged: nothing depends on it today."""
+        """Save the keys. A failure is logged: nothing depends on the file until the next start."""
         if not saved.expires:
             await asyncio.to_thread(self._write, saved)
 
     async def read(self) -> SavedKeys | None:
-        """What was saved; None where there is nothing that can be relied on."""
+        """What was saved; None if there is no file or it is ignored."""
         return await asyncio.to_thread(self._read)
 
     def _write(self, saved: SavedKeys) -> None:
@@ -81,8 +80,8 @@ class SavedCopy:
         try:
             files.replace(self._path, _digest(content) + b"\n" + content)
         except OSError as fault:
-            told = {"issuer": self._trust, "problem": f"{self._path}: {fault.strerror}"}
-            _log.warning("keys are not saved", extra=told)
+            fields = {"issuer": self._trust, "problem": f"{self._path}: {fault.strerror}"}
+            _log.warning("keys are not saved", extra=fields)
 
     def _read(self) -> SavedKeys | None:
         try:
@@ -112,7 +111,7 @@ class SavedCopy:
 
 
 def _read_own(path: Path) -> bytes:
-    """The bytes of a file that nobody else can have written."""
+    """The bytes of a file that no other user can have written."""
     try:
         state = path.lstat()
     except OSError as fault:

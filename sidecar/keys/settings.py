@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sidecar.clients.http import HttpSettings
-from sidecar.clients.vault import VaultSettings
+from sidecar.clients.vault.settings import KvKeys, TransitKeys
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,29 +31,6 @@ class OidcKeys:
 
 
 @dataclass(frozen=True, slots=True)
-class TransitKeys:
-    """The public halves of a transit key: every version that is live."""
-
-    vault: VaultSettings
-    key: str
-    mount: str = "transit"
-
-
-@dataclass(frozen=True, slots=True)
-class KvKeys:
-    """Key sets kept in KV version 2.
-
-    ``path`` is one secret, or with ``replicas`` a folder of them, one per replica that publishes
-    its own key there with an expiry.
-    """
-
-    vault: VaultSettings
-    path: str
-    mount: str = "secret"
-    replicas: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class KubernetesKeys:
     """The keys of the cluster's service account issuer, from its API server."""
 
@@ -74,7 +51,7 @@ class KeySettings:
     more often is, down to ``min_refresh``. ``cooldown`` is the least time between two fetches
     for keys that are not known, ``max_stale`` how long the last good keys serve when no fetch
     succeeds, ``timeout`` bounds one fetch. At most ``key_waiters`` checks wait at once for a
-    key; the next one is told to come back later.
+    key; the next one is unavailable (503).
     """
 
     trust: str

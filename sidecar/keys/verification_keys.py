@@ -7,17 +7,17 @@ from pathlib import Path
 from sidecar.keys.lookups import Done
 from sidecar.keys.refresher import Refresher
 from sidecar.keys.reports import RefresherStatus, RefreshObserver
-from sidecar.keys.saved import SavedCopy, SavedKeys
+from sidecar.keys.saved import SavedCopy
 from sidecar.keys.settings import FileKeys, KeySettings
-from sidecar.keys.sources.opened import open_source
+from sidecar.keys.sources.factory import open_source
 from sidecar.snapshots.keys import KeySet, KeySnapshot
 
 
 class VerificationKeys:
     """Runs the refreshers and publishes what they bring.
 
-    ``cache`` is a directory for copies of the keys that outlive this process. ``before`` is the
-    keeper this one takes over from: its keys serve on for every entry whose source is the same.
+    ``cache`` is a directory for copies of the keys that outlive this process. ``before`` is what
+    this object replaces on a reload: its keys serve on for every entry whose source is the same.
     ``snapshot`` may be read from any thread; it is replaced whole.
     """
 
@@ -35,14 +35,14 @@ class VerificationKeys:
         self._tasks: list[asyncio.Task[None]] = []
         for trust, entry in self._settings.items():
             source = open_source(entry.source)
-            # A file needs no copy: it is one.
+            # A file outlives the process itself.
             kept = cache if not isinstance(entry.source, FileKeys) else None
-            # The settings tell sources apart that people would call the same.
+            # The settings distinguish sources whose `str` is the same.
             copy = SavedCopy(kept, trust, repr(entry.source)) if kept else None
             refresher = Refresher(entry, source, self._publish, observer, copy=copy)
-            earlier = before._latest(entry) if before else None
-            if earlier is not None:
-                refresher.adopt(earlier)
+            earlier = before._refresher(entry) if before else None
+            if earlier is not None and earlier.latest is not None:
+                refresher.adopt(earlier.latest, recalled=earlier.recalled)
             self._refreshers[trust] = refresher
 
     def start(self) -> None:
@@ -52,16 +52,16 @@ class VerificationKeys:
             for trust, refresher in self._refreshers.items()
         ]
 
-    async def first_keys(self, patience: float) -> None:
-        """Return when each trust entry has keys or ``patience`` seconds are over."""
+    async def first_keys(self, timeout: float) -> None:
+        """Return when each trust entry has keys or ``timeout`` seconds are over."""
         first = [asyncio.ensure_future(each.first_keys()) for each in self._refreshers.values()]
         if first:
-            _, late = await asyncio.wait(first, timeout=patience)
+            _, late = await asyncio.wait(first, timeout=timeout)
             for task in late:
                 task.cancel()
 
     async def stop(self) -> None:
-        """Stop fetching; checks that wait are told that no key will come."""
+        """Stop fetching; checks that wait get ``UNAVAILABLE``."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -79,11 +79,11 @@ class VerificationKeys:
         """How each trust entry's keys are doing, in the configuration's order."""
         return tuple(refresher.status() for refresher in self._refreshers.values())
 
-    def _latest(self, entry: KeySettings) -> SavedKeys | None:
-        """The keys of a trust entry, if they come from the source it names now."""
+    def _refresher(self, entry: KeySettings) -> Refresher | None:
+        """What refreshes a trust entry's keys, if they come from the source it names now."""
         mine = self._settings.get(entry.trust)
         same = mine is not None and mine.source == entry.source
-        return self._refreshers[entry.trust].latest if same else None
+        return self._refreshers[entry.trust] if same else None
 
     def _publish(self, trust: str, keys: KeySet) -> None:
         self.snapshot = KeySnapshot({**self.snapshot.sets, trust: keys})

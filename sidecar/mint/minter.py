@@ -12,10 +12,10 @@ from sidecar.check.claims import distance
 from sidecar.check.refusal import Refusal
 from sidecar.errors import SourceFault
 from sidecar.jose.compact import compact, signing_input
-from sidecar.keys.rings.ring import KeyRing, SigningKey
 from sidecar.mint import request_tokens
 from sidecar.mint.settings import TYPE, Grant, RequestTokenSettings
 from sidecar.model import Reason, VerifiedToken
+from sidecar.rings.ring import KeyRing
 
 # What a request token is called where tokens are counted.
 REQUEST = "request"
@@ -67,7 +67,7 @@ class Minter:
     def __init__(
         self,
         settings: RequestTokenSettings,
-        keys: Callable[[], KeyRing[SigningKey]],
+        keys: Callable[[], KeyRing],
         observer: MintObserver,
     ) -> None:
         self._settings = settings

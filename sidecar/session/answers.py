@@ -3,6 +3,7 @@
 Whatever is not plainly a yes or a no is neither: it ends as a fault, and never lets anyone in.
 """
 
+import re
 from typing import Final
 
 from sidecar.check.claims import (
@@ -20,16 +21,21 @@ from sidecar.clients.http import Response, redacted_url
 from sidecar.errors import SourceFault
 from sidecar.jose.strict_json import StrictJsonError, load_object
 from sidecar.model import Reason, TokenKind, VerifiedToken
-from sidecar.session.settings import IntrospectionSettings
+from sidecar.session.settings import MOST_NAMES, IntrospectionSettings
 
 Verdict = VerifiedToken | Refusal
 
 _AUDIENCE: Final = ("aud",)
-# Issuers name the use of a token in these members, and a use that is no session's in these words.
+# Issuers name the use of a token in these members, and a use that is no session's in these words,
+# each with hyphens and capitals of its own.
 _USE_MEMBERS: Final = ("token_use", "typ")
 _OTHER_USES: Final = frozenset(
-    {"refresh", "refresh_token", "refresh+jwt", "rt+jwt", "offline", "id", "id_token", "logout"}
+    {
+        *("refresh", "refreshtoken", "refreshjwt", "rtjwt", "offline", "offlineaccess"),
+        *("offlinetoken", "id", "idtoken", "idjwt", "logout", "logouttoken", "logoutjwt"),
+    }
 )
+_NO_LETTER: Final = re.compile(r"[^a-z]+")
 
 
 class UnusableAnswer(SourceFault):
@@ -100,11 +106,15 @@ def _other_than_a_session(answer: dict[str, object]) -> Refusal | None:
     if kind is not None and not (isinstance(kind, str) and kind.lower() == "bearer"):
         return Refusal(Reason.INACTIVE_SESSION, "its issuer says that it is no bearer token")
     for member in _USE_MEMBERS:
-        use = answer.get(member)
-        if isinstance(use, str) and media_type(use) in _OTHER_USES:
+        if not _OTHER_USES.isdisjoint(_uses(answer.get(member))):
             detail = f"its issuer says in {member} that it is no access token"
             return Refusal(Reason.INACTIVE_SESSION, detail)
     return None
+
+
+def _uses(value: object) -> list[str]:
+    """The uses that a member names, in lower case and of letters alone."""
+    return [_NO_LETTER.sub("", media_type(use)) for use in names_in(value)]
 
 
 def _refusal(
@@ -146,14 +156,20 @@ def _session(
     subject = answer.get("sub")
     if not isinstance(subject, str) or not subject:
         return invalid("sub", "is missing or not a name")
+    scopes = scopes_in(find(answer, settings.scope_claim))
+    roles = names_in(find(answer, settings.roles_claim))
+    groups = names_in(find(answer, settings.groups_claim))
+    if len(scopes) + len(roles) + len(groups) > MOST_NAMES:
+        detail = f"more than {MOST_NAMES} scopes, roles and groups"
+        return about(answer, settings.name, Refusal(Reason.IDENTITY_TOO_LARGE, detail))
     return VerifiedToken(
         trust=settings.name,
         kind=TokenKind.EXTERNAL,
         issuer=issuer,
         subject=subject,
         claims=answer,
-        scopes=scopes_in(find(answer, settings.scope_claim)) | settings.scopes,
-        roles=names_in(find(answer, settings.roles_claim)),
-        groups=names_in(find(answer, settings.groups_claim)),
+        scopes=scopes | settings.scopes,
+        roles=roles,
+        groups=groups,
         fingerprint=fingerprint,
     )

@@ -23,7 +23,7 @@ from sidecar.errors import SourceFault
 from sidecar.jose.algorithms import PrivateKey, algorithms_for
 from sidecar.jose.compact import compact, signing_input
 from sidecar.jose.strict_json import load_object
-from sidecar.keys.rings.local import LocalKey
+from sidecar.rings.local_key import LocalKey
 from sidecar.session.settings import ClientAuthentication, KeyAuthentication, SecretAuthentication
 
 ASSERTION_LIFETIME: Final = 30

@@ -9,6 +9,7 @@ import asyncio
 import math
 import re
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Generator
 from functools import partial
 from typing import Any, Final, Protocol
@@ -84,7 +85,7 @@ class Introspector:
         self._breaker = CircuitBreaker()
         self._failures = FailureLog(settings.name)
         self._under_way: dict[bytes, asyncio.Task[Verdict]] = {}
-        self._waiting = 0
+        self._waiting: Counter[bytes] = Counter()  # by session
         self._closed = False
 
     def look_up(
@@ -120,23 +121,30 @@ class Introspector:
             return verdict
         task = self._under_way.get(digest)
         new = not self._active.get(digest)
-        problem = self._crowd(new=new) or (self._problem(new=new) if task is None else None)
+        problem = self._crowd(digest, new=new) or (self._problem(new=new) if task is None else None)
         if problem is not None:
             return Refusal(Reason.INTROSPECTION_UNAVAILABLE, problem)
         if task is None:
             task = asyncio.create_task(self._look_up(text, digest), name="introspection")
             self._under_way[digest] = task
-        self._waiting += 1
+        self._waiting[digest] += 1
         try:
             return await asyncio.shield(task)
         finally:
-            self._waiting -= 1
+            self._waiting[digest] -= 1
+            if not self._waiting[digest]:
+                del self._waiting[digest]
 
-    def _crowd(self, *, new: bool) -> str | None:
-        """Why nobody else can wait at this moment, be it for a look-up that is under way."""
-        if self._waiting < _share(self._settings.max_waiters, new=new):
-            return None
-        return f"{self._waiting} checks wait for look-ups, as many as may{_for(new=new)}"
+    def _crowd(self, digest: bytes, *, new: bool) -> str | None:
+        """Why no other check of a session can wait now, be it for a look-up under way."""
+        limit, waiting = self._settings.max_waiters, self._waiting.total()
+        if waiting >= _share(limit, new=new):
+            return f"{waiting} checks wait for look-ups, as many as may{_for(new=new)}"
+        # Half of the places, or whoever has one session could take those of everybody else.
+        alike = self._waiting[digest]
+        if alike >= limit - limit // 2:
+            return f"{alike} checks wait for the look-up of this session, as many as may"
+        return None
 
     def _problem(self, *, new: bool) -> str | None:
         """Why no look-up can begin at this moment."""

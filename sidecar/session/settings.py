@@ -5,9 +5,14 @@ Defaults are the configuration's alone.
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from sidecar.check.trust import ClaimPath
 from sidecar.clients.http import HttpSettings
+
+# Scopes, roles and groups of a session: each check looks at all of them. Directories have a limit
+# of their own, some 1,000 groups of one person.
+MOST_NAMES: Final = 2000
 
 
 @dataclass(frozen=True, slots=True)

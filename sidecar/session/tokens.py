@@ -17,9 +17,9 @@ from sidecar.errors import SourceFault
 from sidecar.jose import jwe
 from sidecar.jose.jwe import JweError
 from sidecar.jose.strict_json import StrictJsonError, load_object
-from sidecar.keys.rings.ring import KeyRing
-from sidecar.keys.rings.sealing import SealingKey
 from sidecar.model import Reason, TokenKind, VerifiedToken
+from sidecar.rings.ring import KeyRing
+from sidecar.rings.sealing_key import SealingKey
 from sidecar.session.settings import SessionTokenSettings
 
 TYPE: Final = "session+jwt"
@@ -50,9 +50,7 @@ class SessionToken:
 class SessionTokens:
     """Makes, opens and renews the tokens of one configuration. ``ring`` gives the ring of now."""
 
-    def __init__(
-        self, settings: SessionTokenSettings, ring: Callable[[], KeyRing[SealingKey]]
-    ) -> None:
+    def __init__(self, settings: SessionTokenSettings, ring: Callable[[], KeyRing]) -> None:
         self._settings = settings
         self._ring = ring
 
@@ -84,7 +82,7 @@ class SessionTokens:
             "groups": sorted(identity.groups),
             "roles": sorted(identity.roles),
         }
-        return self._seal(claims, self._ring().signer(now), now)
+        return self._seal(claims, self._ring().sealer(now), now)
 
     def open(self, text: str, digest: bytes, now: float) -> VerifiedToken | Refusal:
         """The session that a token stands for, if it is alive.
@@ -105,7 +103,7 @@ class SessionTokens:
 
             # 2. A key of ours sealed it, header and all.
             key = self._ring().find(sealed.kid, now)
-            if key is None:
+            if not isinstance(key, SealingKey):
                 return _invalid("its key is unknown here, or gone")
             payload = jwe.unseal(sealed, key)
         except JweError as fault:
@@ -147,7 +145,7 @@ class SessionTokens:
         """
         claims: Mapping[str, Any] = token.claims
         try:
-            key = self._ring().signer(now)
+            key = self._ring().sealer(now)
         except SourceFault:
             return None
         if claims["kid"] == key.kid and now < claims["iat"] + self._settings.renew:

@@ -6,23 +6,9 @@ from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import Final
 
-from sidecar.jose.algorithms import PublicKey
+from sidecar.jose.jwk import VerificationKey
 
 MAXIMUM_CANDIDATES: Final = 4
-
-
-@dataclass(frozen=True, slots=True)
-class VerificationKey:
-    """One public key of one issuer, and the algorithms it may verify.
-
-    ``thumbprint`` is the RFC 7638 SHA-256 thumbprint in base64url. Two keys are equal when kid,
-    thumbprint and algorithms are: what is remembered about a token holds on to nothing else.
-    """
-
-    kid: str | None
-    thumbprint: str
-    algorithms: frozenset[str]
-    public_key: PublicKey = field(compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +27,10 @@ class KeySet:
             by_kid[key.kid].append(key)
         indexed = {kid: tuple(same) for kid, same in by_kid.items()}
         return cls(frozenset(keys), usable_until, indexed)
+
+    def is_usable(self, now: float) -> bool:
+        """Whether there are keys, and not too old at ``now`` (Unix seconds)."""
+        return bool(self.keys) and now < self.usable_until
 
     def knows(self, kid: str | None) -> bool:
         """Whether any key carries this kid. A token without one (None) may be any key's."""
@@ -72,6 +62,6 @@ class KeySnapshot:
     sets: Mapping[str, KeySet] = field(default_factory=dict)
 
     def usable(self, trust: str, now: float) -> KeySet | None:
-        """The key set of a trust entry, or None when it was never fetched or is too old."""
+        """The key set of a trust entry; None when it was never fetched, is too old or is empty."""
         keys = self.sets.get(trust)
-        return keys if keys is not None and now < keys.usable_until else None
+        return keys if keys is not None and keys.is_usable(now) else None

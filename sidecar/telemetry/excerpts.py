@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from sidecar.telemetry.logs import redact
+from sidecar.telemetry.logs import escaped, redact
 
 LONGEST: Final = 256
 
@@ -16,7 +16,7 @@ _LONG_SEGMENT: Final = re.compile(r"[^/]{41,}")
 
 def excerpt(text: str) -> str:
     """The beginning of a text, in printable ASCII and without what looks like a token."""
-    shown = redact(_escaped(text[:LONGEST]))
+    shown = redact(escaped(text[:LONGEST]))
     is_whole = max(len(text), len(shown)) <= LONGEST
     return shown if is_whole else f"{shown[:LONGEST]}..."
 
@@ -31,8 +31,3 @@ def path_excerpt(path: str) -> str:
         # Of a segment that was cut through, nobody knows how long it is.
         part = part.rpartition("/")[0] + "/..."
     return excerpt(_LONG_SEGMENT.sub("[redacted]", part))
-
-
-def _escaped(text: str) -> str:
-    """The text with everything but printable ASCII as escape sequences."""
-    return text if text.isascii() and text.isprintable() else ascii(text)[1:-1]

@@ -5,16 +5,14 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import cache, partial
 from typing import Final
 
-from sidecar.keys.rings.lifecycle import State
-from sidecar.model import GATEWAY_REASONS, LISTENER_REASONS, Deny, Reason, Step
+from sidecar.model import LISTENER_REASONS, Deny, Reason, Step
+from sidecar.rings.lifecycle import State
 from sidecar.telemetry.metrics import Metrics
 
 # The steps that tell whose a credential is.
 _IDENTIFYING: Final = frozenset(
     {Step.PARSE, Step.TRUST, Step.KEY, Step.SIGNATURE, Step.SESSION, Step.CLAIMS}
 )
-# What can end a check with a credential here, besides what every route can.
-REASONS: Final = (*GATEWAY_REASONS, Reason.IDENTITY_TOO_LARGE)
 _MINTED: Final = {
     "request": ("minted", "reused", "unavailable", "too_large"),
     "session": ("minted", "unavailable", "too_large"),

@@ -51,12 +51,12 @@ class Logs:
         """Write records of this level (``debug``, ``info`` and so on) and above."""
         logging.getLogger().setLevel(level.upper())
 
-    def close(self, patience: float = 1.0) -> None:
-        """Write what is queued, for at most ``patience`` seconds, and stop."""
+    def close(self, timeout: float = 1.0) -> None:
+        """Write what is queued, for at most ``timeout`` seconds, and stop."""
         logging.getLogger().removeHandler(self._handler)
         with contextlib.suppress(queue.Full):
-            self._lines.put(None, timeout=patience)
-        self._writer.join(patience)
+            self._lines.put(None, timeout=timeout)
+        self._writer.join(timeout)
 
     def _write(self, output: logging.Handler) -> None:
         while (record := self._lines.get()) is not None:
@@ -105,6 +105,11 @@ def redact(text: str) -> str:
     return _SECRET.sub("[redacted]", text)
 
 
+def escaped(text: str) -> str:
+    """The text with everything but printable ASCII as escape sequences."""
+    return text if text.isascii() and text.isprintable() else ascii(text)[1:-1]
+
+
 class JsonLines(logging.Formatter):
     """A record as one JSON object: time, level, logger, event, and what was given as ``extra``."""
 
@@ -127,8 +132,9 @@ class TextLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The line, and a stack trace below it where there is one."""
-        extra = " ".join(f"{name}={value}" for name, value in _extra(record).items())
-        event = _shortened(record.getMessage())
+        # A line break in a claim would begin a line, and a terminal obeys some characters.
+        extra = escaped(" ".join(f"{name}={value}" for name, value in _extra(record).items()))
+        event = escaped(_shortened(record.getMessage()))
         line = f"{_time(record)} {record.levelname.lower():7} {event}  {extra}"
         if record.exc_info:
             line = f"{line}\n{_shortened(self.formatException(record.exc_info), LONGEST_TRACE)}"

@@ -160,6 +160,7 @@ class Metrics:
                 self._lookups.labels(issuer, outcome.value)
         for reason in (
             Reason.UNSAFE_PATH,
+            Reason.INVALID_METHOD,
             Reason.NO_ROUTE,
             Reason.OVERLOADED,
             Reason.INTERNAL_ERROR,
@@ -197,11 +198,11 @@ class Metrics:
         self._duration.observe(duration)
 
     def verified(self, trust: str, result: str) -> None:
-        """A token was verified or refused (``CheckObserver``)."""
+        """A token was verified or refused (``VerificationObserver``)."""
         self._verification(trust, result).inc()
 
     def remembered(self, *, hit: bool) -> None:
-        """A token was looked up among those remembered (``CheckObserver``)."""
+        """A token was looked up among those remembered (``VerificationObserver``)."""
         (self._hits if hit else self._misses).inc()
 
     def refreshed(self, trust: str, keys: int, now: float) -> None:
@@ -216,7 +217,9 @@ class Metrics:
 
     def refresh_failed(self, trust: str, problem: str, *, serving: bool) -> None:
         """A fetch of keys failed (``RefreshObserver``)."""
-        del problem, serving  # for the log
+        del problem  # for the log
+        if not serving:
+            self._keys.labels(trust).set(0)
         self._refreshes.labels(trust, "failure").inc()
 
     def looked_up(self, trust: str, result: str) -> None:
@@ -282,6 +285,9 @@ def _reasons(route: Route) -> list[Reason]:
     return [
         Reason.AUTHORIZED,
         Reason.ANONYMOUS if route.optional else Reason.NO_CREDENTIAL,
+        Reason.UNSUPPORTED_SCHEME,
+        Reason.AMBIGUOUS_REQUEST,
         *(reason for reason in Reason if reason.step in _TOKEN_STEPS),
+        Reason.IDENTITY_TOO_LARGE,
         *(reason for rule in route.rules for reason in rule.reasons),
     ]

@@ -139,7 +139,6 @@ class _Check:
         self._tasks = tasks
         self._clock = clock
         self._call = call
-        # Everything we own is stripped where shadow mode lets this through.
         self._envelope = UNREAD
         self._started = time.perf_counter()
 
@@ -218,7 +217,11 @@ class _Check:
         self._refuse(Deny(Reason.INTERNAL_ERROR))
 
     def _refuse(self, deny: Deny) -> None:
-        self._answer(self._policy.pipeline.refuse(self._envelope.view, deny))
+        if self._envelope is UNREAD:
+            # Shadow mode lets nothing through whose headers nobody has looked at.
+            self._answer(deny)
+        else:
+            self._answer(self._policy.pipeline.refuse(self._envelope.view, deny))
 
     def _answer(self, decision: Decision) -> None:
         envelope = self._envelope

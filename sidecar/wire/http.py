@@ -16,7 +16,6 @@ from typing import Any, Final
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
-from aiohttp.typedefs import Handler
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
@@ -36,6 +35,11 @@ _METRICS_AGE: Final = 1.0
 
 _TEXT: Final = choose_encoder("")
 _OPENMETRICS: Final = choose_encoder("application/openmetrics-text")
+
+
+# What is said of a request that cannot be read, and of a page that failed; nothing of either.
+_UNREADABLE: Final = "this is not HTTP as it is read here\n"
+_FAILED: Final = "the page could not be made\n"
 
 
 class _NotTheClients(logging.Filter):
@@ -73,7 +77,6 @@ class HttpListener:
         self._port = port
         self._context = tls.context if tls else None
         application.on_response_prepare.append(_say_no_versions)
-        application.middlewares.insert(0, _answer_once)
         self._runner = web.AppRunner(application, handle_signals=False)
         self._connection = partial(
             _Connection,
@@ -125,7 +128,11 @@ class HttpListener:
 
 
 class _Connection(web.RequestHandler):
-    """One connection, which tells of what it cannot read as a request."""
+    """One connection: it is closed after one answer, and tells of what it cannot read.
+
+    Nobody who asks here asks often, and a client may send ahead as much as it likes (RFC 9112
+    §9.3.2): all of it would be answered, read or not.
+    """
 
     __slots__ = ("_malformed",)
 
@@ -142,31 +149,38 @@ class _Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """The answer to a request that ended by an exception, as the library makes it."""
-        if self._malformed is not None and isinstance(exc, HttpProcessingError):
+        """The answer to a request that ended by an exception. The library would quote it."""
+        super().handle_error(request, status, exc, message)  # writes down what went wrong
+        if isinstance(exc, HttpProcessingError):
+            return self._unreadable()
+        return _Plain(status=500, text=_FAILED)
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send an answer, whichever part of the library made it."""
+        if isinstance(resp, web.HTTPExpectationFailed):
+            resp = self._unreadable()  # the library quotes the expectation, before any middleware
+        resp.force_close()
+        return await super().finish_response(request, resp, start_time)
+
+    def _unreadable(self) -> web.Response:
+        if self._malformed is not None:
             self._malformed()
-        return super().handle_error(request, status, exc, message)
+        return _Plain(status=400, text=_UNREADABLE)
+
+
+class _Plain(web.Response):
+    """An answer that belongs to no page, for which the library sends no signal."""
+
+    async def _prepare_headers(self) -> None:
+        await super()._prepare_headers()
+        self.headers.popall("Server", None)
 
 
 async def _say_no_versions(_: web.Request, response: web.StreamResponse) -> None:
     """Take the library's name and release out of an answer: neighbours have no use for them."""
     response.headers.popall("Server", None)
-
-
-@web.middleware
-async def _answer_once(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Close the connection after the answer; requests sent ahead of it are not looked at.
-
-    Nobody who asks here asks often, and a client may send ahead as much as it likes (RFC 9112
-    §9.3.2): all of it would be answered, read or not.
-    """
-    try:
-        response = await handler(request)
-    except web.HTTPException as refusal:
-        refusal.force_close()
-        raise
-    response.force_close()
-    return response
 
 
 def metrics_pages(
@@ -258,7 +272,7 @@ def _page(body: bytes, content_type: str, code: int) -> web.Response:
 def _lines(value: object, indent: str) -> list[str]:
     """A nested status as indented text."""
     if not isinstance(value, dict):
-        return [f"{indent}{value if isinstance(value, str) else json.dumps(value)}"]
+        return [f"{indent}{_shown(value)}"]
     lines: list[str] = []
     for key, item in value.items():
         if isinstance(item, dict) and item:
@@ -269,8 +283,13 @@ def _lines(value: object, indent: str) -> list[str]:
                 first, *rest = _lines(entry, indent + "    ")
                 lines += [f"{indent}  - {first.strip()}", *rest]
         else:
-            lines.append(f"{indent}{key}: {item if isinstance(item, str) else json.dumps(item)}")
+            lines.append(f"{indent}{key}: {_shown(item)}")
     return lines
+
+
+def _shown(value: object) -> str:
+    """One value on one line: a key server chooses what its keys are called."""
+    return value if isinstance(value, str) and value.isprintable() else json.dumps(value)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from sidecar.keys.documents import parse
+from sidecar.jose.key_documents import parse
 from sidecar.model import Reason
 from sidecar.snapshots.keys import KeySet, KeySnapshot
 from tests.attacks.cases import CLAIMS, KEY, issued, with_json

@@ -140,7 +140,7 @@ def session_token_at_a_service() -> Attack:
     text = gateway.session()
     opened = gateway.tokens.open(text, sha256(text.encode()).digest(), NOW)
     assert isinstance(opened, VerifiedToken)
-    kid = gateway.sealing.signer(NOW).kid
+    kid = gateway.sealing.sealer(NOW).kid
     signing = new_key("ES256", kid)
     # What it would be if sessions were signed, as request tokens are.
     signed = sign(opened.claims, signing, typ="session+jwt")

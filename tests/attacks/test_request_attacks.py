@@ -116,6 +116,18 @@ def test_a_token_in_two_places_is_ambiguous(headers: tuple[tuple[str, bytes], ..
     assert service.reason(request(headers=headers)) is Reason.AMBIGUOUS_REQUEST
 
 
+@pytest.mark.parametrize("cookie", [b"a=1 token=%s", b"a=1,token=%s", b"\xc2\xa0token=%s"])
+@pytest.mark.parametrize("good", [("authorization", BEARER_VALID), ("cookie", b"token=" + OTHER)])
+def test_a_token_that_only_the_service_would_find_is_ambiguous(
+    good: tuple[str, bytes], cookie: bytes
+) -> None:
+    service = Service(sources=(BEARER, CookieSource("token")))
+    headers = (good, ("cookie", cookie % OTHER))
+
+    for path in ("/orders/7", "/catalogue/a"):
+        assert service.reason(request(path=path, headers=headers)) is Reason.AMBIGUOUS_REQUEST
+
+
 @pytest.mark.parametrize(
     "line",
     [
@@ -126,6 +138,7 @@ def test_a_token_in_two_places_is_ambiguous(headers: tuple[tuple[str, bytes], ..
         b"token=;" * 8_000,
         b"x=token=;" * 6_000,
         b"token=" + VALID.encode() + b";a" * 28_000,
+        b",token=" * 8_000,
     ],
     ids=[
         "one byte each",
@@ -135,6 +148,7 @@ def test_a_token_in_two_places_is_ambiguous(headers: tuple[tuple[str, bytes], ..
         "many tokens",
         "the token's name as a value",
         "behind a good token",
+        "many tokens without a semicolon",
     ],
 )
 def test_more_cookies_than_a_browser_keeps_are_not_looked_at(line: bytes) -> None:

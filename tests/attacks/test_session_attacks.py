@@ -9,8 +9,8 @@ import pytest
 from sidecar.check.extract import BEARER, CookieSource, Credential, extract
 from sidecar.check.refusal import Refusal
 from sidecar.jose import jwe
-from sidecar.keys.rings.sealing import SealingKey
 from sidecar.model import Reason
+from sidecar.rings.sealing_key import SealingKey
 from sidecar.session.cookies import clear_cookie
 from tests.attacks.cases import refused_for, with_json
 from tests.support.checks import ISSUER, NOW, Service, request, token, token_cookies

@@ -1,4 +1,7 @@
-"""Running pods, started once and shared by all tests that leave them as they were."""
+"""The sidecars of the order service, and the shop behind its gateway.
+
+Their pods are in ``tests.support.pod_fixtures``.
+"""
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -10,8 +13,9 @@ import pytest
 from tests.e2e import shop
 from tests.e2e.gateway import Edge, running_edge
 from tests.e2e.gateway_shop import HOSTS, gateway_configuration, service_configuration
-from tests.support.envoy import Json
+from tests.e2e.keys_authorities import Authority, one_of_each
 from tests.support.gateway_process import GatewayProcess
+from tests.support.openbao import OpenBao
 from tests.support.openid_provider import OpenIdProvider
 from tests.support.pod import Pod, running_pod
 from tests.support.ports import socket_directory as new_socket_directory
@@ -19,26 +23,10 @@ from tests.support.sidecar_process import SIDECAR, SidecarProcess
 from tests.support.upstream import Upstream
 
 
-@pytest.fixture(scope="session")
-def upstream() -> Iterator[Upstream]:
-    with Upstream() as application:
-        yield application
-
-
 class StartSidecar(Protocol):
     def __call__(
         self, *, command: Sequence[str] = SIDECAR, **changes: object
     ) -> SidecarProcess: ...
-
-
-class StartPod(Protocol):
-    def __call__(
-        self,
-        sidecar: SidecarProcess,
-        configuration: Json | None = None,
-        *,
-        certificates: Path | None = None,
-    ) -> Pod: ...
 
 
 @pytest.fixture(scope="session")
@@ -52,16 +40,10 @@ def sidecar(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SidecarProcess
         yield running
 
 
-@pytest.fixture(scope="session")
-def pod(
-    envoy_version: str,
-    sidecar: SidecarProcess,
-    upstream: Upstream,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Pod]:
-    """The order service as it is deployed: Envoy as shipped, its sidecar, an application."""
-    directory = tmp_path_factory.mktemp("envoy")
-    with running_pod(envoy_version, directory, authz=sidecar.socket, upstream=upstream) as running:
+@pytest.fixture
+def own_sidecar(tmp_path: Path, socket_directory: Path) -> Iterator[SidecarProcess]:
+    """The order service's sidecar, of one test's own; its keys are in ``tmp_path``."""
+    with SidecarProcess(shop.configuration(tmp_path), tmp_path, socket_directory) as running:
         yield running
 
 
@@ -82,33 +64,12 @@ def start_sidecar(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartSid
 
 
 @pytest.fixture(scope="module")
-def start_pod(
-    envoy_version: str,
-    upstream: Upstream,
-    start_sidecar: StartSidecar,  # noqa: ARG001 - sidecars stop after the Envoys that ask them
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[StartPod]:
-    """Starts pods whose Envoy is configured otherwise, or whose sidecar is another."""
-    with ExitStack() as stack:
-
-        def start(
-            sidecar: SidecarProcess,
-            configuration: Json | None = None,
-            *,
-            certificates: Path | None = None,
-        ) -> Pod:
-            return stack.enter_context(
-                running_pod(
-                    envoy_version,
-                    tmp_path_factory.mktemp("envoy"),
-                    authz=sidecar.socket,
-                    upstream=upstream,
-                    configuration=configuration,
-                    certificates=certificates,
-                )
-            )
-
-        yield start
+def authorities(
+    openbao: OpenBao, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Authority]]:
+    """An issuer for each source of keys, its first key published."""
+    with one_of_each(openbao, tmp_path_factory.mktemp("authorities")) as issuers:
+        yield issuers
 
 
 @pytest.fixture(scope="session")

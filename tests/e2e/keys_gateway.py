@@ -12,8 +12,8 @@ from types import TracebackType
 from typing import Final, Self, TypeVar
 
 from sidecar.errors import SourceFault
-from sidecar.keys.rings import Ring
-from sidecar.keys.rings.lifecycle import Timings
+from sidecar.rings import SigningRing
+from sidecar.rings.lifecycle import Timings
 from tests.e2e.keys_authorities import Authority
 from tests.e2e.shop import AUDIENCE
 from tests.support.key_server import Connection
@@ -31,7 +31,7 @@ _PATIENCE: Final = 10.0
 class Gateway:
     """Signs with a ring for the length of a ``with`` block; mints at most 20 tokens a second."""
 
-    def __init__(self, ring: Ring, authority: Authority) -> None:
+    def __init__(self, ring: SigningRing, authority: Authority) -> None:
         self.name = authority.name
         self._ring = ring
         self._issuer = authority.issuer

@@ -3,10 +3,10 @@
 import pytest
 
 from tests.e2e import shop
-from tests.e2e.conftest import StartPod
 from tests.support import envoy
 from tests.support.http1 import HOST
 from tests.support.pod import Pod
+from tests.support.pod_fixtures import StartPod
 from tests.support.sidecar_process import SidecarProcess
 
 

@@ -10,11 +10,12 @@ import pytest
 
 from sidecar.model import GATEWAY_REASONS, LISTENER_REASONS, Reason
 from tests.e2e import shop
-from tests.e2e.conftest import StartPod, StartSidecar
+from tests.e2e.conftest import StartSidecar
 from tests.support import envoy
 from tests.support.grpc_application import ECHO, call
 from tests.support.http1 import Field
 from tests.support.pod import Exchange, Pod
+from tests.support.pod_fixtures import StartPod
 from tests.support.processes import eventually
 from tests.support.sidecar_process import FAULTY_SIDECAR, SidecarProcess
 from tests.support.tokens import SigningKey, key_for, new_key

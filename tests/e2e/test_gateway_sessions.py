@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.keys.rings.directory import load_directory
-from sidecar.keys.rings.sealing import SealingKey
+from sidecar.rings.ring_file import load_directory
 from tests.e2e.gateway import Edge, Passage, bearer, session, session_in, sso
 from tests.e2e.gateway_shop import SESSION, partner_token
 from tests.support import sessions
@@ -43,8 +42,7 @@ def ring(gateway: GatewayProcess, name: str) -> Path:
 
 def sealed_with_our_key(gateway: GatewayProcess, **changes: object) -> str:
     """A session of alice's that the gateway could have made, with these claims changed."""
-    key = load_directory(ring(gateway, "session")).signer(time.time())
-    assert isinstance(key, SealingKey)
+    key = load_directory(ring(gateway, "session")).sealer(time.time())
     now = int(time.time())
     dates = {"iat": now, "exp": now + 60, "session_exp": now + 60}
     claims = {**sessions.claims(), "iss": ISSUER, "aud": ISSUER, **dates, **changes}

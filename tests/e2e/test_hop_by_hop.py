@@ -10,11 +10,12 @@ from contextlib import ExitStack
 import pytest
 
 from tests.e2e import shop
-from tests.e2e.conftest import StartPod, StartSidecar
+from tests.e2e.conftest import StartSidecar
 from tests.support import envoy, http2, http2_frames
 from tests.support.envoy import Json
 from tests.support.http1 import HOST, Address, Connection, Field
 from tests.support.pod import Exchange, Pod, running_pod
+from tests.support.pod_fixtures import StartPod
 from tests.support.sidecar_process import SidecarProcess
 from tests.support.upstream import Upstream, echo_upgraded
 

@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 
 from tests.e2e import shop
-from tests.e2e.conftest import StartPod, StartSidecar
+from tests.e2e.conftest import StartSidecar
 from tests.support import envoy
 from tests.support.http1 import Field
 from tests.support.pod import Exchange, Pod
+from tests.support.pod_fixtures import StartPod
 from tests.support.sidecar_process import SidecarProcess
-from tests.support.tokens import ALGORITHMS, key_for
+from tests.support.tokens import ALGORITHMS, key_for, new_key
 from tests.support.upstream import Upstream, respond
 
 pytestmark = pytest.mark.every_envoy
@@ -233,6 +234,34 @@ def test_cookie_that_carried_the_token_is_taken_out_of_the_others(
     assert among_others.received.values("cookie") == [b"a=1; b=2"]
     assert identity_of(alone) == {"x-user-id": [b"alice"]}
     assert alone.received.values("cookie") == []
+
+
+@pytest.mark.parametrize("raw", [True, False], ids=["lines", "map"])
+def test_a_cookie_that_only_the_application_would_take_for_the_token_does_not_reach_it(
+    start_sidecar: StartSidecar, start_pod: StartPod, *, raw: bool
+) -> None:
+    """Where Envoy sends headers as a map, it joins the lines of cookies with a comma."""
+    configuration = envoy.load(envoy.PLAIN)
+    for filter_ in envoy.http_connection_manager(configuration)["http_filters"]:
+        if filter_["name"] == "envoy.filters.http.ext_authz":
+            filter_["typed_config"]["encode_raw_headers"] = raw
+    sources = [{"header": "authorization", "scheme": "bearer"}, {"cookie": "token"}]
+    pod = start_pod(start_sidecar(token_sources=sources), configuration)
+    good, forged = shop.token(), shop.token(new_key("ES256", "other"))
+    cases: list[list[Field]] = [
+        [("cookie", f"token={good}; a=1 token={forged}")],
+        [("cookie", f"token={good}; a=1,token={forged}")],
+        [("cookie", b"token=%s; \xe2\x80\x80token=%s" % (good.encode(), forged.encode()))],
+        [
+            ("authorization", f"Bearer {good}"),
+            *(("cookie", "a=1"), ("cookie", f"token={forged}")),
+        ],
+    ]
+
+    for headers in cases:
+        exchange = pod.request(target="/orders/1", headers=headers)
+        assert exchange.response.json()["reason"] == "ambiguous_request"
+        assert not exchange.reached_the_application
 
 
 FORGED: list[Field] = [("authorization", "Bearer forged"), ("proxy-authorization", "Basic Zm9y")]

@@ -19,16 +19,10 @@ COOLDOWN = 0.5
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[KeyServer]:
-    with KeyServer(tmp_path) as running:
-        yield running
-
-
-@pytest.fixture
-def flooded(server: KeyServer) -> JwksAuthority:
+def flooded(own_key_server: KeyServer) -> JwksAuthority:
     """Its keys are fetched for unknown kids alone, once there are any."""
     authority = JwksAuthority(
-        "flooded", server, refresh="1h", max_stale="2h", cooldown=f"{COOLDOWN:g}s"
+        "flooded", own_key_server, refresh="1h", max_stale="2h", cooldown=f"{COOLDOWN:g}s"
     )
     authority.open()
     return authority

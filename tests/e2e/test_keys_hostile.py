@@ -27,14 +27,8 @@ REQUESTS_PER_SECOND = 100
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KeyServer]:
-    with KeyServer(tmp_path_factory.mktemp("server")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def partner(server: KeyServer) -> JwksAuthority:
-    authority = JwksAuthority("partner", server)
+def partner(key_server: KeyServer) -> JwksAuthority:
+    authority = JwksAuthority("partner", key_server)
     authority.open()
     return authority
 
@@ -72,7 +66,7 @@ def answering_anew(document: bytes) -> Misbehaviour:
 @pytest.mark.parametrize("name", HARD)
 def test_a_key_server_that_answers_its_worst_costs_others_nothing(  # noqa: PLR0917 - fixtures
     pod: KeysPod,
-    server: KeyServer,
+    key_server: KeyServer,
     partner: JwksAuthority,
     neighbour: FileAuthority,
     tmp_path: Path,
@@ -81,7 +75,7 @@ def test_a_key_server_that_answers_its_worst_costs_others_nothing(  # noqa: PLR0
 ) -> None:
     fetched, statuses, latencies = partner.fetches, list[int](), list[float]()
     pace = Pace(REQUESTS_PER_SECOND)
-    server.misbehave(answering_anew(HARD[name]))
+    key_server.misbehave(answering_anew(HARD[name]))
     unknown = unknown_keys(partner.token(), UNKNOWN_KEYS)
 
     with (

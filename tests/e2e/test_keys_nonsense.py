@@ -38,14 +38,8 @@ MOST_MEMORY = 20 * 1024  # KiB more than before: a megabyte is read, and parsed 
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KeyServer]:
-    with KeyServer(tmp_path_factory.mktemp("server")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def provider(server: KeyServer) -> JwksAuthority:
-    authority = JwksAuthority("provider", server)
+def provider(key_server: KeyServer) -> JwksAuthority:
+    authority = JwksAuthority("provider", key_server)
     authority.open()
     return authority
 
@@ -72,14 +66,14 @@ def peak_memory(pid: int) -> int:
 
 @pytest.mark.parametrize("name", NONSENSE)
 def test_requests_are_served_with_the_last_good_keys_whatever_is_answered(
-    pod: KeysPod, server: KeyServer, provider: JwksAuthority, name: str
+    pod: KeysPod, key_server: KeyServer, provider: JwksAuthority, name: str
 ) -> None:
     (unknown,) = unknown_keys(provider.token(), 1)
     pid = pod.sidecar.process.pid
 
     with pod.traffic(provider) as load:
         before = peak_memory(pid)
-        server.misbehave(NONSENSE[name])
+        key_server.misbehave(NONSENSE[name])
         # It makes the sidecar fetch at once, and cannot be told good or bad then.
         refused = pod.ask(unknown)
         pod.wait_for_failures("provider", 1)
@@ -87,7 +81,7 @@ def test_requests_are_served_with_the_last_good_keys_whatever_is_answered(
         grown = peak_memory(pid) - before
         problem = pod.issuer("provider")["last_error"]
 
-        server.behave()
+        key_server.behave()
         eventually(lambda: pod.issuer("provider")["last_error"] is None)
         load.wait_for(50)
 

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
@@ -23,14 +23,8 @@ StartPod = Callable[[], AbstractContextManager[KeysPod]]
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[KeyServer]:
-    with KeyServer(tmp_path) as running:
-        yield running
-
-
-@pytest.fixture
-def provider(server: KeyServer) -> JwksAuthority:
-    authority = JwksAuthority("provider", server)
+def provider(own_key_server: KeyServer) -> JwksAuthority:
+    authority = JwksAuthority("provider", own_key_server)
     authority.open()
     return authority
 
@@ -81,9 +75,9 @@ def age(cache: Path, provider: JwksAuthority, seconds: float) -> None:
 
 
 def test_provider_down_at_start_costs_its_own_tokens_alone_until_it_is_back(
-    start_pod: StartPod, server: KeyServer, provider: JwksAuthority, gateway: FileAuthority
+    start_pod: StartPod, own_key_server: KeyServer, provider: JwksAuthority, gateway: FileAuthority
 ) -> None:
-    server.misbehave(close_at_once)
+    own_key_server.misbehave(close_at_once)
     with start_pod() as pod, pod.traffic(gateway):
         refused = pod.ask(provider.token())
         assert refused.status == 503
@@ -94,16 +88,16 @@ def test_provider_down_at_start_costs_its_own_tokens_alone_until_it_is_back(
         assert provider.url in pod.issuer("provider")["last_error"]
         assert pod.issuer("provider")["last_success"] is None
 
-        server.behave()
+        own_key_server.behave()
         eventually(lambda: pod.status(provider.token()) == 200)
         assert pod.issuer("provider")["last_error"] is None
 
 
 def test_provider_that_goes_down_later_is_missed_by_nobody(
-    start_pod: StartPod, server: KeyServer, provider: JwksAuthority, record_property: Note
+    start_pod: StartPod, own_key_server: KeyServer, provider: JwksAuthority, record_property: Note
 ) -> None:
     with start_pod() as pod, pod.traffic(provider, record_property) as load:
-        server.misbehave(close_at_once)
+        own_key_server.misbehave(close_at_once)
         pod.wait_for_failures("provider", 2)
         load.wait_for(100)
         assert pod.sidecar.ready()
@@ -112,7 +106,7 @@ def test_provider_that_goes_down_later_is_missed_by_nobody(
         (unknown,) = unknown_keys(provider.token(), 1)
         assert pod.status(unknown) == 503
 
-        server.behave()
+        own_key_server.behave()
         pod.rotate(provider)
         assert pod.issuer("provider")["last_error"] is None
         load.wait_for(100)
@@ -122,7 +116,7 @@ def test_provider_that_goes_down_later_is_missed_by_nobody(
 
 def test_restart_while_the_provider_is_down_serves_with_the_keys_of_before_until_they_are_too_old(
     start_pod: StartPod,
-    server: KeyServer,
+    own_key_server: KeyServer,
     provider: JwksAuthority,
     gateway: FileAuthority,
     cache: Path,
@@ -131,7 +125,7 @@ def test_restart_while_the_provider_is_down_serves_with_the_keys_of_before_until
         assert pod.status(provider.token()) == 200
         pod.sidecar.process.signal(signal.SIGKILL)
         pod.sidecar.process.wait()
-        server.misbehave(close_at_once)
+        own_key_server.misbehave(close_at_once)
         age(cache, provider, MAX_STALE - 6)
 
         pod.sidecar.start()
@@ -143,13 +137,13 @@ def test_restart_while_the_provider_is_down_serves_with_the_keys_of_before_until
         assert pod.status(gateway.token()) == 200
         assert pod.sidecar.ready()
 
-        server.behave()
+        own_key_server.behave()
         eventually(lambda: pod.status(provider.token()) == 200)
 
 
 def test_saved_keys_that_are_too_old_serve_nobody(
     start_pod: StartPod,
-    server: KeyServer,
+    own_key_server: KeyServer,
     provider: JwksAuthority,
     gateway: FileAuthority,
     cache: Path,
@@ -158,7 +152,7 @@ def test_saved_keys_that_are_too_old_serve_nobody(
         assert pod.status(provider.token()) == 200
         pod.sidecar.process.signal(signal.SIGKILL)
         pod.sidecar.process.wait()
-        server.misbehave(close_at_once)
+        own_key_server.misbehave(close_at_once)
         age(cache, provider, MAX_STALE)
 
         pod.sidecar.start()

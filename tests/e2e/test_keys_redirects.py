@@ -37,14 +37,8 @@ def neighbour() -> Iterator[Neighbour]:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KeyServer]:
-    with KeyServer(tmp_path_factory.mktemp("server")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def authorities(server: KeyServer) -> tuple[JwksAuthority, OidcAuthority]:
-    authorities = JwksAuthority("jwks", server), OidcAuthority("oidc", server)
+def authorities(key_server: KeyServer) -> tuple[JwksAuthority, OidcAuthority]:
+    authorities = JwksAuthority("jwks", key_server), OidcAuthority("oidc", key_server)
     for authority in authorities:
         authority.open()
     return authorities
@@ -75,7 +69,7 @@ def pod(
 def test_redirect_elsewhere_is_a_failed_refresh_and_nobody_is_visited(
     pod: KeysPod,
     authorities: tuple[JwksAuthority, OidcAuthority],
-    server: KeyServer,
+    key_server: KeyServer,
     neighbour: Neighbour,
     *,
     location: str,
@@ -83,11 +77,11 @@ def test_redirect_elsewhere_is_a_failed_refresh_and_nobody_is_visited(
 ) -> None:
     refused = f"redirects to {told.format(neighbour=neighbour.address)}"
 
-    server.misbehave(redirecting(location.format(neighbour=neighbour.address)))
+    key_server.misbehave(redirecting(location.format(neighbour=neighbour.address)))
     for authority in authorities:
         eventually(lambda: refused in (pod.issuer(authority.name)["last_error"] or ""))  # noqa: B023 - called before the next
         assert pod.status(authority.token()) == 200
-    server.behave()
+    key_server.behave()
 
     assert not neighbour.visited
 
@@ -96,17 +90,17 @@ def test_redirect_elsewhere_is_a_failed_refresh_and_nobody_is_visited(
 def test_discovery_document_cannot_name_keys_elsewhere_without_a_certificate(
     pod: KeysPod,
     authorities: tuple[JwksAuthority, OidcAuthority],
-    server: KeyServer,
+    key_server: KeyServer,
     neighbour: Neighbour,
     scheme: str,
 ) -> None:
     _, provider = authorities
     path = f"/{provider.name}/.well-known/openid-configuration"
-    good = server.documents[path]
+    good = key_server.documents[path]
 
-    server.documents[path] = {**good, "jwks_uri": f"{scheme}://{neighbour.address}/keys.json"}
+    key_server.documents[path] = {**good, "jwks_uri": f"{scheme}://{neighbour.address}/keys.json"}
     eventually(lambda: 'names in "jwks_uri"' in (pod.issuer(provider.name)["last_error"] or ""))
     assert pod.status(provider.token()) == 200
-    server.documents[path] = good
+    key_server.documents[path] = good
 
     assert not neighbour.visited

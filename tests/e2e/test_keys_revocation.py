@@ -12,22 +12,12 @@ from signal import SIGHUP
 
 import pytest
 
-from tests.e2e.keys_authorities import SOURCES, Authority, FileAuthority, one_of_each
+from tests.e2e.keys_authorities import SOURCES, Authority, FileAuthority
 from tests.e2e.keys_pod import WITHIN_ONE_REFRESH, KeysPod, Note, keys_pod
 from tests.e2e.shop import ROUTES
-from tests.support.openbao import OpenBao
 from tests.support.processes import eventually
 from tests.support.tokens import SigningKey
 from tests.support.upstream import Upstream
-
-
-@pytest.fixture(scope="module")
-def authorities(
-    openbao: OpenBao, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[dict[str, Authority]]:
-    """One for each source of keys."""
-    with one_of_each(openbao, tmp_path_factory.mktemp("authorities")) as authorities:
-        yield authorities
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +120,27 @@ def test_sighup_has_the_keys_in_use_fetched_while_a_reload_waits_for_others(
         eventually(lambda: let_go(pod, authority, stolen))
         assert [pod.status(token) for token in forged] == [401, 401]
         assert reloads(pod, "success") == 0
+
+
+def test_sighup_counts_for_the_configuration_that_is_about_to_be_used_as_well(
+    envoy_version: str, upstream: Upstream, tmp_path: Path
+) -> None:
+    authority = FileAuthority("file", tmp_path)
+    authority.open()
+    trust = [authority.slow_trust()]
+    with keys_pod(envoy_version, upstream, tmp_path, authority, trust=trust) as pod:
+        stolen, forged = steal(pod, authority)
+        away = {**authority.slow_trust(), "name": "away", "issuer": "https://away.example"}
+        away["keys"] = {"file": {"path": "never-there.json"}}
+        pod.sidecar.configure({"trust": [*trust, away], "routes": ROUTES, "start_timeout": "5s"})
+        # It has fetched what it can, and waits for the rest.
+        eventually(lambda: pod.failures("away") > 0)
+        authority.remove(stolen)
+        pod.sidecar.process.signal(SIGHUP)
+
+        eventually(lambda: "away" in pod.status_page()["issuers"], within=15)
+        assert let_go(pod, authority, stolen)
+        assert [pod.status(token) for token in forged] == [401, 401]
 
 
 def reloads(pod: KeysPod, result: str) -> float:

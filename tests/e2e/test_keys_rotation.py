@@ -5,21 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.keys_authorities import SOURCES, Authority, one_of_each
+from tests.e2e.keys_authorities import SOURCES, Authority
 from tests.e2e.keys_pod import WITHIN_ONE_REFRESH, KeysPod, Note, keys_pod
 from tests.support.flood import Flood, unknown_keys
-from tests.support.openbao import OpenBao
 from tests.support.processes import eventually
 from tests.support.upstream import Upstream
-
-
-@pytest.fixture(scope="module")
-def authorities(
-    openbao: OpenBao, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[dict[str, Authority]]:
-    """One of each kind, its first key published."""
-    with one_of_each(openbao, tmp_path_factory.mktemp("authorities")) as authorities:
-        yield authorities
 
 
 @pytest.fixture(scope="module")

@@ -8,12 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.clients.vault import TokenFile
-from sidecar.keys.rings.ephemeral import EphemeralRing
-from sidecar.keys.rings.local import LocalKey
-from sidecar.keys.rings.mounted import MountedRing
-from sidecar.keys.rings.transit import TransitRing
-from sidecar.keys.settings import KvKeys, TransitKeys
+from sidecar.clients.vault.settings import KvKeys, TokenFile, TransitKeys
+from sidecar.rings.directory_ring import DirectoryRing
+from sidecar.rings.ephemeral import EphemeralRing
+from sidecar.rings.local_key import LocalKey
+from sidecar.rings.transit import TransitRing
 from tests.e2e.keys_authorities import Authority, JwksAuthority, ReplicasAuthority, TransitAuthority
 from tests.e2e.keys_gateway import TIMINGS, Gateway
 from tests.e2e.keys_pod import WITHIN_ONE_REFRESH, KeysPod, Note, keys_pod
@@ -67,7 +66,7 @@ def test_rotation_of_a_ring_in_a_directory_is_not_noticed(
         f"--{name.replace('_', '-')}={getattr(TIMINGS, name) * 1000:.0f}ms" for name in times
     ]
     sidecar_keys("new", directory, *options)
-    ring = MountedRing(directory, LocalKey, TIMINGS, look_every=0.1)
+    ring = DirectoryRing(directory, LocalKey, TIMINGS, poll_interval=0.1)
 
     with Gateway(ring, authority) as gateway:
         jwks_endpoint.misbehave(gateway.serve)

@@ -1,7 +1,6 @@
 """A start and a reload wait for keys, up to a limit, and a failed attempt is not the end of it."""
 
 import re
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from signal import SIGHUP
@@ -10,7 +9,12 @@ from time import monotonic
 import pytest
 
 from tests.e2e import shop
-from tests.e2e.keys_authorities import Authority, FileAuthority, JwksAuthority
+from tests.e2e.keys_authorities import (
+    SOURCES,
+    Authority,
+    FileAuthority,
+    JwksAuthority,
+)
 from tests.e2e.keys_pod import keys_pod
 from tests.support.key_server import KeyServer
 from tests.support.processes import eventually
@@ -21,14 +25,8 @@ START_TIMEOUT = 2.0
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[KeyServer]:
-    with KeyServer(tmp_path) as running:
-        yield running
-
-
-@pytest.fixture
-def provider(server: KeyServer) -> JwksAuthority:
-    authority = JwksAuthority("provider", server)
+def provider(own_key_server: KeyServer) -> JwksAuthority:
+    authority = JwksAuthority("provider", own_key_server)
     authority.open()
     return authority
 
@@ -41,10 +39,12 @@ def file(tmp_path: Path) -> FileAuthority:
 
 
 def configuration(*authorities: Authority, start_timeout: float) -> Json:
+    trust = [authority.trust() for authority in authorities]
+    kinds = sorted({entry["kind"] for entry in trust})
     return {
-        "trust": [authority.trust() for authority in authorities],
+        "trust": trust,
         "start_timeout": f"{start_timeout:g}s",
-        "routes": shop.ROUTES[2:3],
+        "routes": [{**shop.ROUTES[2], "allow": {"tokens": kinds}}],
     }
 
 
@@ -63,10 +63,10 @@ def attempts(sidecar: SidecarProcess, issuer: Authority) -> float:
 
 
 def test_rollout_with_a_wrong_url_is_not_ready_before_the_limit(
-    provider: JwksAuthority, server: KeyServer, tmp_path: Path, socket_directory: Path
+    provider: JwksAuthority, own_key_server: KeyServer, tmp_path: Path, socket_directory: Path
 ) -> None:
     wrong = configuration(provider, start_timeout=START_TIMEOUT)
-    server.documents.clear()
+    own_key_server.documents.clear()
     sidecar = SidecarProcess(wrong, tmp_path, socket_directory)
     try:
         assert started(sidecar) >= START_TIMEOUT
@@ -95,6 +95,25 @@ def test_pod_is_ready_as_soon_as_an_issuer_that_was_down_is_there(
         eventually(lambda: attempts(sidecar, provider) >= 3)
         assert not sidecar.ready()
         provider.come_back()
+        eventually(sidecar.ready)
+    finally:
+        sidecar.process.stop()
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_keys_of_every_source_are_waited_for_through_failed_attempts(
+    source: str, authorities: dict[str, Authority], tmp_path: Path, socket_directory: Path
+) -> None:
+    authority = authorities[source]
+    authority.go_down()
+    sidecar = SidecarProcess(
+        configuration(authority, start_timeout=300), tmp_path, socket_directory
+    )
+    sidecar.launch()
+    try:
+        eventually(lambda: attempts(sidecar, authority) >= 2)
+        assert not sidecar.ready()
+        authority.come_back()
         eventually(sidecar.ready)
     finally:
         sidecar.process.stop()

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from tests.e2e import shop
-from tests.e2e.conftest import StartPod
 from tests.support import envoy
 from tests.support.certificates import CertificateAuthority
 from tests.support.http1 import HOST
 from tests.support.pod import Pod
+from tests.support.pod_fixtures import StartPod
 from tests.support.sidecar_process import SidecarProcess
 
 pytestmark = pytest.mark.every_envoy

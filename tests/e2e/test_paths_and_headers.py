@@ -6,10 +6,10 @@ import uuid
 import pytest
 
 from tests.e2e import shop
-from tests.e2e.conftest import StartPod
 from tests.support import envoy, http2
 from tests.support.http1 import HOST, Connection, Field
 from tests.support.pod import Pod
+from tests.support.pod_fixtures import StartPod
 from tests.support.processes import eventually
 from tests.support.sidecar_process import SidecarProcess
 

@@ -4,10 +4,10 @@ import uuid
 
 import pytest
 
-from tests.e2e.conftest import StartPod
 from tests.support import envoy
 from tests.support.http1 import Connection, Field, Response
 from tests.support.pod import Pod
+from tests.support.pod_fixtures import StartPod
 from tests.support.sidecar_process import SidecarProcess
 
 pytestmark = pytest.mark.every_envoy

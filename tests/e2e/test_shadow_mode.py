@@ -5,9 +5,10 @@ from collections.abc import Callable
 import pytest
 
 from tests.e2e import shop
-from tests.e2e.conftest import StartPod, StartSidecar
+from tests.e2e.conftest import StartSidecar
 from tests.support.http1 import Field
 from tests.support.pod import Pod
+from tests.support.pod_fixtures import StartPod
 from tests.support.tokens import new_key
 
 pytestmark = pytest.mark.every_envoy

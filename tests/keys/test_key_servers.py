@@ -26,6 +26,7 @@ from tests.support.key_server import (
     answering,
     redirecting,
 )
+from tests.support.observers import NullObserver
 from tests.support.settings import key_settings
 from tests.support.tokens import jwks, key_for, new_key
 
@@ -42,15 +43,12 @@ def server(tmp_path: Path) -> Iterator[KeyServer]:
 
 
 @dataclass
-class Observer:
+class Observer(NullObserver):
     """Remembers the problems, and lets a test wait for the next."""
 
     problems: list[str] = field(default_factory=list)
     failed: asyncio.Event = field(default_factory=asyncio.Event)
     recalls: list[float] = field(default_factory=list)
-
-    def refreshed(self, trust: str, keys: int, now: float) -> None:
-        pass
 
     def refresh_failed(self, trust: str, problem: str, *, serving: bool) -> None:
         del trust, serving
@@ -60,9 +58,6 @@ class Observer:
     def recalled(self, trust: str, keys: int, fetched_at: float) -> None:
         del trust, keys
         self.recalls.append(fetched_at)
-
-    def looked_up(self, trust: str, result: str) -> None:
-        pass
 
 
 def http(server: KeyServer) -> HttpSettings:

@@ -6,9 +6,10 @@ import math
 import jwt
 
 from sidecar.clients.http import HttpSettings
+from sidecar.jose.jwk import VerificationKey
 from sidecar.keys.settings import OidcKeys
 from sidecar.keys.sources.oidc import OidcSource
-from sidecar.snapshots.keys import KeySet, VerificationKey
+from sidecar.snapshots.keys import KeySet
 from tests.support.openid_provider import LOGIN_PAGE, OpenIdProvider
 
 

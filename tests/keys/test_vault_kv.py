@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from sidecar.clients.vault import TokenFile, VaultClient
+from sidecar.clients.vault.client import VaultClient
+from sidecar.clients.vault.records import MAXIMUM_RECORDS
+from sidecar.clients.vault.settings import KvKeys, TokenFile
 from sidecar.errors import SourceFault
-from sidecar.keys.documents import MAXIMUM_KEYS
-from sidecar.keys.records import MAXIMUM_RECORDS
-from sidecar.keys.settings import KvKeys
+from sidecar.jose.key_documents import MAXIMUM_KEYS
 from sidecar.keys.sources import Fetched
 from sidecar.keys.sources.vault import VaultKvSource
 from tests.support.openbao import ROOT_TOKEN, OpenBao

@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 
 from sidecar.clients.http import HttpSettings
-from sidecar.clients.vault import (
+from sidecar.clients.vault.client import VaultClient
+from sidecar.clients.vault.session import PAUSE
+from sidecar.clients.vault.settings import (
     AppRoleLogin,
     KubernetesLogin,
     Login,
     TokenFile,
-    VaultClient,
     VaultSettings,
 )
-from sidecar.clients.vault_session import PAUSE
 from sidecar.errors import SourceFault
 from tests.support.certificates import CertificateAuthority
 from tests.support.kubernetes_api import KubernetesApi

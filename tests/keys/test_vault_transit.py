@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.clients.vault import TokenFile, VaultClient
+from sidecar.clients.vault.client import VaultClient
+from sidecar.clients.vault.settings import TokenFile, TransitKeys
+from sidecar.clients.vault.transit import read_key, verification_keys
 from sidecar.errors import SourceFault
-from sidecar.keys.settings import TransitKeys
+from sidecar.jose.jwk import VerificationKey
 from sidecar.keys.sources.vault import VaultTransitSource
-from sidecar.keys.transit import verification_keys
-from sidecar.snapshots.keys import VerificationKey
+from sidecar.rings.transit import sign
 from tests.support.checks import signed_with
 from tests.support.openbao import ROOT_TOKEN, OpenBao
 from tests.support.tokens import segment
@@ -58,15 +59,15 @@ def test_what_a_key_signs_is_verified_with_its_public_half(
 ) -> None:
     name = openbao.new_transit_key(mount, kind)
 
-    async def sign() -> tuple[VerificationKey, str]:
+    async def story() -> tuple[VerificationKey, str]:
         client = VaultClient(openbao.settings(login))
-        key = verification_keys(await client.read_transit_key(mount, name))[1]
+        key = verification_keys(await read_key(client, mount, name))[1]
         message = f"{segment({'alg': algorithm, 'kid': key.kid})}.{segment({'sub': 'alice'})}"
-        signature = await client.sign(mount, name, 1, message.encode(), algorithm)
+        signature = await sign(client, f"{mount}/sign/{name}", 1, message.encode(), algorithm)
         await client.close()
         return key, f"{message}.{segment(signature)}"
 
-    key, token = asyncio.run(sign())
+    key, token = asyncio.run(story())
     assert key.kid == key.thumbprint
     assert signed_with(key, token)
 
@@ -95,18 +96,22 @@ def test_the_version_that_signs_is_the_one_that_was_asked_for(
     name = openbao.new_transit_key(mount, "ed25519")
     openbao.rotate(mount, name)
 
+    path = f"{mount}/sign/{name}"
+
     async def story() -> None:
         client = VaultClient(openbao.settings(login))
-        keys = verification_keys(await client.read_transit_key(mount, name))
+        keys = verification_keys(await read_key(client, mount, name))
         for version in (1, 2):
             header = segment({"alg": "EdDSA", "kid": keys[version].kid})
             message = f"{header}.{segment({})}"
-            signature = await client.sign(mount, name, version, message.encode(), "EdDSA")
+            signature = await sign(
+                client, f"{mount}/sign/{name}", version, message.encode(), "EdDSA"
+            )
             token = f"{message}.{segment(signature)}"
             holds = [signed_with(key, token) for key in keys.values()]
             assert holds == [version == 1, version == 2]
         with pytest.raises(SourceFault, match="higher than the latest key version"):
-            await client.sign(mount, name, 3, b"", "EdDSA")
+            await sign(client, path, 3, b"", "EdDSA")
         await client.close()
 
     asyncio.run(story())

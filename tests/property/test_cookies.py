@@ -1,6 +1,8 @@
 """The cookies that are found are those that a reader finds who takes the header apart."""
 
 import re
+from contextlib import suppress
+from http.cookies import CookieError, SimpleCookie
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,6 +30,16 @@ def taken_apart(lines: list[bytes]) -> list[tuple[bytes | None, bytes, bytes]]:
     return cookies
 
 
+def misplaced(text: bytes, name: bytes) -> bool:
+    """Whether a cookie of this name begins in a text that is divided by more than ``;``."""
+    words = re.split(rb"[,\s\x1c-\x1f\x80-\xff]+", text)
+    pairs = zip(words, [*words[1:], b""], strict=True)
+    return any(
+        word.startswith(name + b"=") or (word == name and after.startswith(b"="))
+        for word, after in pairs
+    )
+
+
 def text_of(cookie: bytes) -> str:
     """What Envoy can be told of a cookie; empty where it is nothing."""
     try:
@@ -50,8 +62,29 @@ def test_tokens_are_found_and_nothing_else_is_lost(lines: list[bytes]) -> None:
         assert cookies.values(name) == [
             value for each, value, _ in expected if each == name.encode()
         ]
-    if cookies.found:
-        others = [text_of(text) for each, _, text in expected if each not in names]
+    inside = [text for each, _, text in expected if each not in names]
+    assert cookies.misplaced >= {
+        name for name in NAMES if any(misplaced(text, name.encode()) for text in inside)
+    }
+    if cookies.misplaced:
+        assert not cookies.others()
+    elif cookies.found:
+        others = [text_of(text) for text in inside]
         kept = [part.strip(" \t") for part in cookies.others().split(";")]
         assert [part for part in kept if part] == [text for text in others if text]
         assert len(cookies.others().encode()) <= len(b"; ".join(lines))
+
+
+@given(lines)
+def test_where_no_token_is_found_an_application_in_python_finds_none(lines: list[bytes]) -> None:
+    view = request(headers=tuple(("cookie", line) for line in lines))
+    cookies = CookieFinder(NAMES, 1000).find(view)
+    assert isinstance(cookies, TokenCookies)
+
+    for reader in ("utf-8", "latin-1"):  # as WSGI and ASGI have it
+        seen = SimpleCookie()
+        with suppress(CookieError):
+            seen.load(b"; ".join(lines).decode(reader, "replace"))
+        for name in NAMES:
+            if name in seen and seen[name].value:
+                assert name in cookies.misplaced or cookies.values(name)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from sidecar.errors import SourceFault
 from sidecar.jose.algorithms import algorithms_for
-from sidecar.keys.documents import parse
+from sidecar.jose.key_documents import parse
 from tests.property.test_jws import json_values
 from tests.support.tokens import key_for
 

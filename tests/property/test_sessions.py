@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from sidecar.check.refusal import Refusal
 from sidecar.jose import jwe
-from sidecar.keys.rings.sealing import SealingKey
 from sidecar.model import Reason
+from sidecar.rings.sealing_key import SealingKey
 from tests.property.test_jws import ALPHABET, almost_tokens, json_values, tokens
 from tests.support.checks import NOW
 from tests.support.sessions import ABSOLUTE, IDLE, Sessions, identity, sealed

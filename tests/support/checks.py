@@ -17,9 +17,10 @@ from sidecar.check.rules import AnyGroup, AnyRole, Callers, Rule, Scopes, TokenK
 from sidecar.check.templates import PathTemplate
 from sidecar.jose import algorithms
 from sidecar.jose.algorithms import SUPPORTED_ALGORITHMS
-from sidecar.keys.documents import parse
+from sidecar.jose.jwk import VerificationKey
+from sidecar.jose.key_documents import parse
 from sidecar.model import Allow, Decision, Deny, KeyNeeded, Reason, RequestView, TokenKind
-from sidecar.snapshots.keys import KeySet, KeySnapshot, VerificationKey
+from sidecar.snapshots.keys import KeySet, KeySnapshot
 from tests.support import tokens
 from tests.support.settings import check_settings, identity_settings, trust_entry
 from tests.support.tokens import Json, SigningKey, key_for

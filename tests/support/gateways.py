@@ -25,11 +25,6 @@ from sidecar.gateway.pipeline import GatewayPipeline
 from sidecar.gateway.session_cookies import SessionCookies
 from sidecar.gateway.settings import Attributes, GatewaySettings
 from sidecar.jose.algorithms import SUPPORTED_ALGORITHMS
-from sidecar.keys.rings.local import LocalKey
-from sidecar.keys.rings.ring import KeyRing
-from sidecar.keys.rings.rotation import begin
-from sidecar.keys.rings.sealing import TIMINGS, SealingKey
-from sidecar.keys.rings.settings import InDirectory, RingSettings
 from sidecar.mint.minter import Minter
 from sidecar.mint.settings import Grant
 from sidecar.model import (
@@ -43,6 +38,10 @@ from sidecar.model import (
     Unfinished,
     VerifiedToken,
 )
+from sidecar.rings.local_key import LocalKey
+from sidecar.rings.ring import KeyRing, begin
+from sidecar.rings.sealing_key import TIMINGS, SealingKey
+from sidecar.rings.settings import InDirectory, RingSettings
 from sidecar.session.tokens import SessionTokens
 from sidecar.snapshots.keys import KeySnapshot
 from tests.support import tokens
@@ -160,8 +159,8 @@ class Gateway:
     ) -> None:
         self.sso = Sso()
         self.keys = keys or KeySnapshot({"partner": key_set(key_for("ES256"))})
-        self.ring: KeyRing[Any] = ring(KEY)
-        self.sealing: KeyRing[SealingKey] = begin(SealingKey.generate(), TIMINGS, NOW)
+        self.ring: KeyRing = ring(KEY)
+        self.sealing: KeyRing = begin(SealingKey.generate(), TIMINGS, NOW)
         self.verifications, self.mints = Recorder(), MintRecorder()
         self.tokens = SessionTokens(SESSIONS, lambda: self.sealing)
         self.cookies = SessionCookies(SESSIONS, self.tokens, self.mints)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from sidecar.keys.documents import MAXIMUM_KEYS
+from sidecar.jose.key_documents import MAXIMUM_KEYS
 from tests.support.tokens import Json, key_for, segment
 
 _BEGIN, _END = b"-----BEGIN PUBLIC KEY-----\n", b"\n-----END PUBLIC KEY-----\n"

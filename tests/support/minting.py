@@ -5,12 +5,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from sidecar.check import jws
-from sidecar.keys.rings.lifecycle import Timings
-from sidecar.keys.rings.local import LocalKey
-from sidecar.keys.rings.ring import KeyRing
-from sidecar.keys.rings.rotation import begin
 from sidecar.mint.settings import Grant
 from sidecar.model import TokenKind, VerifiedToken
+from sidecar.rings.lifecycle import Timings
+from sidecar.rings.local_key import LocalKey
+from sidecar.rings.ring import KeyRing, begin
 from tests.support.checks import NOW
 from tests.support.settings import request_token_settings
 
@@ -35,7 +34,7 @@ def credential(claims: Mapping[str, object] = {}, **changes: Any) -> VerifiedTok
     return usual._replace(**changes)
 
 
-def ring(key: LocalKey, now: float = NOW) -> KeyRing[LocalKey]:
+def ring(key: LocalKey, now: float = NOW) -> KeyRing:
     """A ring whose only key is active."""
     return begin(key, Timings(), now)
 

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from sidecar.clients.http import HttpSettings
-from sidecar.clients.vault import Login, VaultSettings
+from sidecar.clients.vault.settings import Login, VaultSettings
 from tests.support.ports import LOOPBACK, free_port
 from tests.support.processes import Child, eventually
 

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
-from sidecar.keys.documents import parse
-from sidecar.keys.rings.directory import load_directory
-from sidecar.keys.rings.local import LocalKey
-from sidecar.keys.rings.ring import KeyRing, SigningKey
-from sidecar.keys.rings.stored import of_kind
+from sidecar.jose.key_documents import parse
+from sidecar.rings.local_key import LocalKey
+from sidecar.rings.ring import KeyRing, SigningKey
+from sidecar.rings.ring_file import load_directory, require_kind
 from tests.support.checks import signed_with
 from tests.support.tokens import segment
 
@@ -60,9 +59,9 @@ def verifies(token: str, jwks: Mapping[str, object]) -> bool:
     return any(signed_with(key, token) for key in parse(json.dumps(jwks).encode()).keys)
 
 
-def signing_ring(directory: Path) -> KeyRing[LocalKey]:
+def signing_ring(directory: Path) -> KeyRing:
     """The ring of signing keys in a directory."""
-    return of_kind(load_directory(directory), LocalKey)
+    return require_kind(load_directory(directory), LocalKey)
 
 
 async def until(condition: Callable[[], bool]) -> None:

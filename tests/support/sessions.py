@@ -10,10 +10,10 @@ from typing import Any
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from sidecar.check.refusal import Refusal
-from sidecar.keys.rings.lifecycle import Timings
-from sidecar.keys.rings.ring import KeyRing, RingKey
-from sidecar.keys.rings.sealing import TIMINGS, SealingKey
 from sidecar.model import TokenKind, VerifiedToken
+from sidecar.rings.lifecycle import Timings
+from sidecar.rings.ring import KeyRing, RingKey
+from sidecar.rings.sealing_key import TIMINGS, SealingKey
 from sidecar.session.tokens import SessionTokens
 from tests.support.checks import ISSUER, NOW
 from tests.support.settings import session_token_settings
@@ -25,7 +25,7 @@ SETTINGS = session_token_settings(
 )
 
 
-def ring(*keys: SealingKey, timings: Timings = TIMINGS) -> KeyRing[SealingKey]:
+def ring(*keys: SealingKey, timings: Timings = TIMINGS) -> KeyRing:
     """A ring whose keys became active hourly, and the last of them an hour ago."""
     first = NOW - 3600 * len(keys)
     dates = [first + 3600 * number for number in range(len(keys))]
@@ -59,7 +59,7 @@ class Sessions:
     @property
     def key(self) -> SealingKey:
         """The key that seals."""
-        return self.ring.signer(NOW)
+        return self.ring.sealer(NOW)
 
     def begin(
         self, who: VerifiedToken | None = None, *, now: float = NOW, ends: float | None = None
@@ -81,7 +81,9 @@ class Sessions:
         assert isinstance(refusal, Refusal)
         shown = repr(refusal)
         assert not [part for part in text.split(".") if len(part) > 8 and part in shown]
-        assert not [key for key in self.ring.keys if repr(key.key.secret) in shown]
+        sealing = [each.key for each in self.ring.keys if isinstance(each.key, SealingKey)]
+        assert len(sealing) == len(self.ring.keys)
+        assert not [key for key in sealing if repr(key.secret) in shown]
         return refusal
 
     def sealed(

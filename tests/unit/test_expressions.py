@@ -56,6 +56,9 @@ MADE_IN_FUNCTIONS = {
         cookies._expression(("token", "a", "__Host-session")),
         frozenset({"split"}),
     ),
+    "sidecar.check.cookies:_word": Expression(
+        "sidecar.check.cookies:_word", cookies._word("a"), frozenset({"findall"})
+    ),
 }
 
 

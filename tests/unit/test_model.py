@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from sidecar.model import INSUFFICIENT_SCOPE, INVALID_REQUEST, INVALID_TOKEN, Reason, RequestView
@@ -8,6 +10,7 @@ CHALLENGE_TEXT = {
 }
 LET_THROUGH = {Reason.PUBLIC, Reason.ANONYMOUS, Reason.AUTHORIZED}
 REFUSALS = [reason for reason in Reason if reason not in LET_THROUGH]
+RUNBOOK = Path(__file__).parents[2] / "docs" / "runbook.md"
 
 
 def test_no_two_reasons_are_one() -> None:
@@ -50,3 +53,9 @@ def test_a_request_gives_one_value_for_each_line_of_a_header() -> None:
 
     assert request.values("a") == [b"1", b"3"]
     assert request.values("c") == []
+
+
+@pytest.mark.parametrize("reason", REFUSALS, ids=lambda reason: reason.label)
+def test_the_runbook_says_where_to_look_first(reason: Reason) -> None:
+    rows = [line for line in RUNBOOK.read_text().splitlines() if line.startswith("| `")]
+    assert len([row for row in rows if f"`{reason.label}`" in row.split(" | ")[0]]) == 1

@@ -381,6 +381,14 @@ def test_clients_that_never_finish_a_request_hold_up_nobody(gateway: Gateway) ->
     assert gateway.ask(ask).status == 204
 
 
+@pytest.mark.parametrize("target", ["/session", "/nowhere"])
+def test_an_expectation_is_refused_and_told_of(gateway: Gateway, target: str) -> None:
+    response = gateway.request("POST", target, ("expect", "secret"))
+    assert (response.status, response.header("connection")) == (400, "close")
+    assert gateway.refusals == [(Reason.MALFORMED_REQUEST, 400, "")]
+    assert gateway.asked == []
+
+
 # TLS.
 
 

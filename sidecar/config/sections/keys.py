@@ -6,21 +6,14 @@ from typing import Annotated, Final, Self
 from pydantic import Field, model_validator
 
 from sidecar.clients.http import ANSWER_BYTES
+from sidecar.clients.vault.settings import KvKeys, TransitKeys
 from sidecar.config.addresses import HttpUrl
 from sidecar.config.problems import Finding
 from sidecar.config.section import OneOf, Section, copied, written
 from sidecar.config.sections.http import AnswerBytes, RemoteServer, RequestHeaders, over_http
 from sidecar.config.sections.vault import SERVICE_ACCOUNT, InVault, Kv, Transit
 from sidecar.config.values import Duration, File
-from sidecar.keys.settings import (
-    FileKeys,
-    JwksKeys,
-    KubernetesKeys,
-    KvKeys,
-    OidcKeys,
-    SourceSettings,
-    TransitKeys,
-)
+from sidecar.keys.settings import FileKeys, JwksKeys, KubernetesKeys, OidcKeys, SourceSettings
 from sidecar.model import TokenKind
 
 _REFRESH: Final = 300.0

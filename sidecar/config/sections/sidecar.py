@@ -101,10 +101,11 @@ class Sidecar(RootSection):
     mode: Literal["enforce", "shadow"] = written(
         "enforce",
         "In `shadow` mode denials are decided, logged and counted, and not carried "
-        "out; no identity is handed on for them. A request above `limits` is refused even so. What "
-        "Envoy refuses or answers itself, as the shipped configurations have it, never reaches the "
-        "sidecar and stays as it is: a path with `%2F` or `%5C`, a header with an underscore in "
-        "its name, a preflight. `sidecar test` and `sidecar check` decide as if enforced.",
+        "out; no identity is handed on for them. A request above `limits`, or one that cannot be "
+        "read, is refused even so. What Envoy refuses or answers itself, as the shipped "
+        "configurations have it, never reaches the sidecar and stays as it is: a path with `%2F` "
+        "or `%5C`, a header with an underscore in its name, a preflight. `sidecar test` and "
+        "`sidecar check` decide as if enforced.",
     )
 
     rules: ClassVar[tuple[SectionRule, ...]] = (

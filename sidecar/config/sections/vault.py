@@ -4,8 +4,8 @@ from typing import Final
 
 from pydantic import Field, StrictBool
 
-from sidecar.clients import vault
 from sidecar.clients.http import HttpSettings
+from sidecar.clients.vault import settings as vault
 from sidecar.config.addresses import HttpUrl
 from sidecar.config.section import OneOf, Section, copied, written
 from sidecar.config.values import File, Name, Text, VaultPath

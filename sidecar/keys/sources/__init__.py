@@ -1,10 +1,15 @@
-"""Where public keys come from: one small module per kind of source, behind one protocol."""
+"""Sources of public keys: the protocol, and one module for each kind of source."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from sidecar.snapshots.keys import VerificationKey
+from sidecar.errors import SourceFault
+from sidecar.jose.jwk import VerificationKey
+from sidecar.jose.key_documents import in_short, parse
+
+_log = logging.getLogger("sidecar.keys")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,3 +41,19 @@ class KeySource(Protocol):
     async def close(self) -> None:
         """Let go of connections."""
         ...
+
+
+def published(source: str, document: bytes) -> tuple[VerificationKey, ...]:
+    """The usable keys of what a source published; what is left out of it is logged.
+
+    Raises:
+        SourceFault: as ``parse``; its text begins with ``source``.
+    """
+    try:
+        keys, left_out = parse(document)
+    except SourceFault as fault:
+        raise SourceFault(f"{source} {fault}") from fault
+    if left_out:
+        fields = {"source": source, "keys": len(left_out), "problem": in_short(left_out)}
+        _log.warning("keys are left out; tokens of theirs are refused", extra=fields)
+    return keys

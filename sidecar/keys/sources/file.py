@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from sidecar.clients.files import Version, read_settled, version
-from sidecar.keys.documents import published
-from sidecar.keys.sources import Fetched
+from sidecar.keys.sources import Fetched, published
 
 MAXIMUM_BYTES: Final = 1024 * 1024
 
@@ -26,7 +25,7 @@ class FileSource:
         if self._read is not None and self._read[0] == version(self._path):
             return self._read[1]
         data, state = await read_settled(self._path, MAXIMUM_BYTES)
-        # On a thread of its own: checks may wait for the event loop.
+        # On another thread: checks may wait for the event loop.
         fetched = Fetched(await asyncio.to_thread(published, str(self._path), data))
         self._read = (state, fetched)
         return fetched

@@ -7,10 +7,9 @@ from typing import Final
 
 from sidecar.clients.http import HttpClient, Response, redacted_url
 from sidecar.errors import SourceFault
-from sidecar.keys.documents import published
+from sidecar.jose.jwk import VerificationKey
 from sidecar.keys.settings import JwksKeys
-from sidecar.keys.sources import Fetched
-from sidecar.snapshots.keys import VerificationKey
+from sidecar.keys.sources import Fetched, published
 
 _SECONDS: Final = re.compile("[0-9]{1,10}")  # RFC 9111 §1.2.2
 

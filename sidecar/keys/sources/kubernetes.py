@@ -40,8 +40,8 @@ class KubernetesSource:
             )
         if answer.status == 403:
             raise SourceFault(
-                f"{redacted_url(self._url)} is denied to the pod's service account (403): bind it to the "
-                "ClusterRole system:service-account-issuer-discovery"
+                f"{redacted_url(self._url)} is denied to the pod's service account (403): "
+                "bind it to the ClusterRole system:service-account-issuer-discovery"
             )
         return await self._reader.read(self._url, answer)
 

@@ -5,15 +5,14 @@ import json
 import time
 from collections.abc import Callable
 
-from sidecar.clients.vault import VaultClient
-from sidecar.clients.vault_transit import TransitKey
+from sidecar.clients.vault.client import VaultClient
+from sidecar.clients.vault.records import MAXIMUM_RECORDS, Folder
+from sidecar.clients.vault.settings import KvKeys, TransitKeys
+from sidecar.clients.vault.transit import TransitKey, read_key, verification_keys
 from sidecar.errors import SourceFault
-from sidecar.keys.documents import MAXIMUM_KEYS, published
-from sidecar.keys.records import MAXIMUM_RECORDS, Folder
-from sidecar.keys.settings import KvKeys, TransitKeys
-from sidecar.keys.sources import Fetched
-from sidecar.keys.transit import verification_keys
-from sidecar.snapshots.keys import VerificationKey
+from sidecar.jose.jwk import VerificationKey
+from sidecar.jose.key_documents import MAXIMUM_KEYS
+from sidecar.keys.sources import Fetched, published
 
 
 class VaultTransitSource:
@@ -33,7 +32,7 @@ class VaultTransitSource:
 
     async def fetch(self) -> Fetched:
         """The keys that are live (``KeySource.fetch``)."""
-        key = await self._vault.read_transit_key(self._settings.mount, self._settings.key)
+        key = await read_key(self._vault, self._settings.mount, self._settings.key)
         if self._last is None or self._last[0] != key:
             try:
                 keys = await asyncio.to_thread(verification_keys, key)
@@ -98,7 +97,7 @@ class VaultKvSource:
             raise SourceFault(f"{self} holds no record that can be used: {cause}")
         if len(keys) > MAXIMUM_KEYS:
             raise SourceFault(f"{self} holds {len(keys)} keys; at most {MAXIMUM_KEYS} are read")
-        # Whoever publishes one key in two records means the later date.
+        # A key in two records expires at the later date.
         records.sort(key=lambda record: record.expires)
         expires = {key: record.expires for record in records for key in record.keys}
         return Fetched(keys, records[0].expires - now, expires)

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 CONFIGURATIONS = Path(__file__).parents[2] / "support" / "configurations"
-GATEWAYS = {"sidecar.gateway", "sidecar.session", "sidecar.mint", "sidecar.keys.rings"}
+GATEWAYS = {"sidecar.gateway", "sidecar.session", "sidecar.mint", "sidecar.rings"}
 PROGRAM = """
 import sys
 from pathlib import Path

@@ -43,13 +43,38 @@ def test_a_cookie_is_found_by_its_trimmed_name(line: bytes, value: bytes) -> Non
         b"tokens=abc",
         b"xtoken=abc",
         b"to ken=abc",
-        b"x token=abc",
         b"x=token=abc",
-        b'x="a, token=abc"',
+        b'x="token=abc"',
+        b"x=a token b",
+        b"x=a,tokens=1",
+        b"x=/?token=abc&token=d",
     ],
 )
 def test_no_other_cookie_is_taken_for_it(line: bytes) -> None:
     assert found(line) == NO_TOKEN_COOKIES
+
+
+# Where Python's http.cookies, Django, or readers of RFC 2109 see a cookie begin.
+MISPLACED = [
+    *(b"a=1 token=abc", b"a=1\ttoken=abc", b"a=1,token=abc", b"$Version=1, token \t=abc"),
+    *(b"\x0ctoken=abc", b"\xa0token=abc", b"\xe2\x80\x80token=abc", b"token\xc2\xa0 =abc"),
+]
+
+
+@pytest.mark.parametrize("cookie", MISPLACED)
+def test_a_token_that_only_some_servers_find_is_known_and_goes_no_further(cookie: bytes) -> None:
+    alone, behind = found(b"x=1; %s; y=2" % cookie), found(b"token=1;" + cookie, b"y=2")
+
+    assert alone.misplaced == behind.misplaced == frozenset({"token"})
+    assert (alone.values("token"), behind.values("token")) == ([], [b"1"])
+    assert (alone.others(), behind.others()) == ("", "")
+
+
+def test_a_token_may_stand_in_no_more_places_than_there_may_be_cookies() -> None:
+    view = request(headers=(("cookie", b",token" * 5),))
+
+    assert isinstance(CookieFinder(["token"], 5).find(view), TokenCookies)
+    assert isinstance(CookieFinder(["token"], 4).find(view), Refusal)
 
 
 def test_names_are_literal_and_each_has_its_own_values() -> None:

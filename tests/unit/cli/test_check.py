@@ -1,14 +1,16 @@
 """``sidecar check``."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from sidecar.model import GATEWAY_STEPS, Step
-from tests.support.key_server import KeyServer, answering
-from tests.support.tokens import Json, claims, key_for, new_key, sign
+from tests.support.key_server import JWKS, KeyServer, answering
+from tests.support.tokens import Json, claims, jwks, key_for, new_key, sign
 from tests.unit.cli.conftest import Run
 
 
@@ -250,11 +252,31 @@ def test_keys_at_a_url_are_fetched_when_asked_to(
     assert "too old" not in output
 
 
+@pytest.mark.parametrize("fetched", [True, False], ids=["fetched", "given"])
+def test_it_says_which_keys_are_left_out_and_why(
+    configuration: Path, from_url: KeyServer, tmp_path: Path, fetched: bool
+) -> None:
+    weak = {"kty": "OKP", "crv": "Ed25519", "kid": "weak", "x": "AQ" + "A" * 41}
+    document = jwks(key_for("ES256"))
+    document["keys"].append(weak)
+    from_url.documents[JWKS] = document
+    given = tmp_path / "given.json"
+    given.write_text(json.dumps(document))
+    keys = ["--fetch"] if fetched else ["--keys", f"gateway={given}"]
+    check = [sys.executable, "-m", "sidecar", "check", "-c", str(configuration), "GET", "/orders/1"]
+
+    told = subprocess.run(
+        [*check, *keys], input=_token(), capture_output=True, text=True, check=True
+    ).stderr
+    assert "keys are left out" in told
+    assert "the key 'weak' is a point of small order" in told
+
+
 @pytest.mark.parametrize(
     ("given", "problem"),
     [
         ("other=keys.json", "--keys other: the trust entries are gateway"),
-        ("gateway=nowhere.json", "--keys gateway: nowhere.json: "),
+        ("gateway=nowhere.json", "--keys gateway: nowhere.json cannot be read"),
         ("gateway", "'gateway' is not ISSUER=FILE"),
     ],
 )

@@ -9,9 +9,9 @@ import pytest
 from sidecar.cli.gateway_simulation import GatewaySimulation
 from sidecar.config import KeyFiles, load
 from sidecar.gateway.settings import SessionCredential
-from sidecar.keys.rings.directory import store
-from sidecar.keys.rings.rotation import begin
-from sidecar.keys.rings.sealing import TIMINGS, SealingKey
+from sidecar.rings.ring import begin
+from sidecar.rings.ring_file import store
+from sidecar.rings.sealing_key import TIMINGS, SealingKey
 from tests.support.sidecar_process import write_json
 from tests.support.tokens import Json, claims, jwks, key_for, sign
 from tests.unit.cli.conftest import Run

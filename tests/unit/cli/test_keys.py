@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.keys.rings.directory import FILE, load_directory
-from sidecar.keys.rings.lifecycle import Timings
-from sidecar.keys.rings.sealing import TIMINGS, SealingKey
-from sidecar.keys.rings.usable import examine_directory
+from sidecar.rings.directory_ring import check_directory
+from sidecar.rings.lifecycle import Timings
+from sidecar.rings.ring_file import FILE, load_directory
+from sidecar.rings.sealing_key import TIMINGS, SealingKey
 from tests.support.rings import signed_now, signing_ring, verifies
 from tests.unit.cli.conftest import Outcome, Run
 
@@ -85,7 +85,7 @@ def test_a_ring_of_sealing_keys_has_the_timings_of_sessions(run: Run, tmp_path: 
     assert status == 0
     assert output.startswith(f"{ring.keys[0].key.kid}  A256GCM  active until another key")
     assert ring.timings == Timings(verifier_refresh=1, token_life=43200, leeway=5)
-    examine_directory(tmp_path, SealingKey, replace(TIMINGS, leeway=5), time.time())
+    check_directory(tmp_path, SealingKey, replace(TIMINGS, leeway=5), time.time())
 
 
 def test_sealing_keys_are_rotated_like_all_others(run: Run, tmp_path: Path, later: Later) -> None:
@@ -246,6 +246,13 @@ def test_a_key_that_never_signed_may_go(run: Run, directory: Path) -> None:
 
     assert rotate(run, directory, "--revoke", second).output.startswith(f"took out {second}\n")
     assert kids(directory) == [first]
+
+
+@pytest.mark.parametrize("kid", ["-bXq3", "--0fa", "--force"])
+def test_a_kid_may_begin_with_a_hyphen(run: Run, directory: Path, kid: str) -> None:
+    status, _, errors = rotate(run, directory, "--revoke", kid, "--force")
+    assert status == 1
+    assert f"no key of the ring is called {kid}" in errors
 
 
 def test_a_key_the_ring_does_not_have_is_not_revoked(run: Run, directory: Path) -> None:

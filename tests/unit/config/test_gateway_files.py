@@ -8,9 +8,8 @@ import pytest
 
 from sidecar.config import Configuration, KeyFiles, load
 from sidecar.errors import ConfigurationFault
-from sidecar.keys.rings.directory import store
-from sidecar.keys.rings.rotation import begin
-from sidecar.keys.rings.stored import default_timings, new_key
+from sidecar.rings.ring import begin
+from sidecar.rings.ring_file import default_timings, new_key, store
 from tests.support.certificates import CertificateAuthority
 
 CONFIGURATION = """

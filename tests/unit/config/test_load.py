@@ -10,7 +10,14 @@ from sidecar.check.extract import CookieSource, HeaderSource
 from sidecar.check.identity import IdentitySettings, Normalised
 from sidecar.check.rules import TokenKinds, When
 from sidecar.clients.http import HttpSettings
-from sidecar.clients.vault import AppRoleLogin, KubernetesLogin, TokenFile, VaultSettings
+from sidecar.clients.vault.settings import (
+    AppRoleLogin,
+    KubernetesLogin,
+    KvKeys,
+    TokenFile,
+    TransitKeys,
+    VaultSettings,
+)
 from sidecar.config import Configuration, KeyFiles, load
 from sidecar.config.addresses import Endpoint
 from sidecar.config.sections.trust import Trust
@@ -21,10 +28,8 @@ from sidecar.keys.settings import (
     JwksKeys,
     KeySettings,
     KubernetesKeys,
-    KvKeys,
     OidcKeys,
     SourceSettings,
-    TransitKeys,
 )
 from sidecar.model import TokenKind
 from tests.support.tokens import key_for

@@ -7,7 +7,13 @@ import pytest
 from sidecar.check.extract import CookieSource, HeaderSource
 from sidecar.check.rules import Issuers, TokenKinds
 from sidecar.clients.http import HttpSettings
-from sidecar.clients.vault import KubernetesLogin, TokenFile, VaultSettings
+from sidecar.clients.vault.settings import (
+    KubernetesLogin,
+    KvKeys,
+    TokenFile,
+    TransitKeys,
+    VaultSettings,
+)
 from sidecar.config import Configuration, KeyFiles, load
 from sidecar.config.addresses import Endpoint
 from sidecar.config.sections.keys import JwksSection
@@ -19,11 +25,10 @@ from sidecar.gateway.settings import (
     ServerTlsFiles,
     SessionCredential,
 )
-from sidecar.keys.rings.lifecycle import Timings
-from sidecar.keys.rings.settings import InDirectory, InMemory, InTransit, RingPlace
-from sidecar.keys.settings import KvKeys, TransitKeys
 from sidecar.mint.settings import Grant, RequestTokenSettings
 from sidecar.model import TokenKind
+from sidecar.rings.lifecycle import Timings
+from sidecar.rings.settings import InDirectory, InMemory, InTransit, RingPlace
 from sidecar.session.settings import (
     IntrospectionSettings,
     KeyAuthentication,
@@ -477,10 +482,29 @@ def test_a_condition_about_what_only_the_gateway_says_is_a_warning(
 def test_what_every_credential_brings_is_read_without_a_warning(tmp_path: Path) -> None:
     text = SMALLEST.replace(
         "allow: {authenticated: true}",
-        "allow: {when: \"claims.sub != '' && claims.roles != [] && claims.iss != ''\"}",
+        "allow: {when: \"claims.sub != '' && claims.roles != [] && claims.client_id != ''\"}",
     )
 
     assert _warnings(tmp_path, text) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("allow: {authenticated: true}", "allow: {when: \"claims.iss == 'https://sso.example'\"}"),
+        ("  audiences: {orders", "  claims: {idp: iss}\n  audiences: {orders"),
+    ],
+)
+def test_an_issuer_that_may_call_itself_anything_where_its_name_is_read_is_a_warning(
+    tmp_path: Path, old: str, new: str
+) -> None:
+    text = SMALLEST.replace(old, new)
+
+    assert _warnings(tmp_path, text) == [
+        (8, "its answers may name any issuer, and iss is read elsewhere; write issuer")
+    ]
+    named = text.replace("    introspection:\n", "    introspection:\n      issuer: https://a.b\n")
+    assert _warnings(tmp_path, named) == []
 
 
 @pytest.mark.parametrize(("rule", "kind"), [("any_role", "roles"), ("any_group", "groups")])

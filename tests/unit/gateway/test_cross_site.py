@@ -82,6 +82,10 @@ def test_operators_see_where_the_page_is_from(
         ("shop.example:80", "https://shop.example:80"),
         ("[2001:db8::443]", "https://[2001:db8::443]"),
         ("[2001:db8::1]:443", "https://[2001:db8::1]"),
+        # Envoy takes the dot away from a host; a browser leaves it in the origin.
+        ("shop.example", "https://shop.example."),
+        ("shop.example:8443", "https://shop.example.:8443"),
+        ("shop.example.", "https://shop.example"),
     ],
 )
 def test_a_page_of_the_same_host_and_port_may(host: str, origin: str) -> None:
@@ -101,6 +105,11 @@ def test_a_page_of_the_same_host_and_port_may(host: str, origin: str) -> None:
         ("shop.example:8443", "http://shop.example:8443"),
         ("", "https://"),
         ("", "https://:443"),
+        ("", "https://."),
+        (".", "https://."),
+        ("shop.example", "https://shop.example.."),
+        ("shop.example", "https://shop.example.:8443"),
+        ("shop.example", "https://shop.example./"),
     ],
 )
 def test_a_page_of_another_port_of_the_host_may_not(host: str, origin: str) -> None:

@@ -7,9 +7,9 @@ from sidecar.gateway.exchange import Exchanged, ExchangeSettings, IssuedSession,
 from sidecar.gateway.identities import Identities
 from sidecar.gateway.settings import Attributes
 from sidecar.keys.lookups import Done, Outcome
-from sidecar.keys.rings.ring import KeyRing
-from sidecar.keys.rings.sealing import TIMINGS
 from sidecar.model import Deny, Reason, RequestView
+from sidecar.rings.ring import KeyRing
+from sidecar.rings.sealing_key import TIMINGS
 from sidecar.snapshots.keys import KeySnapshot
 from tests.support.checks import NOW, key_set
 from tests.support.gateways import ATTRIBUTES, Gateway, partner_token, request

@@ -3,12 +3,11 @@ from typing import Any
 
 import pytest
 
-from sidecar.keys.rings.lifecycle import Timings
-from sidecar.keys.rings.local import LocalKey
-from sidecar.keys.rings.ring import KeyRing
-from sidecar.keys.rings.rotation import begin
-from sidecar.keys.rings.sealing import TIMINGS, SealingKey
 from sidecar.model import Deny, KeyNeeded, Reason, RequestView, Unfinished
+from sidecar.rings.lifecycle import Timings
+from sidecar.rings.local_key import LocalKey
+from sidecar.rings.ring import KeyRing, begin
+from sidecar.rings.sealing_key import TIMINGS, SealingKey
 from sidecar.snapshots.keys import KeySnapshot
 from tests.support.checks import NOW, key_set
 from tests.support.gateways import Gateway, partner_token, request

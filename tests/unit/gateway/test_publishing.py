@@ -10,7 +10,7 @@ from sidecar.gateway.publishing import (
     metadata_document,
     metadata_paths,
 )
-from sidecar.keys.documents import parse
+from sidecar.jose.key_documents import parse
 from tests.support.tokens import jwks, key_for, new_key
 
 ISSUER = "https://gateway.shop.internal"

@@ -2,7 +2,7 @@ import pytest
 
 from sidecar.check import jws
 from sidecar.jose.compact import compact, signing_input
-from sidecar.keys.rings.local import ALGORITHMS, LocalKey
+from sidecar.rings.local_key import ALGORITHMS, LocalKey
 from tests.support.checks import signed_with, verification_keys
 from tests.support.minting import claims_of, read
 

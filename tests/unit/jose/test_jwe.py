@@ -6,7 +6,7 @@ from joserfc.jwk import OctKey
 
 from sidecar.jose import jwe
 from sidecar.jose.jwe import JweError, Sealed
-from sidecar.keys.rings.sealing import SealingKey
+from sidecar.rings.sealing_key import SealingKey
 from tests.support.sessions import sealed
 from tests.support.tokens import segment
 

@@ -10,13 +10,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey, RSAPublicNumbers
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from sidecar.clients.vault_transit import TransitKey
+from sidecar.clients.vault.transit import TransitKey, verification_keys
 from sidecar.errors import SourceFault
 from sidecar.jose.algorithms import PublicKey, verify
 from sidecar.jose.jwk import members
+from sidecar.jose.key_documents import parse
 from sidecar.jose.weakness import weakness
-from sidecar.keys.documents import parse
-from sidecar.keys.transit import verification_keys
 from tests.support.tokens import ALGORITHMS, Json, key_for, segment
 
 GOOD = key_for("ES256")

@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 
 from sidecar.errors import SourceFault
-from sidecar.keys.documents import parse
+from sidecar.jose.jwk import VerificationKey
+from sidecar.jose.key_documents import parse
 from sidecar.keys.lookups import Outcome
 from sidecar.keys.refresher import Refresher
 from sidecar.keys.saved import SavedKeys
 from sidecar.keys.settings import FileKeys
 from sidecar.keys.sources import Fetched
-from sidecar.snapshots.keys import KeySet, VerificationKey
+from sidecar.snapshots.keys import KeySet
 from tests.support.settings import key_settings
 from tests.support.simulated_time import clock, run
 from tests.support.tokens import SigningKey, jwks, new_key
@@ -235,6 +236,19 @@ def test_a_key_that_is_good_for_a_time_does_not_outlive_it_when_its_source_is_aw
         assert scene.published[-1].usable_until == scene.published[0].usable_until
 
     play(story, Source((old, new), expires={new: 1_000_600.0}))
+
+
+def test_where_every_key_has_expired_there_are_none() -> None:
+    (old,) = keys(OLD)
+
+    async def story(scene: Scene) -> None:
+        scene.source.problem = SourceFault("away")
+        await asyncio.sleep(1000)
+        assert scene.observer.serving[0]
+        assert not scene.observer.serving[-1]
+        assert await scene.lookup(None) is Outcome.UNAVAILABLE
+
+    play(story, Source((old,), expires={old: 1_000_600.0}))
 
 
 def test_it_recovers_by_itself() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.keys.documents import parse
+from sidecar.jose.key_documents import parse
 from sidecar.keys.saved import SavedCopy, SavedKeys
 from tests.support.tokens import ALGORITHMS, Json, key_for
 

@@ -8,13 +8,14 @@ from pathlib import Path
 from sidecar.keys.lookups import AbsentKids, Outcome
 from sidecar.keys.settings import FileKeys, KeySettings
 from sidecar.keys.verification_keys import VerificationKeys
+from tests.support.observers import NullObserver
 from tests.support.settings import key_settings
 from tests.support.tokens import SigningKey, jwks, key_for, new_key
 
 LONG_AGO = 1_000_000_000
 
 
-class Observer:
+class Observer(NullObserver):
     """Remembers the problems."""
 
     def __init__(self) -> None:
@@ -30,12 +31,6 @@ class Observer:
         del serving
         self.problems.append(f"{trust}: {problem}")
         self.failed_one.set()
-
-    def recalled(self, trust: str, keys: int, fetched_at: float) -> None:
-        pass
-
-    def looked_up(self, trust: str, result: str) -> None:
-        pass
 
 
 def publish(file: Path, *keys: SigningKey) -> None:
@@ -87,6 +82,21 @@ def test_a_key_added_to_the_file_is_found_when_a_token_names_it(tmp_path: Path) 
         return outcome
 
     assert asyncio.run(rotate()) is Outcome.FOUND
+
+
+def test_keys_taken_over_in_a_reload_are_no_saved_copy(tmp_path: Path) -> None:
+    publish(tmp_path / "keys", key_for("ES256"))
+
+    async def reload() -> None:
+        entries = [settings("gateway", tmp_path / "keys")]
+        before = VerificationKeys(entries, Observer())
+        before.start()
+        await before.first_keys(5.0)
+        (status,) = VerificationKeys(entries, Observer(), before=before).statuses()
+        assert (status.kids, status.recalled) == (("test-ES256",), False)
+        await before.stop()
+
+    asyncio.run(reload())
 
 
 def test_one_source_without_keys_is_waited_for_as_long_as_was_said(tmp_path: Path) -> None:

@@ -7,12 +7,12 @@ import pytest
 
 from sidecar.check.refusal import Refusal
 from sidecar.errors import SourceFault
-from sidecar.keys.rings.lifecycle import Timings
-from sidecar.keys.rings.local import LocalKey
-from sidecar.keys.rings.ring import KeyRing, RingKey
 from sidecar.mint.minter import Minter
 from sidecar.mint.settings import Grant
 from sidecar.model import Reason, VerifiedToken
+from sidecar.rings.lifecycle import Timings
+from sidecar.rings.local_key import LocalKey
+from sidecar.rings.ring import KeyRing, RingKey
 from tests.support.checks import NOW, signed_with, verification_keys
 from tests.support.minting import (
     GRANT,
@@ -31,8 +31,8 @@ NEXT = LocalKey.generate("ES256")
 class Mint:
     """A minter whose ring may be replaced between two tokens."""
 
-    def __init__(self, keys: KeyRing[Any] | None = None, **settings: Any) -> None:
-        self.ring: KeyRing[Any] = keys or ring(KEY)
+    def __init__(self, keys: KeyRing | None = None, **settings: Any) -> None:
+        self.ring: KeyRing = keys or ring(KEY)
         self.observer = MintRecorder()
         self._minter = Minter(replace(SETTINGS, **settings), lambda: self.ring, self.observer)
 
@@ -74,7 +74,7 @@ class ElsewhereKey:
         return signature
 
 
-def elsewhere(problem: str = "") -> KeyRing[ElsewhereKey]:
+def elsewhere(problem: str = "") -> KeyRing:
     return KeyRing(Timings(), (RingKey(ElsewhereKey(problem), NOW, NOW),))
 
 

@@ -373,7 +373,7 @@ def test_a_session_that_was_active_may_wait_whatever_is_made_up_meanwhile() -> N
         await scene.look_up()
         await asyncio.sleep(SETTINGS.cache)
         scene.sso.takes = 1.0
-        crowd = [asyncio.create_task(scene.look_up("made-up")) for _ in range(10)]
+        crowd = [asyncio.create_task(scene.look_up(f"made-up-{n % 2}")) for n in range(10)]
         await asyncio.sleep(0)
         assert subject(await scene.look_up()) == "the bearer of alices-session"
         await asyncio.wait(crowd)
@@ -386,21 +386,42 @@ def test_a_session_that_was_active_may_wait_whatever_is_made_up_meanwhile() -> N
 def test_only_so_many_wait_so_that_a_slow_issuer_leaves_room_for_other_credentials() -> None:
     async def story(scene: Scene) -> None:
         scene.sso.takes = 1.0
-        verdicts = await asyncio.gather(*(scene.look_up() for _ in range(7)))
+        verdicts = await asyncio.gather(*(scene.look_up(f"session-{n % 2}") for n in range(7)))
         assert [reason(verdict) for verdict in verdicts] == [None] * 6 + [UNAVAILABLE]
         assert verdicts[6] == Refusal(
             UNAVAILABLE, "6 checks wait for look-ups, as many as may for new sessions"
         )
 
         # Whoever gave up waits no more.
-        gone = [asyncio.create_task(scene.look_up("another")) for _ in range(6)]
+        gone = [asyncio.create_task(scene.look_up(f"another-{n % 2}")) for n in range(6)]
         await asyncio.sleep(0.5)
         for task in gone:
             task.cancel()
         await asyncio.wait(gone)
-        assert subject(await scene.look_up("another")) == "the bearer of another"
+        assert subject(await scene.look_up("another-0")) == "the bearer of another-0"
 
     play(story, replace(SETTINGS, max_waiters=8))
+
+
+def test_one_session_alone_leaves_room_for_others_to_wait() -> None:
+    settings = replace(SETTINGS, max_waiters=8)
+
+    async def story(scene: Scene) -> None:
+        for known in ("mallory", "alice"):
+            await scene.look_up(known)
+        await asyncio.sleep(settings.cache)
+        scene.sso.takes = 1.0
+        waiting = [asyncio.create_task(scene.look_up("mallory")) for _ in range(8)]
+        await asyncio.sleep(0)
+
+        assert subject(await scene.look_up("alice")) == "the bearer of alice"
+        verdicts = [await task for task in waiting]
+        assert [reason(verdict) for verdict in verdicts] == [None] * 4 + [UNAVAILABLE] * 4
+        refused = verdicts[-1]
+        assert isinstance(refused, Refusal)
+        assert refused.detail == "4 checks wait for the look-up of this session, as many as may"
+
+    play(story, settings)
 
 
 def test_the_answer_not_used_for_longest_makes_room() -> None:

@@ -11,7 +11,11 @@ from sidecar.check.refusal import Refusal
 from sidecar.clients.http import Response
 from sidecar.model import Reason, TokenKind, VerifiedToken
 from sidecar.session.answers import UnusableAnswer, Verdict, read
-from sidecar.session.settings import IntrospectionSettings, SecretAuthentication
+from sidecar.session.settings import (
+    MOST_NAMES,
+    IntrospectionSettings,
+    SecretAuthentication,
+)
 from tests.support.hard_documents import hard_documents
 from tests.support.settings import introspection_settings
 
@@ -178,10 +182,14 @@ def test_any_other_type_of_token_is_no_session(kind: object) -> None:
 @pytest.mark.parametrize("member", ["token_use", "typ"])
 @pytest.mark.parametrize(
     "use",
-    ["refresh", "Refresh", "refresh_token", "Offline", "ID", "id_token", "application/rt+jwt"],
+    [
+        *("refresh", "Refresh", "refresh_token", "refresh-token", "refreshToken", "REFRESH TOKEN"),
+        *("Offline", "offline_access", "ID", "id_token", "application/rt+jwt", "logout+jwt"),
+        *(["refresh"], ["access", "refresh_token"]),
+    ],
 )
 def test_a_token_to_get_others_or_to_know_who_logged_in_is_no_session(
-    member: str, use: str
+    member: str, use: object
 ) -> None:
     expected = f"its issuer says in {member} that it is no access token"
     assert answered(SETTINGS, **{member: use}) == Refusal(Reason.INACTIVE_SESSION, expected)
@@ -209,9 +217,10 @@ def test_the_longest_lists_of_an_active_session_cost_little() -> None:
     many = [f"{number:x}" for number in range(SETTINGS.http.answer_bytes // 40)]
     began = thread_time()
 
-    token = session(answered(scope=" ".join(many), roles=many, groups=many, aud=many))
+    verdict = answered(scope=" ".join(many), roles=many, groups=many, aud=many)
 
-    assert len(token.roles) == len(token.groups) == len(many)
+    assert isinstance(verdict, Refusal)
+    assert verdict.reason is Reason.IDENTITY_TOO_LARGE
     assert thread_time() - began < 0.1
 
 
@@ -261,6 +270,16 @@ def test_where_an_audience_is_needed_it_has_to_be_there(audience: object) -> Non
     settings = replace(SETTINGS, audiences=frozenset({"shop"}))
     expected = Refusal(Reason.INVALID_CLAIM, "aud is not a string or a list of strings", held=ALICE)
     assert answered(settings, aud=audience) == expected
+
+
+def test_of_a_session_with_more_names_than_any_check_can_look_at_none_is() -> None:
+    many = [f"group-{number}" for number in range(MOST_NAMES)]
+    assert session(answered(groups=many)).groups == frozenset(many)
+
+    detail = f"more than {MOST_NAMES} scopes, roles and groups"
+    expected = Refusal(Reason.IDENTITY_TOO_LARGE, detail, held=ALICE)
+    assert answered(groups=many, roles=["one-more"]) == expected
+    assert answered(scope=" ".join([*many, "one-more"])) == expected
 
 
 def test_the_issuer_is_who_it_says_or_who_it_is_configured_to_be() -> None:

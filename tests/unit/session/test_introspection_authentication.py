@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from sidecar.errors import SourceFault
-from sidecar.keys.rings.local import LocalKey
+from sidecar.rings.local_key import LocalKey
 from sidecar.session.client_authentication import ASSERTION_TYPE, ClientAuthenticator, Proof
 from sidecar.session.settings import KeyAuthentication, SecretAuthentication
 from tests.support.tokens import SigningKey, key_for, new_key

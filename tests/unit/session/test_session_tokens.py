@@ -10,10 +10,10 @@ from joserfc.jwk import OctKey
 
 from sidecar.check.refusal import Refusal
 from sidecar.errors import SourceFault
-from sidecar.keys.rings.lifecycle import Timings
-from sidecar.keys.rings.ring import KeyRing
-from sidecar.keys.rings.sealing import SealingKey
 from sidecar.model import Reason, TokenKind
+from sidecar.rings.lifecycle import Timings
+from sidecar.rings.ring import KeyRing
+from sidecar.rings.sealing_key import SealingKey
 from sidecar.session.tokens import SessionToken
 from tests.support.checks import ISSUER, NOW
 from tests.support.sessions import (
@@ -301,7 +301,7 @@ def test_a_retired_key_opens_and_the_active_one_seals_anew_at_once() -> None:
 @pytest.mark.parametrize(
     "later", [ring(NEW), ring(OLD, NEW, timings=Timings(1, 600))], ids=["revoked", "gone"]
 )
-def test_a_key_that_is_gone_opens_nothing(later: KeyRing[SealingKey]) -> None:
+def test_a_key_that_is_gone_opens_nothing(later: KeyRing) -> None:
     sessions = Sessions(OLD)
     text = sessions.begin()
     sessions.ring = later

@@ -2,7 +2,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from sidecar.jose.algorithms import PublicKey, algorithms_for
-from sidecar.snapshots.keys import MAXIMUM_CANDIDATES, KeySet, KeySnapshot, VerificationKey
+from sidecar.jose.jwk import VerificationKey
+from sidecar.snapshots.keys import MAXIMUM_CANDIDATES, KeySet, KeySnapshot
 from tests.support.checks import NOW
 
 RSA_ALGORITHMS = {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"}
@@ -91,3 +92,7 @@ def test_keys_are_usable_until_they_are_too_old() -> None:
     assert snapshot.usable("gateway", NOW - 0.001) is snapshot.sets["gateway"]
     assert snapshot.usable("gateway", NOW) is None
     assert snapshot.usable("never-read", 0) is None
+
+
+def test_a_set_whose_keys_have_all_gone_is_of_no_use() -> None:
+    assert KeySnapshot({"gateway": key_set()}).usable("gateway", NOW - 1) is None

@@ -2,7 +2,7 @@
 
 from prometheus_client import generate_latest
 
-from sidecar.keys.rings.lifecycle import State
+from sidecar.rings.lifecycle import State
 from sidecar.telemetry.gateway_metrics import GatewayMetrics
 from sidecar.telemetry.metrics import Metrics
 

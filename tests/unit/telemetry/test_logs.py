@@ -126,6 +126,18 @@ def line_of(text: str, style: str) -> str:
 
 
 @pytest.mark.parametrize("style", ["json", "console"])
+@pytest.mark.parametrize("odd", ["\n", "\r", "\x1b[2J", "\x85", "\u2028", "\u202e"])
+def test_what_a_claim_holds_is_no_line_of_its_own_and_no_command_to_a_terminal(
+    odd: str, style: str
+) -> None:
+    written = line_of(f"eve{odd}2026-11-25 info check decision=allow", style)
+
+    assert odd not in written.removesuffix("\n")
+    assert len(written.splitlines()) == 1
+    assert "eve\\" in written
+
+
+@pytest.mark.parametrize("style", ["json", "console"])
 def test_a_long_field_is_shortened(style: str) -> None:
     line = line_of("a" * 60_000, style)
 
@@ -213,7 +225,7 @@ def test_a_reader_that_stalls_for_ever_does_not_hold_up_the_end() -> None:
     handlers = logging.getLogger().handlers[:]
     running = Logs("json", "info", stream)
     logging.getLogger().info("line")
-    running.close(patience=0.01)
+    running.close(timeout=0.01)
     assert not stream.getvalue()
     stream.let_go.set()
     logging.getLogger().handlers[:] = handlers

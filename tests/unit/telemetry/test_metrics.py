@@ -39,6 +39,11 @@ def test_what_can_happen_is_exported_as_zero_before_it_does() -> None:
     assert ("deny", "expired", "read") in checks
     assert ("allow", "anonymous", "catalogue") in checks
     assert [labels for labels in checks if labels[2] == "health"] == [("allow", "public", "health")]
+    assert ("deny", "invalid_method", "") in checks
+    assert ("deny", "request_too_large", "") in checks
+    for name in ("read", "catalogue"):
+        for reason in ("unsupported_scheme", "ambiguous_request", "identity_too_large"):
+            assert ("deny", reason, name) in checks
     assert ("deny", "missing_role", "read") not in checks, "the route asks for no role"
     assert samples(metrics, "sidecar_verifications_total")[("gateway", "valid")] == 0.0
     assert samples(metrics, "sidecar_key_refreshes_total")[("gateway", "failure")] == 0.0
@@ -109,6 +114,15 @@ def test_keys_and_their_age_are_shown_by_issuer() -> None:
         ("gateway", "success"): 1,
         ("gateway", "failure"): 1,
     }
+
+
+def test_keys_that_have_become_too_old_are_not_counted_as_usable() -> None:
+    metrics = Metrics()
+    metrics.refreshed("gateway", 2, 1700000000.0)
+    metrics.refresh_failed("gateway", "away", serving=False)
+    assert samples(metrics, "sidecar_keys") == {("gateway",): 0}
+    age = samples(metrics, "sidecar_keys_last_success_timestamp_seconds")
+    assert age == {("gateway",): 1700000000.0}
 
 
 def test_nothing_is_shown_of_the_keys_of_an_issuer_that_is_gone() -> None:

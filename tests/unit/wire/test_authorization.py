@@ -311,11 +311,28 @@ def test_a_bug_after_a_wait_is_a_denial_too(
     play(tmp_path, story)
 
 
-def test_in_shadow_mode_even_a_check_that_fails_lets_the_request_through(tmp_path: Path) -> None:
+def test_in_shadow_mode_even_a_check_that_fails_lets_the_request_through(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*arguments: object) -> None:
+        raise ZeroDivisionError(f"a bug with {arguments}")
+
     async def story(scene: Scene) -> None:
-        call = await scene.check(Call(b"\xff"))
+        monkeypatch.setattr(scene.authorization.policy.pipeline, "check", broken)
+        call = await scene.check(Call(request()))
         assert call.replies[0].status.code == 0
         assert call.replies[0].dynamic_metadata.fields["decision"].string_value == "would_deny"
+
+    play(tmp_path, story, shadow=True)
+
+
+def test_a_request_that_cannot_be_read_is_refused_in_shadow_mode_too(tmp_path: Path) -> None:
+    """It may hold an identity header in any spelling."""
+
+    async def story(scene: Scene) -> None:
+        call = await scene.check(Call(b"\xff"))
+        assert call.reason == Reason.INTERNAL_ERROR.label
+        assert call.replies[0].denied_response.status.code == 500
 
     play(tmp_path, story, shadow=True)
 

@@ -46,6 +46,14 @@ class Questions:
         await question
         return ALLOW
 
+    def end(self) -> None:
+        """Close the loop, with nothing left on it that waits."""
+        for task in (left := asyncio.all_tasks(self.loop)):
+            task.cancel()
+        if left:
+            self.loop.run_until_complete(asyncio.wait(left))
+        self.loop.close()
+
     def answer(self) -> None:
         """Answer the question that was asked first."""
         self.loop.call_soon_threadsafe(self.asked.pop(0).set_result, None)
@@ -101,7 +109,7 @@ def scene(socket_directory: Path) -> Iterator[Scene]:
     finally:
         questions.loop.call_soon_threadsafe(questions.loop.stop)
         thread.join()
-        questions.loop.close()
+        questions.end()
 
 
 def reason(future: "grpc._CallFuture[bytes]") -> str:

@@ -100,6 +100,16 @@ def nobody_brings_names(draft: Draft) -> Iterator[Finding]:
                 yield Finding((*here, "allow", asked), text)
 
 
+@rule()
+def issuers_under_any_name(draft: Draft) -> Iterator[Finding]:
+    """An issuer that is asked about sessions, and may answer in the name of another."""
+    if any(path[0] == "iss" for _, path in _read(draft)):
+        for here, each in draft.items("credentials", CredentialSection):
+            if each.introspection is not None and each.introspection.issuer is None:
+                text = "its answers may name any issuer, and iss is read elsewhere; write issuer"
+                yield Finding((*here, "introspection"), text)
+
+
 def _read(draft: Draft) -> Iterator[tuple[Location, ClaimPath]]:
     """The claims of credentials that something reads, and where."""
     for name, path in draft.section("request_tokens", RequestTokens).claims.items():
@@ -118,4 +128,9 @@ def _overlap(one: ClaimPath, other: ClaimPath) -> bool:
     return all(first == second for first, second in zip(one, other, strict=False))
 
 
-CLAIM_WARNINGS: Final = (lists_are_dropped, nobody_brings_claims, nobody_brings_names)
+CLAIM_WARNINGS: Final = (
+    lists_are_dropped,
+    nobody_brings_claims,
+    nobody_brings_names,
+    issuers_under_any_name,
+)

@@ -13,11 +13,11 @@ from sidecar.config.sections.gateway.listen import InternalTls
 from sidecar.config.sections.gateway.request_tokens import RequestTokens
 from sidecar.config.sections.gateway.session import SessionSection
 from sidecar.errors import Fault, ListenFault
-from sidecar.keys.rings.directory import FILE
-from sidecar.keys.rings.lifecycle import Timings
-from sidecar.keys.rings.local import LocalKey
-from sidecar.keys.rings.sealing import SealingKey
-from sidecar.keys.rings.usable import examine_directory
+from sidecar.rings.directory_ring import check_directory
+from sidecar.rings.lifecycle import Timings
+from sidecar.rings.local_key import LocalKey
+from sidecar.rings.ring_file import FILE
+from sidecar.rings.sealing_key import SealingKey
 from sidecar.wire.tls import ServerTls
 
 _Ring = tuple[Location, Path, type[LocalKey] | type[SealingKey], Timings]
@@ -49,7 +49,7 @@ def examine(draft: Draft, found: ExaminedFiles, expectation: KeyFiles) -> Examin
             missing.append(Finding(here, text))
             continue
         try:
-            examine_directory(directory, kind, timings, time.time())
+            check_directory(directory, kind, timings, time.time())
         except Fault as fault:
             wrong.append(Finding(here, str(fault)))
     required = expectation is KeyFiles.REQUIRED

@@ -12,6 +12,7 @@ from sidecar.config.sections.gateway.signing_keys import SigningAlgorithm
 from sidecar.config.sections.http import AnswerBytes, RemoteServer
 from sidecar.config.values import Claim, Duration, File, Scope, Text
 from sidecar.session.settings import (
+    MOST_NAMES,
     ClientAuthentication,
     IntrospectionSettings,
     KeyAuthentication,
@@ -117,8 +118,8 @@ class _Answered(Section):
     max_waiters: Annotated[StrictInt, Field(ge=1, le=65536)] = written(
         128,
         "How many checks wait for look-ups at once; the next gets a 503. A quarter is "
-        "kept as that of `max_lookups` is. Fewer than `limits.pending_checks`, or a slow issuer "
-        "leaves no room for other credentials.",
+        "kept as that of `max_lookups` is, and one session has at most half. Fewer than "
+        "`limits.pending_checks`, or a slow issuer leaves no room for other credentials.",
     )
     remembered_sessions: Annotated[StrictInt, Field(ge=1, le=1_000_000)] = written(
         10_000, "How many answers are kept."
@@ -132,7 +133,8 @@ class Introspection(_Answered, RemoteServer, _Asked):
     answer_bytes: AnswerBytes = written(
         64 * 1024,
         "The most bytes that an answer may have, with room for many groups; a longer "
-        "one is a 503 for its session.",
+        "one is a 503 for its session. One with more than "
+        f"{MOST_NAMES:,} scopes, roles and groups is a 403.",
     )
 
     server_url = "url"

@@ -11,8 +11,8 @@ from sidecar.config.section import Section, copied, written
 from sidecar.config.sections.gateway.signing_keys import RingKeys
 from sidecar.config.values import Claim, Duration, Pattern, Scope, Text
 from sidecar.errors import ConfigurationFault
-from sidecar.keys.rings.lifecycle import Timings
 from sidecar.mint.settings import LONGEST_LIFETIME, RequestTokenSettings
+from sidecar.rings.lifecycle import Timings
 
 # What a token says by its own rules (RFC 9068 §2.2, RFC 8693 §4, RFC 7800 §3.1) and what services
 # would take for it.

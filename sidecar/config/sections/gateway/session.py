@@ -11,12 +11,12 @@ from sidecar.config.section import Section, copied, written
 from sidecar.config.sections.gateway.signing_keys import UNKNOWN_PERIOD
 from sidecar.config.values import Duration, File, Name, Text
 from sidecar.gateway.settings import SessionCredential
-from sidecar.keys.rings.lifecycle import Timings
-from sidecar.keys.rings.sealing import ALGORITHM as SEALING_ALGORITHM
-from sidecar.keys.rings.settings import InDirectory, RingSettings
+from sidecar.rings.lifecycle import Timings
+from sidecar.rings.sealing_key import ALGORITHM as SEALING_ALGORITHM
+from sidecar.rings.settings import InDirectory, RingSettings
 from sidecar.session.settings import SessionTokenSettings
 
-# How often a replica looks for other session keys (MountedRing); nobody else verifies sessions.
+# How often a replica looks for other session keys (DirectoryRing); nobody else verifies sessions.
 _KEYS_REFRESH: Final = 1.0
 # Browsers keep no more of a cookie's name and value together (RFC 6265bis §5.4).
 _COOKIE_BYTES: Final = 4096

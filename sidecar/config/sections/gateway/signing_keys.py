@@ -4,15 +4,15 @@ from typing import Annotated, Final
 
 from pydantic import Field, PlainValidator
 
+from sidecar.clients.vault.settings import KvKeys, TransitKeys
 from sidecar.config.section import OneOf, Section, copied, written
 from sidecar.config.sections.http import RemoteServer
 from sidecar.config.sections.vault import InVault, Transit
 from sidecar.config.values import Duration, File, Name, VaultPath, format_value, schema, text
 from sidecar.jose.algorithms import SUPPORTED_ALGORITHMS
-from sidecar.keys.rings.lifecycle import Timings
-from sidecar.keys.rings.local import ALGORITHMS
-from sidecar.keys.rings.settings import InDirectory, InMemory, InTransit, RingSettings
-from sidecar.keys.settings import KvKeys, TransitKeys
+from sidecar.rings.lifecycle import Timings
+from sidecar.rings.local_key import ALGORITHMS
+from sidecar.rings.settings import InDirectory, InMemory, InTransit, RingSettings
 
 # Keys in a directory or in Vault are rotated by others, at times that are not known here.
 UNKNOWN_PERIOD: Final = 366 * 86400.0

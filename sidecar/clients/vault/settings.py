@@ -1,0 +1,67 @@
+"""A Vault or OpenBao server, how to log in to it, and where in it keys are."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sidecar.clients.http import HttpSettings
+
+
+@dataclass(frozen=True, slots=True)
+class KubernetesLogin:
+    """Log in with the pod's service account token."""
+
+    role: str
+    token_file: Path = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
+    mount: str = "kubernetes"
+
+
+@dataclass(frozen=True, slots=True)
+class AppRoleLogin:
+    """Log in with a role id and a secret id, each in a file."""
+
+    role_id_file: Path
+    secret_id_file: Path
+    mount: str = "approle"
+
+
+@dataclass(frozen=True, slots=True)
+class TokenFile:
+    """Use a token that something else renews and writes to a file."""
+
+    path: Path
+
+
+Login = KubernetesLogin | AppRoleLogin | TokenFile
+
+
+@dataclass(frozen=True, slots=True)
+class VaultSettings:
+    """One server and how to log in to it. ``namespace`` is empty for the root namespace."""
+
+    address: str
+    login: Login
+    namespace: str = ""
+    http: HttpSettings = field(default_factory=HttpSettings)
+
+
+@dataclass(frozen=True, slots=True)
+class TransitKeys:
+    """A transit key: the versions that are live are read, and sign."""
+
+    vault: VaultSettings
+    key: str
+    mount: str = "transit"
+
+
+@dataclass(frozen=True, slots=True)
+class KvKeys:
+    """Key sets kept in KV version 2.
+
+    ``path`` is one secret, or with ``replicas`` a folder of them, one per replica that publishes
+    its own key there with an expiry.
+    """
+
+    vault: VaultSettings
+    path: str
+    mount: str = "secret"
+    replicas: bool = False

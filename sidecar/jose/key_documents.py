@@ -1,0 +1,169 @@
+"""From a published document, a JWKS (RFC 7517) or PEM, to verification keys."""
+
+from collections.abc import Callable, Iterator
+from typing import Final, NamedTuple
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
+from jwt.exceptions import InvalidKeyError
+
+from sidecar.errors import SourceFault
+from sidecar.jose.algorithms import (
+    ED25519_NAMES,
+    MAXIMUM_RSA_BITS,
+    MINIMUM_RSA_BITS,
+    PublicKey,
+    algorithms_for,
+)
+from sidecar.jose.jwk import VerificationKey, thumbprint
+from sidecar.jose.strict_json import StrictJsonError, load_object
+from sidecar.jose.weakness import weakness
+
+MAXIMUM_KEYS: Final = 1000
+# RFC 7518 §6.2.2, §6.3.2, §6.4.1 and RFC 8037 §2: what only a private or a shared key has.
+_PRIVATE_MEMBERS: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
+_BEGIN: Final = b"-----BEGIN "
+_LONGEST_PEM: Final = 4096  # RSA of 8,192 bits takes about 1,400
+_LONGEST_KID: Final = 64  # as it is shown
+_MOST_TOLD: Final = 5
+_CURVES: Final = ("P-256", "P-384", "P-521", "Ed25519")
+_FROM_JWK: Final[dict[str, Callable[[dict[str, object]], object]]] = {
+    "RSA": RSAAlgorithm.from_jwk,
+    "EC": ECAlgorithm.from_jwk,
+    "OKP": OKPAlgorithm.from_jwk,
+}
+
+
+class KeyDocument(NamedTuple):
+    """The usable keys of a document, and a sentence for each that is broken or weak."""
+
+    keys: tuple[VerificationKey, ...]
+    left_out: tuple[str, ...]
+
+
+def parse(document: bytes) -> KeyDocument:
+    """Read every usable key of a JWKS or of one or more PEM blocks.
+
+    A JWK of an unknown type, for encryption or with missing members is passed over (RFC 7517 §5),
+    and so is a weak key; the set stays usable. Takes up to 0.2 s for the largest set: not for the
+    event loop's thread.
+
+    Raises:
+        SourceFault: the document is neither, holds private or shared key material, holds no key
+            that can be used here, or more than 1,000.
+    """
+    pem = document.lstrip().startswith(_BEGIN)
+    read = tuple(_from_pem(document) if pem else _from_jwks(document))
+    keys = tuple(key for key in read if isinstance(key, VerificationKey))
+    left_out = tuple(cause for cause in read if isinstance(cause, str))
+    if not keys:
+        causes = f" ({in_short(left_out)})" if left_out else ""
+        raise SourceFault(
+            "holds no usable public key; usable are RSA of at least 2,048 bits, "
+            f"P-256, P-384, P-521 and Ed25519, for signatures{causes}"
+        )
+    return KeyDocument(keys, left_out)
+
+
+def in_short(left_out: tuple[str, ...]) -> str:
+    """The first few of the causes, and how many more there are."""
+    more = len(left_out) - _MOST_TOLD
+    return "; ".join(left_out[:_MOST_TOLD]) + (f"; and {more} more" if more > 0 else "")
+
+
+def _from_pem(document: bytes) -> Iterator[VerificationKey | str | None]:
+    if b"PRIVATE KEY-----" in document:
+        raise SourceFault(
+            "holds a private key; publish the public half alone and replace the key pair"
+        )
+    _bound(document.count(_BEGIN))
+    for number, text in enumerate(document.split(_BEGIN)[1:], 1):
+        label, _, rest = text.partition(b"-----")
+        end = b"-----END %b-----" % label
+        content, found, _ = rest.partition(end)
+        if not found:
+            raise SourceFault("holds a PEM block without its end")
+        if len(content) > _LONGEST_PEM:
+            raise SourceFault(f"holds a PEM block of more than {_LONGEST_PEM} bytes")
+        try:
+            key = load_pem_public_key(b"%b%b-----%b%b" % (_BEGIN, label, content, end))
+        except (ValueError, UnsupportedAlgorithm) as fault:
+            raise SourceFault(f"holds a PEM block that is not a public key ({fault})") from fault
+        yield _verification_key(key, f"PEM block {number}", kid=None, algorithm=None)
+
+
+def _from_jwks(document: bytes) -> Iterator[VerificationKey | str | None]:
+    try:
+        jwks = load_object(document)
+    except StrictJsonError as fault:
+        raise SourceFault(f"is neither PEM nor a JWKS: it {fault}") from fault
+    members = jwks.get("keys")
+    if not isinstance(members, list):
+        raise SourceFault('is not a JWKS: it has no list "keys"')
+    _bound(len(members))
+    objects = [jwk for jwk in members if isinstance(jwk, dict)]
+    if not all(_PRIVATE_MEMBERS.isdisjoint(jwk) for jwk in objects):
+        raise SourceFault(
+            "holds private or shared key material; publish the public half alone "
+            "and replace the key"
+        )
+    yield from map(_from_jwk, objects)
+
+
+def _bound(keys: int) -> None:
+    if keys > MAXIMUM_KEYS:
+        raise SourceFault(f"holds {keys} keys; at most {MAXIMUM_KEYS} are read")
+
+
+def _from_jwk(jwk: dict[str, object]) -> VerificationKey | str | None:
+    """A key, or why it is left out; None for one that is not for us."""
+    kind, kid, algorithm = jwk.get("kty"), jwk.get("kid"), jwk.get("alg")
+    operations = jwk.get("key_ops", ["verify"])
+    if not isinstance(kind, str) or kind not in _FROM_JWK:
+        return None
+    if kind != "RSA" and jwk.get("crv") not in _CURVES:
+        return None
+    if not isinstance(operations, list) or "verify" not in operations:
+        return None
+    if jwk.get("use", "sig") != "sig":
+        return None
+    if not isinstance(kid, str | None) or not isinstance(algorithm, str | None):
+        return None
+    name = "the key without a kid" if kid is None else f"the key {kid[:_LONGEST_KID]!a}"
+    try:
+        key = _FROM_JWK[kind](jwk)
+    except (InvalidKeyError, UnsupportedAlgorithm, ValueError, KeyError, TypeError, AttributeError):
+        # PyJWT lets through what binascii and cryptography raise about odd members.
+        return f"{name} cannot be read as one of type {kind}"
+    return _verification_key(key, name, kid=kid, algorithm=algorithm)
+
+
+def _verification_key(
+    key: object, name: str, *, kid: str | None, algorithm: str | None
+) -> VerificationKey | str | None:
+    if not isinstance(key, RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey):
+        return None
+    if isinstance(key, RSAPublicKey) and not algorithms_for(key):
+        return (
+            f"{name} has {key.key_size} bits; accepted are {MINIMUM_RSA_BITS} to {MAXIMUM_RSA_BITS}"
+        )
+    algorithms = _restricted(key, algorithm)
+    if not algorithms:
+        return None
+    weak = weakness(key)
+    if weak is not None:
+        return f"{name} {weak}"
+    return VerificationKey(kid, thumbprint(key), algorithms, key)
+
+
+def _restricted(key: PublicKey, algorithm: str | None) -> frozenset[str]:
+    """The algorithms a key may verify: all that fit, or the one it names for itself."""
+    fitting = algorithms_for(key)
+    if algorithm is None:
+        return fitting
+    named = ED25519_NAMES if algorithm in ED25519_NAMES else frozenset({algorithm})
+    return fitting & named
