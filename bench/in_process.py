@@ -9,7 +9,7 @@ from ruamel.yaml import YAML
 
 from bench.service import Service
 from sidecar.check.pipeline import Pipeline
-from sidecar.config.build import Configuration
+from sidecar.config import Configuration
 from sidecar.config.loader import load
 from sidecar.keys.verification_keys import VerificationKeys
 from sidecar.shell import check as shell

@@ -22,9 +22,7 @@ from bench.figures import TIMES, Figure
 from bench.http2 import Connection, Request
 from bench.sampling import percentiles, ratio
 from bench.service import Service
-from sidecar.config import build
-from sidecar.config.build_keys import key_settings
-from sidecar.config.common_models import Trust
+from sidecar.config.sections.trust import Trust
 from sidecar.keys.settings import KeySettings
 from sidecar.wire.grpc.authorization import METHOD
 from tests.support.key_server import Connection as KeyRequest
@@ -144,11 +142,12 @@ def _be_the_key_server() -> None:
 def _be_a_hasty_sidecar() -> None:
     """Refresh more often than any configuration may ask for."""
 
-    def hasty(trust: Trust, beside: Path, maximum_waiters: int) -> KeySettings:
-        settings = key_settings(trust, beside, maximum_waiters)
-        return replace(settings, refresh=_EVERY, minimum_refresh=_EVERY)
+    key_settings = Trust.key_settings
 
-    build.key_settings = hasty  # type: ignore[attr-defined]  # it is imported there
+    def hasty(trust: Trust, key_waiters: int) -> KeySettings:
+        return replace(key_settings(trust, key_waiters), refresh=_EVERY, min_refresh=_EVERY)
+
+    Trust.key_settings = hasty  # type: ignore[method-assign, assignment]  # only here
     runpy.run_module("sidecar", run_name="__main__")
 
 

@@ -10,10 +10,10 @@ from typing import Any
 
 from sidecar.cli import COMMANDS, parser
 from sidecar.cli.policy_tests import PolicyTests
-from sidecar.config.common_models import Configured
-from sidecar.config.gateway.models import Gateway
-from sidecar.config.models import Sidecar
 from sidecar.config.section import Section
+from sidecar.config.sections.gateway.root import Gateway
+from sidecar.config.sections.root import RootSection
+from sidecar.config.sections.sidecar import Sidecar
 from sidecar.model import Reason
 from sidecar.telemetry.gateway_metrics import GatewayMetrics
 from sidecar.telemetry.metrics import Metrics
@@ -41,7 +41,7 @@ def configuration() -> str:
             "",
             "What both roles have comes first, then what each has besides.",
             "",
-            *_sections(Configured, both),
+            *_sections(RootSection, both),
             "# A sidecar's configuration",
             "",
             *_sections(Sidecar, both.copy()),

@@ -232,8 +232,8 @@ class GatewayRole:
         verifier = Verifier(
             [entry for entry in check.trust if entry.name in trusts],
             self._instruments.metrics,
-            maximum_token_bytes=check.maximum_token_bytes,
-            maximum_token_values=check.maximum_token_values,
+            token_bytes=check.token_bytes,
+            token_values=check.token_values,
             remembered_tokens=check.remembered_tokens,
         )
         self._verifiers.append(verifier)
@@ -253,11 +253,11 @@ class GatewayRole:
                 authenticator, SessionAuthenticator
             ):
                 settings = ExchangeSettings(
-                    Identities(self._settings.prefixes, self._settings.attributes),
-                    credential.outlives,
-                    self._configuration.check.maximum_cookies,
+                    Identities(self._settings.subject_prefixes, self._settings.attributes),
+                    credential.outlives_credential,
+                    self._configuration.check.cookies,
                 )
-                accepted = [authenticators[name] for name in sorted(credential.exchanges)]
+                accepted = [authenticators[name] for name in sorted(credential.issued_for)]
                 waiting = Waiting(self._keys, self._configuration.key_wait)
                 return SessionExchange(settings, accepted, authenticator.cookies, waiting)
         return None
@@ -281,7 +281,7 @@ class GatewayRole:
             name
             for each in self._settings.credentials
             if isinstance(each, SessionCredential)
-            for name in each.exchanges
+            for name in each.issued_for
         ]
         self._metrics.expect(kinds, introspected, exchanged)
 

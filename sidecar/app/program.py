@@ -241,8 +241,8 @@ class _Program:
         return role
 
     def _warn(self, configuration: Configuration) -> None:
-        for doubt in configuration.warnings:
-            _log.warning("configuration", extra={"doubt": doubt.told(configuration.path)})
+        for warning in configuration.warnings:
+            _log.warning("configuration", extra={"warning": warning.format(configuration.path)})
 
     def _not_reloaded(self, problem: str) -> None:
         self._reload_error = problem

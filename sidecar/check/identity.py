@@ -76,15 +76,15 @@ class IdentitySettings:
 
     ``headers`` maps a header's name (lower case) to what it carries; ``strip`` names further
     headers that are ours and never come from a client. ``passed`` names headers with credentials
-    that the service checks itself. ``maximum_bytes`` bounds names and values together; Envoy
+    that the service checks itself. ``max_bytes`` bounds names and values together; Envoy
     refuses requests whose headers outgrow its own limit.
     """
 
-    headers: tuple[tuple[str, IdentitySource], ...] = ()
-    strip: tuple[str, ...] = ()
-    passed: tuple[str, ...] = ()
-    forward_token: bool = True
-    maximum_bytes: int = 8192
+    headers: tuple[tuple[str, IdentitySource], ...]
+    strip: tuple[str, ...]
+    passed: tuple[str, ...]
+    forward_token: bool
+    max_bytes: int
 
 
 class IdentityHeaders:
@@ -125,8 +125,8 @@ class IdentityHeaders:
             values[name] = value = encode(said)
             if value:
                 size += len(name) + len(value)
-        if size > self._settings.maximum_bytes:
-            limit = self._settings.maximum_bytes
+        if size > self._settings.max_bytes:
+            limit = self._settings.max_bytes
             return Refusal(Reason.IDENTITY_TOO_LARGE, f"{size} bytes, and {limit} are allowed")
         return self._changes(request, cookies, self._nobody | values)
 

@@ -4,13 +4,13 @@ When the token names a key that is not in the snapshot the result is ``Pending``
 key is the business of the shell around this, which then has the check go on.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
 from typing import NamedTuple
 
 from sidecar.check.cookies import TokenCookies
-from sidecar.check.extract import BEARER, TokenSource, cookie_finder, extract
+from sidecar.check.extract import TokenSource, cookie_finder, extract
 from sidecar.check.identity import IdentityHeaders, IdentitySettings
 from sidecar.check.refusal import Refusal, deny
 from sidecar.check.routes import Route, Routed, Router
@@ -30,14 +30,14 @@ class CheckSettings:
 
     trust: tuple[TrustEntry, ...]
     routes: tuple[Route, ...]
-    identity: IdentitySettings = field(default_factory=IdentitySettings)
-    sources: tuple[TokenSource, ...] = (BEARER,)
-    literal_semicolons: bool = False
-    shadow: bool = False
-    maximum_cookies: int = 1024
-    maximum_token_bytes: int = 8192
-    maximum_token_values: int = 400
-    remembered_tokens: int = 2000
+    identity: IdentitySettings
+    sources: tuple[TokenSource, ...]
+    literal_semicolons: bool
+    shadow: bool
+    cookies: int
+    token_bytes: int
+    token_values: int
+    remembered_tokens: int
 
 
 class _Attempt(NamedTuple):
@@ -58,11 +58,11 @@ class Pipeline:
         self._verifier = Verifier(
             settings.trust,
             observer,
-            maximum_token_bytes=settings.maximum_token_bytes,
-            maximum_token_values=settings.maximum_token_values,
+            token_bytes=settings.token_bytes,
+            token_values=settings.token_values,
             remembered_tokens=settings.remembered_tokens,
         )
-        self._cookies = cookie_finder(settings.sources, settings.maximum_cookies)
+        self._cookies = cookie_finder(settings.sources, settings.cookies)
         self._identity = IdentityHeaders(settings.identity, settings.sources)
 
     def check(

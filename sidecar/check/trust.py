@@ -22,10 +22,10 @@ class TrustEntry:
     audiences: frozenset[str]
     algorithms: frozenset[str]
     types: frozenset[str | None]
-    audience_claim: ClaimPath = ("aud",)
-    leeway: float = 0.0
-    subjects: tuple[str, ...] = ()
-    required_claims: tuple[ClaimPath, ...] = ()
-    scope_claim: ClaimPath = ("scope",)
-    roles_claim: ClaimPath = ("roles",)
-    groups_claim: ClaimPath = ("groups",)
+    audience_claim: ClaimPath
+    leeway: float
+    subjects: tuple[str, ...]
+    required_claims: tuple[ClaimPath, ...]
+    scope_claim: ClaimPath
+    roles_claim: ClaimPath
+    groups_claim: ClaimPath

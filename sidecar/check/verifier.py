@@ -89,14 +89,14 @@ class Verifier:
         trust: Iterable[TrustEntry],
         observer: VerificationObserver,
         *,
-        maximum_token_bytes: int,
-        maximum_token_values: int,
+        token_bytes: int,
+        token_values: int,
         remembered_tokens: int,
     ) -> None:
         self._trust = TrustTable(trust)
         self._observer = observer
-        self._maximum_token_bytes = maximum_token_bytes
-        self._maximum_token_values = maximum_token_values
+        self._maximum_token_bytes = token_bytes
+        self._maximum_token_values = token_values
         self._remembered: LruCache[bytes, VerifiedSignature] = LruCache(remembered_tokens)
 
     @property

@@ -84,7 +84,7 @@ def named_credential(gateway: GatewaySettings, name: str | None) -> CredentialSe
 
 def _usable(gateway: GatewaySettings) -> list[CredentialSettings]:
     """The credentials that a request may have."""
-    return [each for each in gateway.credentials if each.name not in gateway.only_exchanged]
+    return [each for each in gateway.credentials if each.name not in gateway.exchange_only]
 
 
 def _carried(configuration: Configuration, request: RequestView) -> Credential | None:
@@ -95,7 +95,7 @@ def _carried(configuration: Configuration, request: RequestView) -> Credential |
     if isinstance(routed, Refusal) or routed.route.public:
         return None
     sources = tuple(each.source for each in _usable(configuration.gateway))
-    cookies = cookie_finder(sources, check.maximum_cookies).find(request)
+    cookies = cookie_finder(sources, check.cookies).find(request)
     found = None if isinstance(cookies, Refusal) else extract(request, sources, cookies)
     return found if isinstance(found, Credential) else None
 

@@ -109,8 +109,8 @@ class GatewaySimulation:
                 verifier = Verifier(
                     [entry for entry in check.trust if entry.name in trusts],
                     NullObserver(),
-                    maximum_token_bytes=check.maximum_token_bytes,
-                    maximum_token_values=check.maximum_token_values,
+                    token_bytes=check.token_bytes,
+                    token_values=check.token_values,
                     remembered_tokens=check.remembered_tokens,
                 )
                 return JwtAuthenticator(name, source, verifier)

@@ -4,8 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from sidecar.cli.policy_tests import Case, PolicyTests, Session
 from sidecar.config import Configuration
-from sidecar.config.problems import Location
-from sidecar.config.semantics import Finding
+from sidecar.config.problems import Finding, Location
 from sidecar.gateway.settings import GatewaySettings, JwtCredential, SessionCredential
 
 

@@ -6,7 +6,7 @@ from pydantic import AfterValidator, Field, PlainValidator, StrictBool, WithJson
 
 from sidecar.cli.texts import moment
 from sidecar.config.section import Section
-from sidecar.config.values import Duration, Text, TokenType, shown, text
+from sidecar.config.values import Duration, Text, TokenType, format_value, text
 from sidecar.model import Reason
 
 
@@ -15,7 +15,7 @@ def _moment(value: object) -> float:
         return moment(str(value))
     except ValueError as error:
         raise ValueError(
-            f"{shown(value)} is not a time; write 2026-01-31T12:00:00Z or Unix seconds"
+            f"{format_value(value)} is not a time; write 2026-01-31T12:00:00Z or Unix seconds"
         ) from error
 
 
@@ -25,7 +25,7 @@ def _lines(value: object) -> tuple[str, ...]:
 
 def _header_name(value: str) -> str:
     if value != value.lower():
-        raise ValueError(f"{shown(value)} is not in lower case, as Envoy sends every name")
+        raise ValueError(f"{format_value(value)} is not in lower case, as Envoy sends every name")
     return value
 
 
@@ -42,7 +42,7 @@ def _reason(value: object) -> Reason:
         if reason.label == value:
             return reason
     accepted = ", ".join(reason.label for reason in Reason)
-    raise ValueError(f"{shown(value)} is not a reason; accepted: {accepted}")
+    raise ValueError(f"{format_value(value)} is not a reason; accepted: {accepted}")
 
 
 ReasonLabel = Annotated[

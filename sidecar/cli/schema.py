@@ -6,8 +6,8 @@ from argparse import ArgumentParser, Namespace
 
 from pydantic import TypeAdapter
 
-from sidecar.config.gateway.models import Gateway
-from sidecar.config.models import Sidecar
+from sidecar.config.sections.gateway.root import Gateway
+from sidecar.config.sections.sidecar import Sidecar
 
 
 def add_arguments(_: ArgumentParser) -> None:

@@ -20,7 +20,7 @@ from sidecar.cli.stand_ins import StandIn, snapshot
 from sidecar.cli.texts import printable
 from sidecar.config import Configuration, KeyFiles, load, schema
 from sidecar.config import document as documents
-from sidecar.config.problems import Problem, fault
+from sidecar.config.problems import FileProblem, fault
 from sidecar.model import Allow, Decision, Deny, RequestView
 
 _SHADOW: Final = (
@@ -79,7 +79,7 @@ def _read(path: Path, configuration: Configuration) -> PolicyTests:
     problems = [*document.problems, *checked.problems]
     if checked.model is not None:
         problems += [
-            Problem(document.at_value(location), text)
+            FileProblem(document.at_value(location), text)
             for location, text in mistakes(checked.model, configuration)
         ]
     if problems or checked.model is None:

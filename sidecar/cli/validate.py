@@ -16,7 +16,7 @@ def run(options: Namespace) -> int:
     """Print that the file is valid, its warnings on standard error; faults go to the caller."""
     configuration = load(options.configuration, KeyFiles.REQUIRED)
     for warning in configuration.warnings:
-        sys.stderr.write(f"{warning.told(configuration.path)} (warning)\n")
+        sys.stderr.write(f"{warning.format(configuration.path)} (warning)\n")
     counts = [
         _counted(len({entry.issuer for entry in configuration.check.trust}), "issuer"),
         _counted(len(configuration.check.routes), "route"),

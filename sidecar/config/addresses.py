@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from pydantic import PlainValidator
 
-from sidecar.config.values import schema, shown, text
+from sidecar.config.values import format_value, schema, text
 
 _URL: Final = re.compile(r"[\x21-\x7E]+")  # RFC 3986 §2, roughly
 
@@ -43,7 +43,7 @@ def http_url(value: object) -> str:
     except ValueError:
         url, port_is_good = urlsplit(""), False
     if url.scheme not in {"https", "http"} or not url.hostname or not port_is_good:
-        raise ValueError(f"{shown(found)} is not a URL; write https:// and a host")
+        raise ValueError(f"{format_value(found)} is not a URL; write https:// and a host")
     if url.username is not None or url.password is not None:
         raise ValueError(
             "a URL cannot hold a password here: it would be in every log; put it in a file and "
@@ -51,7 +51,8 @@ def http_url(value: object) -> str:
         )
     if url.fragment or not _URL.fullmatch(found):
         raise ValueError(
-            f"{shown(found)} has a fragment, a space or another character that no request can have"
+            f"{format_value(found)} has a fragment, a space or another character that no request "
+            "can have"
         )
     return found
 
@@ -61,8 +62,8 @@ def issuer_url(value: object) -> str:
     found = http_url(value)
     if urlsplit(found).scheme != "https" or "?" in found:
         raise ValueError(
-            f"{shown(found)} cannot be an issuer; write an https URL without a query, such as "
-            "https://gateway.shop.internal"
+            f"{format_value(found)} cannot be an issuer; write an https URL without a query, such "
+            "as https://gateway.shop.internal"
         )
     return found
 
@@ -73,8 +74,8 @@ def origin(value: object) -> str:
     match = _ORIGIN.fullmatch(found)
     if match is None:
         raise ValueError(
-            f"{shown(found)} is not an origin; write scheme, host and port in lower case and "
-            "nothing after them, as in https://www.shop.example"
+            f"{format_value(found)} is not an origin; write scheme, host and port in lower case "
+            "and nothing after them, as in https://www.shop.example"
         )
     if match["scheme"] == "http" and match["host"] not in _LOOPBACK:
         raise ValueError("over http, whoever is on the way could write the page; write https")
@@ -89,7 +90,9 @@ def authz_address(value: object) -> str:
     if found.startswith("unix:"):
         path = PurePosixPath(found.removeprefix("unix:"))
         if not path.is_absolute() or not path.name:
-            raise ValueError(f"{shown(found)} is not absolute; write unix:/run/sidecar/authz.sock")
+            raise ValueError(
+                f"{format_value(found)} is not absolute; write unix:/run/sidecar/authz.sock"
+            )
         return found
     endpoint = _endpoint(found, "unix:/run/sidecar/authz.sock or 127.0.0.1:9464")
     return str(_loopback(endpoint, "whoever reaches it can try tokens"))
@@ -116,7 +119,7 @@ def _endpoint(found: str, expectation: str) -> Endpoint:
     else:
         if (address.version == 6) == name.startswith("[") and 0 <= number <= 65535:
             return Endpoint(str(address), number)
-    raise ValueError(f"{shown(found)} is not an address and a port; write {expectation}")
+    raise ValueError(f"{format_value(found)} is not an address and a port; write {expectation}")
 
 
 def _loopback(found: Endpoint, why: str) -> Endpoint:
@@ -132,4 +135,4 @@ IssuerUrl = Annotated[str, PlainValidator(issuer_url), schema("URL")]
 Origin = Annotated[str, PlainValidator(origin), schema("origin")]
 AuthzAddress = Annotated[str, PlainValidator(authz_address), schema("address")]
 HttpAddress = Annotated[Endpoint, PlainValidator(endpoint), schema("address")]
-LoopbackAddress = Annotated[Endpoint, PlainValidator(loopback_endpoint), schema("address")]
+LoopbackHttpAddress = Annotated[Endpoint, PlainValidator(loopback_endpoint), schema("address")]

@@ -26,7 +26,7 @@ from ruamel.yaml.events import (
     StreamEndEvent,
 )
 
-from sidecar.config.problems import Location, Position, Problem, fault
+from sidecar.config.problems import FileProblem, Location, Position, fault
 from sidecar.errors import ConfigurationFault
 
 MAXIMUM_BYTES: Final = 1024 * 1024
@@ -53,7 +53,7 @@ class _Place(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
+class YamlDocument:
     """The values of a file and their places.
 
     ``unreadable`` holds the locations of values that could not be read and stand as None;
@@ -63,7 +63,7 @@ class Document:
     path: Path
     digest: str
     value: object
-    problems: tuple[Problem, ...]
+    problems: tuple[FileProblem, ...]
     unreadable: frozenset[Location]
     _places: Mapping[Location, _Place]
 
@@ -81,7 +81,7 @@ class Document:
         return self._places[location]
 
 
-def read(path: Path, environment: Mapping[str, str] = os.environ) -> Document:
+def read(path: Path, environment: Mapping[str, str] = os.environ) -> YamlDocument:
     """Read a YAML file.
 
     Args:
@@ -110,7 +110,7 @@ def read(path: Path, environment: Mapping[str, str] = os.environ) -> Document:
         raise fault(path, [*reader.problems, _syntax_problem(error)]) from error
     except _TooDeepError as error:
         raise fault(path, reader.problems) from error
-    return Document(
+    return YamlDocument(
         path=path,
         digest=hashlib.sha256(data).hexdigest(),
         value=value,
@@ -124,7 +124,7 @@ class _Reader:
     """Turns the events of one YAML stream into values, noting places and problems."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
-        self.problems: list[Problem] = []
+        self.problems: list[FileProblem] = []
         self.unreadable: list[Location] = []
         self.places: dict[Location, _Place] = {(): _Place(Position(1, 1), Position(1, 1))}
         self._environment = environment
@@ -202,7 +202,7 @@ class _Reader:
         return _core(text) if event.style is None else text
 
     def _note(self, position: Position, text: str, unreadable: Location | None = None) -> None:
-        self.problems.append(Problem(position, text))
+        self.problems.append(FileProblem(position, text))
         if unreadable is not None:
             self.unreadable.append(unreadable)
 
@@ -252,12 +252,12 @@ def _position(event: Any) -> Position:
     return Position(event.start_mark.line + 1, event.start_mark.column + 1)
 
 
-def _syntax_problem(error: YAMLError) -> Problem:
+def _syntax_problem(error: YAMLError) -> FileProblem:
     if isinstance(error, MarkedYAMLError) and error.problem_mark is not None:
         mark = error.problem_mark
         position = Position(mark.line + 1, mark.column + 1)
         parts = [part for part in (error.context, error.problem) if part]
-        return Problem(position, f"this is not YAML: {', '.join(parts)}")
-    return Problem(
+        return FileProblem(position, f"this is not YAML: {', '.join(parts)}")
+    return FileProblem(
         Position(1, 1), "this is not YAML: it holds a character that YAML does not allow"
     )

@@ -4,18 +4,22 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
+from typing import Final
 
 from sidecar.clients.files import read
 from sidecar.clients.tls import TlsFiles, client_context
-from sidecar.config.common_models import Configured, Trust
-from sidecar.config.key_models import FileSource, Reached, Source
-from sidecar.config.key_rules import sources
-from sidecar.config.problems import Location
-from sidecar.config.semantics import Draft, Finding
+from sidecar.config.problems import Finding, Location
+from sidecar.config.rules import Items
+from sidecar.config.section import Section
+from sidecar.config.sections.keys import FileKeysSection
+from sidecar.config.sections.trust import Trust
 from sidecar.errors import SourceFault
 from sidecar.jose.jwk import VerificationKey
 from sidecar.jose.key_documents import KeyDocument, in_short, parse
 from sidecar.keys.sources.file import MAXIMUM_BYTES
+
+# The keys of a section that name files which are read when it is loaded.
+_READ: Final = frozenset({"path", "ca_file", "certificate", "private_key"})
 
 
 class KeyFiles(Enum):
@@ -27,54 +31,53 @@ class KeyFiles(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ExaminedFiles:
     """The keys by trust entry, what is wrong with them, and what only looks wrong."""
 
     keys: Mapping[str, tuple[VerificationKey, ...]]
     wrong: tuple[Finding, ...]
-    doubtful: tuple[Finding, ...]
+    warnings: tuple[Finding, ...]
 
 
-def examine(draft: Draft[Configured], expectation: KeyFiles) -> Found:
+def examine(entries: Items[Trust], expectation: KeyFiles) -> ExaminedFiles:
     """Read the files that sources name: keys, and what TLS needs. No secret, and no server."""
     keys: dict[str, tuple[VerificationKey, ...]] = {}
     wrong: list[Finding] = []
-    doubtful: list[Finding] = []
+    warnings: list[Finding] = []
     owners: dict[str, Trust] = {}
     if expectation is KeyFiles.IGNORED:
-        return Found(keys, (), ())
-    beside = draft.document.path.parent
-    for here, trust, source in sources(draft):
-        files = list(written_files(source, beside))
-        missing = [(name, path) for name, path in files if not path.exists()]
+        return ExaminedFiles(keys, (), ())
+    for at, trust in entries:
+        source, here = trust.keys.source, (*at, "keys", trust.keys.chosen)
+        files = written_files(source)
+        missing = {name: path for name, path in files.items() if not path.exists()}
         if missing and expectation is KeyFiles.GOOD_IF_THERE:
-            for name, path in missing:
+            for name, path in missing.items():
                 text = f"{path} is not there yet; until it is, tokens of {trust.name} get a 503"
-                doubtful.append(Finding((*here, name), text))
+                warnings.append(Finding((*here, name), text))
             continue
-        if not isinstance(source, FileSource):
-            wrong += unusable_for_tls(here, dict(files))
+        if not isinstance(source, FileKeysSection):
+            wrong += unusable_for_tls(here, files)
             continue
         path_here = (*here, "path")
         try:
-            found, left_out = _read(beside / source.path)
+            found, left_out = _read(source.path)
         except SourceFault as fault:
             wrong.append(Finding(path_here, str(fault)))
             continue
         keys[trust.name] = found
         if left_out:
-            doubtful.append(Finding(path_here, f"keys are left out: {in_short(left_out)}"))
+            warnings.append(Finding(path_here, f"keys are left out: {in_short(left_out)}"))
         wrong += _foreign(path_here, trust, found, owners)
-        unusable = _unusable(here[:-2], trust, found)
-        (wrong if len(unusable) == len(trust.algorithms) else doubtful).extend(unusable)
-    return Found(keys, tuple(wrong), tuple(doubtful))
+        unusable = _unusable(at, trust, found)
+        (wrong if len(unusable) == len(trust.algorithms) else warnings).extend(unusable)
+    return ExaminedFiles(keys, tuple(wrong), tuple(warnings))
 
 
-def written_files(source: Source | Reached, beside: Path) -> Iterator[tuple[str, Path]]:
+def written_files(section: Section) -> dict[str, Path]:
     """The files to read, where the configuration writes them: a default is for inside a pod."""
-    for name in ("path", "ca_file", "certificate", "private_key"):
-        if name in source.model_fields_set and (file := getattr(source, name)) is not None:
-            yield name, beside / file
+    written = {name: getattr(section, name) for name in sorted(section.model_fields_set & _READ)}
+    return {name: file for name, file in written.items() if isinstance(file, Path)}
 
 
 def unusable_for_tls(here: Location, files: Mapping[str, Path]) -> Iterator[Finding]:

@@ -1,19 +1,20 @@
 """Loads a configuration, or says everything that is wrong with it at once."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sidecar.config import schema, semantics
-from sidecar.config.build import Configuration, Loaded
-from sidecar.config.document import Document, read
-from sidecar.config.doubts import doubts
+from pydantic import create_model
+
+from sidecar.config import rules, schema
+from sidecar.config.configuration import Configuration, LoadedFile
+from sidecar.config.document import YamlDocument, read
 from sidecar.config.key_files import KeyFiles
-from sidecar.config.problems import Location, Problem, fault
-from sidecar.config.roles import R, Role
-from sidecar.config.semantics import Draft, Finding
-from sidecar.config.sidecar_role import SIDECAR
+from sidecar.config.problems import FileProblem, Finding, Location, fault
+from sidecar.config.rules import Draft
+from sidecar.config.sections.root import RootSection
+from sidecar.config.sections.sidecar import Sidecar
 
 
 def load(path: Path, key_files_are: KeyFiles = KeyFiles.GOOD_IF_THERE) -> Configuration:
@@ -30,70 +31,75 @@ def load(path: Path, key_files_are: KeyFiles = KeyFiles.GOOD_IF_THERE) -> Config
     return _load(document, _role(document.value), key_files_are)
 
 
-def _role(document: object) -> Role[Any]:  # Any: which model it has, the role alone knows
+def _role(document: object) -> type[RootSection]:
     """The role that a document is written for; whatever is not a gateway's is a sidecar's."""
     if isinstance(document, dict) and document.get("role") == "gateway":
         return _gateway()
-    return SIDECAR
+    return Sidecar
 
 
-def _gateway() -> Role[Any]:
-    from sidecar.config.gateway.role import GATEWAY  # noqa: PLC0415 - for a gateway alone
+def _gateway() -> type[RootSection]:
+    from sidecar.config.sections.gateway.root import Gateway  # noqa: PLC0415 - for a gateway alone
 
-    return GATEWAY
+    return Gateway
 
 
-def _owner(role: Role[Any], location: Location) -> str | None:
+def _owner(role: type[RootSection], location: Location) -> str | None:
     """The other role, where it has the key."""
-    other, name = (_gateway(), "gateway") if role is SIDECAR else (SIDECAR, "sidecar")
-    return f"role: {name}" if schema.has_key(other.model, location) else None
+    other, name = (_gateway(), "gateway") if role is Sidecar else (Sidecar, "sidecar")
+    return f"role: {name}" if schema.has_key(other, location) else None
 
 
-def _load(document: Document, role: Role[R], key_files_are: KeyFiles) -> Configuration:
-    checked = schema.check(document, role.model, partial(_owner, role))
+def _load(
+    document: YamlDocument, role: type[RootSection], key_files_are: KeyFiles
+) -> Configuration:
+    checked = schema.check(document, role, partial(_owner, role))
     problems = [*document.problems, *checked.problems]
     root = checked.model
-    draft = _whole(document, role, root) if root else _readable_parts(document, role, checked.bad)
+    draft = _draft(document, role, root, checked.bad)
     if draft is None:
         raise fault(document.path, problems)
-    found = role.examine(draft, key_files_are)
-    problems += semantics.check(draft, role.rules) + _problems(document, found.wrong)
+    files = role.examine(draft, key_files_are)
+    problems += _problems(document, [*rules.check(draft, role.rules), *files.wrong])
     if problems or root is None:
         raise fault(document.path, problems)
-    doubtful = (*doubts(root), *role.doubts(root), *found.doubtful)
-    warnings = tuple(sorted(_problems(document, doubtful)))
-    return role.build(root, Loaded(document.path, document.digest, found.keys, warnings))
+    warnings = sorted(
+        _problems(document, [*rules.warnings(draft, role.warning_rules), *files.warnings])
+    )
+    loaded = LoadedFile(document.path, document.digest, files.keys, tuple(warnings))
+    return root.settings(loaded)
 
 
-def _whole(document: Document, role: Role[R], root: R) -> Draft[R]:
-    lists = {name: range(len(getattr(root, name))) for name in role.lists}
-    return Draft(document, root, _places(lists), bad=frozenset())
-
-
-def _readable_parts(
-    document: Document, role: Role[R], bad: tuple[Location, ...]
-) -> Draft[R] | None:
+def _draft(
+    document: YamlDocument,
+    role: type[RootSection],
+    root: RootSection | None,
+    bad: tuple[Location, ...],
+) -> Draft | None:
     """What is left when every section and every item with something bad in it is left out."""
     if not isinstance(document.value, dict):
         return None
-    sections = {str(location[0]) for location in bad}
-    parts = dict(role.stand_ins)
-    parts |= {name: part for name, part in document.value.items() if name not in sections}
+    sections = frozenset(str(location[0]) for location in bad)
+    parts = {name: part for name, part in document.value.items() if name not in sections}
     broken = {location[:2] for location in bad}
-    lists: dict[str, list[int]] = {}
+    places: dict[str, tuple[Location, ...]] = {}
     for name in role.lists:
-        items = document.value.get(name)
-        lists[name] = []
-        if isinstance(items, list):
-            lists[name] = [i for i in range(len(items)) if (name, i) not in broken]
-            parts[name] = [items[i] for i in lists[name]]
-    root = role.model.model_validate(parts)
-    return Draft(document, root, _places(lists), bad=frozenset(sections))
+        found = document.value.get(name)
+        items = found if isinstance(found, list) else []
+        readable = [index for index in range(len(items)) if (name, index) not in broken]
+        places[name] = tuple((name, index) for index in readable)
+        parts[name] = [items[index] for index in readable]
+    if root is None:
+        root = schema.read(document, _without(role, sections - parts.keys()), parts)
+    return Draft(document, root, places, sections)
 
 
-def _places(lists: Mapping[str, Iterable[int]]) -> dict[str, tuple[Location, ...]]:
-    return {name: tuple((name, index) for index in indices) for name, indices in lists.items()}
+def _without(role: type[RootSection], sections: Iterable[str]) -> type[RootSection]:
+    """The shape of a role in which some sections are None."""
+    # Any: create_model takes its fields as keywords, and mypy its own options among them.
+    absent: dict[str, Any] = dict.fromkeys(role.model_fields.keys() & set(sections), (None, None))
+    return create_model(role.__name__, __base__=role, **absent)
 
 
-def _problems(document: Document, findings: Iterable[Finding]) -> list[Problem]:
-    return [Problem(document.at_value(location), text) for location, text in findings]
+def _problems(document: YamlDocument, findings: Iterable[Finding]) -> list[FileProblem]:
+    return [FileProblem(document.at_value(location), text) for location, text in findings]

@@ -9,9 +9,9 @@ from typing import Any, Final, Generic, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from sidecar.config.document import Document
-from sidecar.config.problems import Location, Problem
-from sidecar.config.values import shown
+from sidecar.config.document import YamlDocument
+from sidecar.config.problems import FileProblem, Location
+from sidecar.config.values import DIRECTORY, format_value
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -35,12 +35,17 @@ class Checked(Generic[M]):
     """
 
     model: M | None
-    problems: tuple[Problem, ...]
+    problems: tuple[FileProblem, ...]
     bad: tuple[Location, ...]
 
 
+def read(document: YamlDocument, model: type[M], value: object) -> M:
+    """A value of a document as its model. Raises ValidationError where it does not fit."""
+    return model.model_validate(value, context={DIRECTORY: document.path.parent})
+
+
 def check(
-    document: Document, model: type[M], owner: Callable[[Location], str | None] = lambda _: None
+    document: YamlDocument, model: type[M], owner: Callable[[Location], str | None] = lambda _: None
 ) -> Checked[M]:
     """Read the model from the document, and find everything in it that does not fit.
 
@@ -50,7 +55,7 @@ def check(
         owner: tells, for a key that is unknown at its place, what has such a key there.
     """
     try:
-        return Checked(model.model_validate(document.value), (), ())
+        return Checked(read(document, model, document.value), (), ())
     except ValidationError as error:
         details = error.errors(include_url=False)
         problems = [
@@ -61,7 +66,7 @@ def check(
         return Checked(None, tuple(problems), tuple(detail["loc"] for detail in details))
 
 
-def _is_known_already(document: Document, detail: ErrorDetails) -> bool:
+def _is_known_already(document: YamlDocument, detail: ErrorDetails) -> bool:
     """Whether a detail only follows from another problem.
 
     A value that could not be read stands as None; a list whose items are all bad counts as empty.
@@ -80,29 +85,29 @@ def has_key(model: type[BaseModel], location: Location) -> bool:
 
 
 def _problem(
-    document: Document,
+    document: YamlDocument,
     model: type[BaseModel],
     detail: ErrorDetails,
     owner: Callable[[Location], str | None],
-) -> Problem:
+) -> FileProblem:
     location = detail["loc"]
     if detail["type"] == "extra_forbidden":
         if (other := owner(location)) is not None:
             text = f'the key "{location[-1]}" is for {other}; leave it out'
-            return Problem(document.at_key(location), text)
+            return FileProblem(document.at_key(location), text)
         keys = _keys(_model_at(model, location[:-1]))
         text = f'the key "{location[-1]}" is unknown here; {_suggestion(str(location[-1]), keys)}'
-        return Problem(document.at_key(location), text)
+        return FileProblem(document.at_key(location), text)
     if detail["type"] == "missing":
-        return Problem(document.at_key(location[:-1]), f'the key "{location[-1]}" is missing')
+        return FileProblem(document.at_key(location[:-1]), f'the key "{location[-1]}" is missing')
     if location and location[-1] == "[key]":  # pydantic's name for the key itself
-        return Problem(document.at_key(location[:-1]), _text(detail))
-    return Problem(document.at_value(location), _text(detail))
+        return FileProblem(document.at_key(location[:-1]), _text(detail))
+    return FileProblem(document.at_value(location), _text(detail))
 
 
 def _text(detail: ErrorDetails) -> str:
     """What is wrong with one value; what would be right."""
-    found = shown(detail["input"])
+    found = format_value(detail["input"])
     context: dict[str, Any] = detail.get("ctx", {})
     match detail["type"]:
         case "value_error":

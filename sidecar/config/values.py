@@ -7,9 +7,16 @@ ValueError whose text says what is wrong and what would be right.
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Final
 
-from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, PlainValidator, WithJsonSchema
+from pydantic import (
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    PlainValidator,
+    ValidationInfo,
+    WithJsonSchema,
+)
 from pydantic_core import CoreSchema, core_schema
 
 from sidecar.check.conditions import Condition, ConditionError
@@ -19,6 +26,9 @@ from sidecar.check.routes import METHOD
 from sidecar.check.templates import PathTemplate
 from sidecar.check.trust import ClaimPath
 from sidecar.jose.algorithms import SUPPORTED_ALGORITHMS
+
+# The key of the validation context under which the directory of the file stands.
+DIRECTORY: Final = "directory"
 
 _DURATION: Final = re.compile(r"(-?[0-9]{1,9}(?:\.[0-9]{1,3})?)(ms|s|m|h)")
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -42,11 +52,11 @@ def seconds(text: object) -> float:
     """Read a duration such as 200ms, 10s, 5m or 24h. Raises ValueError for anything else."""
     match = _DURATION.fullmatch(text) if isinstance(text, str) else None
     if match is None:
-        raise ValueError(f"{shown(text)} is not a duration; write 200ms, 10s, 5m or 24h")
+        raise ValueError(f"{format_value(text)} is not a duration; write 200ms, 10s, 5m or 24h")
     return float(match[1]) * _SECONDS[match[2]]
 
 
-def shown(value: object) -> str:
+def format_value(value: object) -> str:
     """A value of the file as it appears in a message: short, and on one line."""
     if value is None:
         return "nothing"
@@ -92,7 +102,7 @@ class Duration:
 def text(value: object) -> str:
     """Any text that is not empty."""
     if not isinstance(value, str):
-        raise ValueError(f"expected text, and found {shown(value)}; {_quoted(value)}")  # noqa: TRY004 - pydantic collects ValueErrors
+        raise ValueError(f"expected text, and found {format_value(value)}; {_quoted(value)}")  # noqa: TRY004 - pydantic collects ValueErrors
     if not value:
         raise ValueError("the text is empty; write something here")
     return value
@@ -109,10 +119,16 @@ def _matching(pattern: re.Pattern[str], expectation: str) -> Callable[[object], 
     def read(value: object) -> str:
         found = text(value)
         if not pattern.fullmatch(found):
-            raise ValueError(f"{shown(found)} cannot stand here; {expectation}")
+            raise ValueError(f"{format_value(found)} cannot stand here; {expectation}")
         return found
 
     return read
+
+
+def file(value: object, info: ValidationInfo) -> Path:
+    """A path. A relative one begins at the directory that the validation context names."""
+    directory: Path = (info.context or {}).get(DIRECTORY, Path())
+    return directory / text(value)
 
 
 _name = _matching(
@@ -132,8 +148,8 @@ def claim(value: object) -> ClaimPath:
     names = value if isinstance(value, list) else [value]
     if not names or not all(isinstance(name, str) and name for name in names):
         raise ValueError(
-            f"{shown(value)} does not name a claim; write its name, or for a nested claim the list "
-            "of names that lead to it"
+            f"{format_value(value)} does not name a claim; write its name, or for a nested claim "
+            "the list of names that lead to it"
         )
     return tuple(names)
 
@@ -142,7 +158,7 @@ def header(value: object) -> str:
     """A header's name, in lower case, that may be read from a request or set in one."""
     name = text(value).lower()
     if not _TOKEN.fullmatch(name):
-        raise ValueError(f"{shown(value)} is not a header's name; {_NOT_A_HEADER}")
+        raise ValueError(f"{format_value(value)} is not a header's name; {_NOT_A_HEADER}")
     if name in _NOT_OURS or name.startswith("x-envoy-"):
         raise ValueError(f"{name} belongs to the connection or to Envoy; choose another header")
     return name
@@ -224,14 +240,16 @@ def algorithm(value: object) -> str:
             f"{name} shares one secret between who signs and who verifies: whoever can verify "
             f"could also sign; {accepted}"
         )
-    raise ValueError(f"{shown(name)} is not an algorithm that is verified here; {accepted}")
+    raise ValueError(f"{format_value(name)} is not an algorithm that is verified here; {accepted}")
 
 
 def token_type(value: object) -> str:
     """A ``typ`` in the form in which it is compared; ``none`` for tokens that have none."""
     name = media_type(text(value))
     if not _MEDIA_TYPE.fullmatch(name):
-        raise ValueError(f"{shown(value)} is not a media type; write at+jwt, or none for no typ")
+        raise ValueError(
+            f"{format_value(value)} is not a media type; write at+jwt, or none for no typ"
+        )
     return name
 
 
@@ -239,9 +257,13 @@ def host(value: object) -> str:
     """A host in lower case; ``*.`` in front stands for any number of labels."""
     name = text(value).lower()
     if re.search(r":[0-9]+$", name) and not name.startswith("[") and name.count(":") == 1:
-        raise ValueError(f"{shown(value)} has a port; write the host alone, every port is meant")
+        raise ValueError(
+            f"{format_value(value)} has a port; write the host alone, every port is meant"
+        )
     if not _HOST.fullmatch(name):
-        raise ValueError(f"{shown(value)} is not a host; write orders.example.org or *.example.org")
+        raise ValueError(
+            f"{format_value(value)} is not a host; write orders.example.org or *.example.org"
+        )
     return name
 
 
@@ -249,7 +271,9 @@ def pattern(value: object) -> str:
     """A pattern of a subject or principal, in which ``*`` stands for one part."""
     found = text(value)
     if "**" in found:
-        raise ValueError(f"{shown(found)} has two * in a row; one * stands for one whole part")
+        raise ValueError(
+            f"{format_value(found)} has two * in a row; one * stands for one whole part"
+        )
     return found
 
 
@@ -293,15 +317,16 @@ _IDENTITY_SOURCE_SCHEMA: Final = {
 }
 
 Text = Annotated[str, PlainValidator(text), schema("text")]
+File = Annotated[Path, PlainValidator(file), schema("text")]
 Name = Annotated[str, PlainValidator(_name), schema("name", pattern=f"^{_NAME.pattern}$")]
 Scope = Annotated[str, PlainValidator(_scope), schema("scope", pattern=f"^{_SCOPE.pattern}$")]
-Token = Annotated[
+HttpToken = Annotated[
     str | None, PlainValidator(_token), schema("token", pattern=f"^{_TOKEN.pattern}$")
 ]
 Method = Annotated[str, PlainValidator(_method), schema("method", pattern=f"^{METHOD.pattern}$")]
 Realm = Annotated[str, PlainValidator(_realm), schema("text", pattern=f"^{_QUOTABLE.pattern}$")]
 Claim = Annotated[ClaimPath, PlainValidator(claim), WithJsonSchema(_CLAIM_SCHEMA)]
-Source = Annotated[
+IdentityClaim = Annotated[
     IdentitySource, PlainValidator(identity_source), WithJsonSchema(_IDENTITY_SOURCE_SCHEMA)
 ]
 IdentityHeader = Annotated[str, PlainValidator(identity_header), schema("header")]
@@ -319,5 +344,5 @@ AlgorithmName = Annotated[
 TokenType = Annotated[str, PlainValidator(token_type), schema("media type")]
 Host = Annotated[str, PlainValidator(host), schema("host")]
 Pattern = Annotated[str, PlainValidator(pattern), schema("pattern")]
-When = Annotated[Condition | None, PlainValidator(condition), schema("CEL expression")]
+ConditionText = Annotated[Condition | None, PlainValidator(condition), schema("CEL expression")]
 Template = Annotated[PathTemplate, PlainValidator(template), schema("path template")]

@@ -45,12 +45,12 @@ class ExchangeSettings:
     """What sessions are begun with.
 
     ``identities`` tells whom a credential stands for. A session does not outlive its credential,
-    unless ``outlives`` is set. ``maximum_cookies`` is how many a request may have.
+    unless ``outlives_credential`` is set. ``cookies`` is how many a request may have.
     """
 
     identities: Identities
-    outlives: bool
-    maximum_cookies: int = 1024
+    outlives_credential: bool
+    cookies: int = 1024
 
 
 class Waiting(Protocol):
@@ -81,7 +81,7 @@ class SessionExchange:
         self._settings = settings
         self._authenticators = {each.source: each for each in authenticators}
         self._cookies = cookies
-        self._finder = cookie_finder(self._authenticators, settings.maximum_cookies)
+        self._finder = cookie_finder(self._authenticators, settings.cookies)
         self._waiting = waiting
         self._clock = clock
 
@@ -110,7 +110,7 @@ class SessionExchange:
             return deny(identified, fingerprint=digest[:8].hex())
 
         session = self._settings.identities.of(authenticator.name, identified)
-        ends, now = None if self._settings.outlives else _end(session), self._clock()
+        ends, now = None if self._settings.outlives_credential else _end(session), self._clock()
         if ends is not None and ends < now + 1:
             # Within the leeway its issuer is given; a browser would drop the cookie at once.
             detail = "the credential ends before a session of it could be used"

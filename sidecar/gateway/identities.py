@@ -24,13 +24,13 @@ ALWAYS_BROUGHT: Final = frozenset({*_KEPT, *_PREFIXED})
 class Identities:
     """Reads whom credentials stand for, under one configuration.
 
-    ``prefixes`` and ``attributes`` are those of ``GatewaySettings``.
+    ``subject_prefixes`` and ``attributes`` are those of ``GatewaySettings``.
     """
 
     def __init__(
-        self, prefixes: Mapping[str, str], attributes: Mapping[str, Attributes | None]
+        self, subject_prefixes: Mapping[str, str], attributes: Mapping[str, Attributes | None]
     ) -> None:
-        self._prefixes = prefixes
+        self._prefixes = subject_prefixes
         self._attributes = attributes
 
     def of(self, credential: str, token: VerifiedToken) -> VerifiedToken:

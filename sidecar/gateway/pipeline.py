@@ -6,13 +6,14 @@ What cannot be answered at once comes back as ``Pending``; nothing waits here.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from hashlib import sha256
 from typing import Final, NamedTuple
 
 from sidecar.check.cookies import TokenCookies
 from sidecar.check.extract import cookie_finder, extract
-from sidecar.check.identity import IdentityHeaders, IdentitySettings
+from sidecar.check.identity import IdentityHeaders
 from sidecar.check.pipeline import CheckSettings, anonymous
 from sidecar.check.refusal import Refusal, deny
 from sidecar.check.routes import Routed, Router
@@ -61,18 +62,18 @@ class GatewayPipeline:
         minter: Minter,
     ) -> None:
         self._router = Router(check.routes, literal_semicolons=check.literal_semicolons)
-        accepted = [each for each in authenticators if each.name not in gateway.only_exchanged]
+        accepted = [each for each in authenticators if each.name not in gateway.exchange_only]
         self._authenticators = {each.source: each for each in accepted}
         self._sources = tuple(self._authenticators)
         self._minter = minter
         self._grants = gateway.grants
-        self._identities = Identities(gateway.prefixes, gateway.attributes)
+        self._identities = Identities(gateway.subject_prefixes, gateway.attributes)
         self._origins = gateway.origins
         # Those of credentials that only buy sessions as well: none of them goes on to a service.
         sources = tuple(each.source for each in authenticators)
-        self._cookies = cookie_finder(sources, check.maximum_cookies)
+        self._cookies = cookie_finder(sources, check.cookies)
         self._headers = IdentityHeaders(
-            IdentitySettings(strip=(*_TOKEN_HEADERS, *gateway.strip), forward_token=False), sources
+            replace(check.identity, strip=(*_TOKEN_HEADERS, *check.identity.strip)), sources
         )
 
     def check(

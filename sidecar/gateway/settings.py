@@ -34,16 +34,16 @@ class IntrospectedCredential:
 class SessionCredential:
     """Session tokens of this gateway, in a cookie.
 
-    ``exchanges`` names the credentials that one is issued for. A session does not outlive the
-    credential it was issued for, unless ``outlives`` is set.
+    ``issued_for`` names the credentials that one is issued for. A session does not outlive the
+    credential it was issued for, unless ``outlives_credential`` is set.
     """
 
     name: str
     source: CookieSource
     tokens: SessionTokenSettings
     ring: RingSettings
-    exchanges: frozenset[str]
-    outlives: bool = False
+    issued_for: frozenset[str]
+    outlives_credential: bool = False
 
 
 CredentialSettings = JwtCredential | IntrospectedCredential | SessionCredential
@@ -78,12 +78,12 @@ class GatewaySettings:
     """The gateway's part of a configuration.
 
     ``credentials`` are in the order in which they are looked for; those named in
-    ``only_exchanged`` buy sessions and are no use on a request. ``prefixes`` stand in front of the
-    subjects and clients of a credential, by its name; ``attributes`` has what it may bring, and
-    None for a session of the gateway's own, which has what was brought when it began. ``grants``
-    has what the tokens of a route are good for, by the route's name. ``origins`` are those besides
-    the request's own whose pages may use a cookie. ``strip`` are further headers that no client
-    may send. ``prefixes``, ``attributes`` and ``only_exchanged`` hold names of ``credentials``.
+    ``exchange_only`` buy sessions and are no use on a request. ``subject_prefixes`` stand in front
+    of the subjects and clients of a credential, by its name; ``attributes`` has what it may bring,
+    and None for a session of the gateway's own, which has what was brought when it began.
+    ``grants`` has what the tokens of a route are good for, by the route's name. ``origins`` are
+    those besides the request's own whose pages may use a cookie. ``subject_prefixes``,
+    ``attributes`` and ``exchange_only`` hold names of ``credentials``.
     """
 
     issuer: str
@@ -91,9 +91,8 @@ class GatewaySettings:
     request_tokens: RequestTokenSettings
     request_ring: RingSettings
     grants: Mapping[str, Grant]
-    prefixes: Mapping[str, str]
+    subject_prefixes: Mapping[str, str]
     attributes: Mapping[str, Attributes | None]
-    only_exchanged: frozenset[str] = frozenset()
-    origins: frozenset[str] = frozenset()
-    strip: tuple[str, ...] = ()
-    internal_tls: ServerTlsFiles | None = None
+    exchange_only: frozenset[str]
+    origins: frozenset[str]
+    internal_tls: ServerTlsFiles | None

@@ -197,7 +197,7 @@ class Refresher:
         absent = waiter.kid is not None and waiter.kid in self._absent
         if usable is not None and absent and waiter.since < next_fetch:
             return Outcome.ABSENT
-        if len(self._waiters) >= self._settings.maximum_waiters:
+        if len(self._waiters) >= self._settings.key_waiters:
             return Outcome.UNAVAILABLE
         if not self._fetching and next_fetch > waiter.since + timeout:
             return Outcome.UNAVAILABLE
@@ -238,7 +238,7 @@ class Refresher:
                 retry = min(retry, _LONGEST_RETRY_AT_START)
             regular = min(regular, retry)
         elif self._max_age is not None:
-            regular = min(regular, max(self._settings.minimum_refresh, self._max_age))
+            regular = min(regular, max(self._settings.min_refresh, self._max_age))
         # Jitter spreads the load of many sidecars. It only shortens: `refresh` is an upper bound.
         return regular * (1 - random.uniform(0, _JITTER))  # noqa: S311 - no secret
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from sidecar.clients.http import ANSWER_BYTES, HttpSettings
+from sidecar.clients.http import HttpSettings
 from sidecar.clients.vault.settings import KvKeys, TransitKeys
 
 
@@ -34,10 +34,10 @@ class OidcKeys:
 class KubernetesKeys:
     """The keys of the cluster's service account issuer, from its API server."""
 
-    server: str = "https://kubernetes.default.svc"
-    ca_file: Path = Path("/var/run/secrets/kubernetes.io/serviceaccount/ca.crt")
-    token_file: Path = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
-    answer_bytes: int = ANSWER_BYTES
+    server: str
+    ca_file: Path
+    token_file: Path
+    answer_bytes: int
 
 
 SourceSettings = FileKeys | JwksKeys | OidcKeys | TransitKeys | KvKeys | KubernetesKeys
@@ -48,17 +48,17 @@ class KeySettings:
     """One trust entry's keys; all times in seconds.
 
     ``refresh`` is the longest time between two regular fetches; a source that wants to be asked
-    more often is, down to ``minimum_refresh``. ``cooldown`` is the least time between two fetches
+    more often is, down to ``min_refresh``. ``cooldown`` is the least time between two fetches
     for keys that are not known, ``max_stale`` how long the last good keys serve when no fetch
-    succeeds, ``timeout`` bounds one fetch. At most ``maximum_waiters`` checks wait at once for a
+    succeeds, ``timeout`` bounds one fetch. At most ``key_waiters`` checks wait at once for a
     key; the next one is unavailable (503).
     """
 
     trust: str
     source: SourceSettings
-    refresh: float = 5.0
-    minimum_refresh: float = 5.0
-    cooldown: float = 1.0
-    max_stale: float = 86400.0
-    timeout: float = 10.0
-    maximum_waiters: int = 64
+    refresh: float
+    min_refresh: float
+    cooldown: float
+    max_stale: float
+    timeout: float
+    key_waiters: int

@@ -135,7 +135,7 @@ class Minter:
 
     def _signed(self, unsigned: _Unsigned, signature: bytes) -> Minted:
         text = compact(unsigned.message, signature)
-        limit = self._settings.maximum_bytes
+        limit = self._settings.max_bytes
         if len(text) > limit:
             self._tell("too_large", unsigned.started)
             detail = f"a token of {len(text)} bytes, and {limit} are allowed"

@@ -19,12 +19,12 @@ class RequestTokenSettings:
     """
 
     issuer: str
-    lifetime: float = 60.0
-    claims: tuple[tuple[str, ClaimPath], ...] = ()
-    actors: tuple[str, ...] = ()
-    reuse: float = 0.0
-    reused_tokens: int = 2000
-    maximum_bytes: int = 4096
+    lifetime: float
+    claims: tuple[tuple[str, ClaimPath], ...]
+    actors: tuple[str, ...]
+    reuse: float
+    reused_tokens: int
+    max_bytes: int
 
 
 @dataclass(frozen=True, slots=True)

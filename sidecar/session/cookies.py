@@ -24,10 +24,10 @@ def set_cookie(settings: SessionTokenSettings, token: SessionToken, now: float) 
         The header's value, or a refusal (403) where browsers would drop the cookie without a word.
     """
     size = len(settings.cookie) + len(token.text)
-    if size > settings.maximum_bytes:
+    if size > settings.max_bytes:
         return Refusal(
             Reason.IDENTITY_TOO_LARGE,
-            f"the session's cookie would have {size} bytes, more than {settings.maximum_bytes}",
+            f"the session's cookie would have {size} bytes, more than {settings.max_bytes}",
         )
     age = max(0, int(token.expires - now))
     return f"{settings.cookie}={token.text}; {_ATTRIBUTES}; Max-Age={age}"

@@ -83,9 +83,9 @@ class Introspector:
         self._clock = clock
         self._issuer = issuer or IntrospectionClient(settings, clock)
         # A short memory bounds how late the end of a session is noticed (RFC 7662 §4).
-        self._answers: TtlCache[bytes, Verdict] = TtlCache(settings.remembered)
+        self._answers: TtlCache[bytes, Verdict] = TtlCache(settings.remembered_sessions)
         # The sessions that were active when last asked about. What is made up displaces none.
-        self._active: LruCache[bytes, bool] = LruCache(settings.remembered)
+        self._active: LruCache[bytes, bool] = LruCache(settings.remembered_sessions)
         self._breaker = CircuitBreaker()
         self._failures = FailureLog(settings.name)
         self._under_way: dict[bytes, asyncio.Task[Verdict]] = {}
@@ -107,7 +107,7 @@ class Introspector:
         verdict = self._answers.get(digest, now)
         self._observer.remembered_session(self._settings.name, hit=verdict is not None)
         if verdict is None:
-            verdict = _unfit(text, self._settings.maximum_bytes)
+            verdict = _unfit(text, self._settings.token_bytes)
         # Not a partial, whose repr would show the session.
         return verdict or ask(lambda: self._answer(text, digest), late=_LATE)
 
@@ -140,7 +140,7 @@ class Introspector:
 
     def _crowd(self, digest: bytes, *, new: bool) -> str | None:
         """Why no other check of a session can wait now, be it for a look-up under way."""
-        limit, waiting = self._settings.maximum_waiters, self._waiting.total()
+        limit, waiting = self._settings.max_waiters, self._waiting.total()
         if waiting >= _share(limit, new=new):
             return f"{waiting} checks wait for look-ups, as many as may{_for(new=new)}"
         # Half of the places, or whoever has one session could take those of everybody else.
@@ -154,7 +154,7 @@ class Introspector:
         under_way = len(self._under_way)
         if self._closed:
             return "nobody is asked any more: this configuration is no longer used"
-        if under_way >= _share(self._settings.maximum_lookups, new=new):
+        if under_way >= _share(self._settings.max_lookups, new=new):
             return f"{under_way} look-ups are under way, as many as may be{_for(new=new)}"
         if not self._breaker.admits(_now(), under_way=under_way):
             return "the last look-ups got no answer; the next one begins in a moment"
@@ -207,10 +207,10 @@ class Introspector:
         return min(asked + self._settings.cache, end)
 
 
-def _unfit(text: str, maximum_bytes: int) -> Refusal | None:
+def _unfit(text: str, token_bytes: int) -> Refusal | None:
     """Why a text is not sent anywhere."""
-    if len(text) > maximum_bytes:
-        return Refusal(Reason.TOKEN_TOO_LARGE, f"more than {maximum_bytes} bytes")
+    if len(text) > token_bytes:
+        return Refusal(Reason.TOKEN_TOO_LARGE, f"more than {token_bytes} bytes")
     if not _SESSION.fullmatch(text):
         # Not a malformed token, of which the reason speaks: of what form a session is, its issuer
         # alone knows, and none would have given out this one.

@@ -74,5 +74,5 @@ def _http_settings(settings: IntrospectionSettings) -> HttpSettings:
     return replace(
         settings.http,
         idle=_IDLE if repeatable else 0.0,
-        connections=settings.maximum_lookups,
+        connections=settings.max_lookups,
     )

@@ -1,13 +1,15 @@
-"""What a configuration says about sessions. All times are in seconds."""
+"""What a configuration says about sessions. All times are in seconds.
 
-from dataclasses import dataclass, field
+Defaults are the configuration's alone.
+"""
+
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from sidecar.check.trust import ClaimPath
 from sidecar.clients.http import HttpSettings
 
-ANSWER_BYTES: Final = 64 * 1024  # the claims about a session, with room for many groups
 # Scopes, roles and groups of a session: each check looks at all of them. Directories have a limit
 # of their own, some 1,000 groups of one person.
 MOST_NAMES: Final = 2000
@@ -52,31 +54,31 @@ class IntrospectionSettings:
     ``name`` is the credential's. ``issuer``, ``audiences`` and ``clients``, where they are set,
     must agree with the answer's ``iss``, ``aud`` and ``client_id``. ``scopes`` are granted to every
     active session besides those of its scope claim. ``cache`` and ``negative_cache`` bound how long
-    an answer is believed; ``timeout`` bounds one look-up, ``maximum_lookups`` how many are under
-    way at once, ``maximum_waiters`` how many checks wait for them, and ``remembered`` how many
+    an answer is believed; ``timeout`` bounds one look-up, ``max_lookups`` how many are under
+    way at once, ``max_waiters`` how many checks wait for them, and ``remembered_sessions`` how many
     answers are kept, and of how many sessions is known that they were active.
-    ``maximum_bytes`` bounds what is sent as a session.
+    ``token_bytes`` bounds what is sent as a session.
     """
 
     name: str
     url: str
     authentication: ClientAuthentication
-    issuer: str | None = None
-    audiences: frozenset[str] = frozenset()
-    clients: frozenset[str] = frozenset()
-    scopes: frozenset[str] = frozenset()
-    scope_claim: ClaimPath = ("scope",)
-    roles_claim: ClaimPath = ("roles",)
-    groups_claim: ClaimPath = ("groups",)
-    leeway: float = 10.0
-    cache: float = 10.0
-    negative_cache: float = 2.0
-    timeout: float = 2.0
-    maximum_lookups: int = 64
-    maximum_waiters: int = 128
-    remembered: int = 10_000
-    maximum_bytes: int = 8192
-    http: HttpSettings = field(default_factory=lambda: HttpSettings(answer_bytes=ANSWER_BYTES))
+    issuer: str | None
+    audiences: frozenset[str]
+    clients: frozenset[str]
+    scopes: frozenset[str]
+    scope_claim: ClaimPath
+    roles_claim: ClaimPath
+    groups_claim: ClaimPath
+    leeway: float
+    cache: float
+    negative_cache: float
+    timeout: float
+    max_lookups: int
+    max_waiters: int
+    remembered_sessions: int
+    token_bytes: int
+    http: HttpSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,21 +89,21 @@ class SessionTokenSettings:
     it began, and earlier when it was not used for ``idle`` seconds; a token is made anew when
     ``renew`` seconds have passed since the last one was. ``claims`` names what a session keeps of
     its credential besides what every session does. ``leeway`` is how far the clocks of two replicas
-    may be apart. ``maximum_bytes`` bounds the cookie's name and value together: browsers keep no
+    may be apart. ``max_bytes`` bounds the cookie's name and value together: browsers keep no
     more than 4,096.
     """
 
     name: str
     issuer: str
-    cookie: str = "__Host-session"
-    idle: float = 1800.0
-    absolute: float = 43200.0
-    renew: float = 60.0
-    claims: tuple[str, ...] = ()
-    leeway: float = 10.0
-    maximum_bytes: int = 4096
+    cookie: str
+    idle: float
+    absolute: float
+    renew: float
+    claims: tuple[str, ...]
+    leeway: float
+    max_bytes: int
 
     @property
-    def maximum_token_bytes(self) -> int:
+    def token_bytes(self) -> int:
         """What the cookie's name leaves for its value."""
-        return self.maximum_bytes - len(self.cookie)
+        return self.max_bytes - len(self.cookie)

@@ -61,7 +61,7 @@ class SessionTokens:
 
     def __init__(self, settings: SessionTokenSettings, ring: SessionRing) -> None:
         self._settings = settings
-        self._maximum_bytes = settings.maximum_token_bytes
+        self._maximum_bytes = settings.token_bytes
         self._ring = ring
 
     def begin(self, identity: VerifiedToken, now: float, *, ends: float | None) -> SessionToken:

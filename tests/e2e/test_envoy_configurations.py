@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from sidecar.session.settings import IntrospectionSettings, SecretAuthentication
+from sidecar.session.settings import SecretAuthentication
 from sidecar.shell.check import DEFAULT_LIMITS
 from tests.support import envoy
 from tests.support.certificates import CertificateAuthority
 from tests.support.envoy import GATEWAY, MTLS, PLAIN, Json
+from tests.support.settings import introspection_settings
 
 TEMPLATES = pytest.mark.parametrize("template", [PLAIN, MTLS, GATEWAY], ids=lambda file: file.stem)
 
@@ -199,7 +200,7 @@ def test_the_edge_asks_as_the_sidecar_does_but_elsewhere_and_for_longer() -> Non
 
 def test_a_check_at_the_edge_may_take_longer_than_the_question_to_a_sessions_issuer() -> None:
     timeout = envoy.http_filter(envoy.load(GATEWAY), "ext_authz")["grpc_service"]["timeout"]
-    question = IntrospectionSettings("sso", "", SecretAuthentication("gateway", Path()))
+    question = introspection_settings("sso", "", SecretAuthentication("gateway", Path()))
 
     assert float(timeout.removesuffix("s")) > question.timeout
 

@@ -27,6 +27,7 @@ from tests.support.key_server import (
     redirecting,
 )
 from tests.support.observers import NullObserver
+from tests.support.settings import key_settings
 from tests.support.tokens import jwks, key_for, new_key
 
 KEY = key_for("ES256")
@@ -64,7 +65,7 @@ def http(server: KeyServer) -> HttpSettings:
 
 
 def settings(source: SourceSettings) -> KeySettings:
-    return KeySettings("gateway", source, refresh=3600, cooldown=0.0, timeout=4.0)
+    return key_settings("gateway", source, refresh=3600, cooldown=0.0, timeout=4.0)
 
 
 def fetch(source: JwksSource | OidcSource) -> Fetched:

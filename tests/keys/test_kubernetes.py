@@ -1,6 +1,7 @@
 """The cluster's issuer as a source of keys, over the paths and the TLS of an API server."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from sidecar.keys.sources import Fetched
 from sidecar.keys.sources.kubernetes import KubernetesSource
 from tests.support.certificates import CertificateAuthority
 from tests.support.kubernetes_api import ISSUER, JWKS, KubernetesApi
+from tests.support.settings import kubernetes_keys
 from tests.support.tokens import new_key
 
 ACCOUNT = "shop:orders"
@@ -23,7 +25,9 @@ def settings(kubernetes_api: KubernetesApi, tmp_path: Path) -> KubernetesKeys:
     kubernetes_api.discoverers.add(SUBJECT)
     token_file = tmp_path / "token"
     token_file.write_text(kubernetes_api.new_token(ACCOUNT))
-    return KubernetesKeys(kubernetes_api.url, kubernetes_api.ca_file, token_file)
+    return kubernetes_keys(
+        server=kubernetes_api.url, ca_file=kubernetes_api.ca_file, token_file=token_file
+    )
 
 
 async def fetch(settings: KubernetesKeys) -> Fetched:
@@ -96,7 +100,7 @@ def test_an_api_server_of_another_cluster_is_refused(
     kubernetes_api: KubernetesApi, settings: KubernetesKeys, tmp_path: Path
 ) -> None:
     other = CertificateAuthority(tmp_path).certificate_file
-    source = KubernetesKeys(settings.server, other, settings.token_file)
+    source = replace(settings, ca_file=other)
 
     with pytest.raises(SourceFault, match="certificate that is not trusted"):
         asyncio.run(fetch(source))

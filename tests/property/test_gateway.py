@@ -15,7 +15,7 @@ from sidecar.clients.http import Response
 from sidecar.gateway.settings import Attributes
 from sidecar.model import Allow, Decision, Deny, Reason, RequestView, VerifiedToken
 from sidecar.session import answers
-from sidecar.session.settings import IntrospectionSettings, SecretAuthentication
+from sidecar.session.settings import SecretAuthentication
 from sidecar.snapshots.keys import KeySnapshot
 from tests.property.test_jws import almost_tokens, json_values, tokens
 from tests.property.test_path import paths
@@ -31,6 +31,7 @@ from tests.support.gateways import (
     request,
 )
 from tests.support.minting import ISSUER, SETTINGS, claims_of
+from tests.support.settings import introspection_settings
 from tests.support.tokens import claims, key_for, sign
 
 BFF = "spiffe://shop/ns/web/sa/bff"
@@ -45,7 +46,7 @@ BROUGHT = {
         ("customer", "acme-*"), ("books",), (("auth_time",), ("org", "id"), ("org",))
     ),
 }
-SSO = IntrospectionSettings("sso", "https://sso.test/", SecretAuthentication("us", Path("unused")))
+SSO = introspection_settings("sso", "https://sso.test/", SecretAuthentication("us", Path("unused")))
 SERVICE_KEYS = KeySnapshot({"gateway": key_set(dict(KEY.jwk))})
 SHOP = Gateway(request_tokens=TOKENS)
 SECRETS = {"sso_session": "alice-at-sso", "__Host-session": SHOP.session()}
@@ -117,8 +118,8 @@ def minted(allow: Allow) -> VerifiedToken:
     service = Verifier(
         (GATEWAY,),
         Recorder(),
-        maximum_token_bytes=len(text),
-        maximum_token_values=400,
+        token_bytes=len(text),
+        token_values=400,
         remembered_tokens=1,
     )
     token = service.verify(text, sha256(text.encode()).digest(), SERVICE_KEYS, NOW)

@@ -7,10 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.check.cookies import NO_TOKEN_COOKIES
-from sidecar.check.identity import IdentityHeaders, IdentitySettings, encode
+from sidecar.check.identity import IdentityHeaders, encode
 from sidecar.model import HeaderChanges, TokenKind, VerifiedToken
 from tests.property.test_jws import json_values
 from tests.support.checks import request
+from tests.support.settings import identity_settings
 
 NAMES = ("x-user-id", "x-user-roles", "x_tenant")
 PRINTABLE = re.compile("[!-~](?:[ -~]*[!-~])?|")
@@ -41,10 +42,10 @@ def test_a_value_is_printable_ascii_without_spaces_around_it(value: object) -> N
 def test_what_is_owned_is_set_or_removed_and_nothing_else_is_touched(
     headers: tuple[tuple[str, bytes], ...], subject: object, roles: object
 ) -> None:
-    settings = IdentitySettings(
+    settings = identity_settings(
         headers=((NAMES[0], ("sub",)), (NAMES[1], ("roles",))),
         strip=(NAMES[2],),
-        maximum_bytes=1 << 20,
+        max_bytes=1 << 20,
     )
     nothing: frozenset[str] = frozenset()
     claims = {"sub": subject, "roles": roles}

@@ -1,13 +1,13 @@
 """Whatever a request looks like, the check neither raises nor lets it through by mistake."""
 
 import re
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sidecar.check.extract import BEARER, CookieSource, HeaderSource
-from sidecar.check.identity import IdentitySettings
 from sidecar.model import Allow, Deny, Pending, Reason, RequestView
 from tests.property.test_jws import almost_tokens, json_values, tokens
 from tests.property.test_path import paths
@@ -63,7 +63,7 @@ SETTINGS = st.sampled_from(
         {},
         {"shadow": True},
         {"literal_semicolons": True},
-        {"identity": IdentitySettings(IDENTITY.headers, IDENTITY.strip, forward_token=False)},
+        {"identity": replace(IDENTITY, forward_token=False)},
         {"sources": (BEARER, HeaderSource("x-token"), CookieSource("token"))},
     ]
 )

@@ -15,7 +15,7 @@ from tests.support.sessions import ABSOLUTE, IDLE, Sessions, identity, sealed
 from tests.support.tokens import segment
 
 KEY = SealingKey("first", bytes(range(32)))
-SESSIONS = Sessions(KEY, claims=("kept",), maximum_bytes=1_000_000)
+SESSIONS = Sessions(KEY, claims=("kept",), max_bytes=1_000_000)
 VALID = SESSIONS.begin()
 HEADER = {"alg": "dir", "enc": "A256GCM", "kid": KEY.kid, "typ": "session+jwt"}
 

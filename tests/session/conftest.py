@@ -13,6 +13,7 @@ from sidecar.session.settings import (
     SecretAuthentication,
 )
 from tests.support.openid_provider import BASIC, KEY, POST, RESOURCE, OpenIdProvider
+from tests.support.settings import introspection_settings
 
 
 def client(provider: OpenIdProvider, name: str, directory: Path) -> ClientAuthentication:
@@ -30,7 +31,7 @@ def introspection(
     provider: OpenIdProvider, directory: Path, name: str = BASIC
 ) -> IntrospectionSettings:
     """Accepts the provider's sessions for the shop."""
-    return IntrospectionSettings(
+    return introspection_settings(
         name="sso",
         url=provider.introspection_url,
         authentication=client(provider, name, directory),

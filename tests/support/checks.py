@@ -11,12 +11,10 @@ from sidecar.check import jws
 from sidecar.check.conditions import Condition
 from sidecar.check.cookies import TokenCookies
 from sidecar.check.extract import TokenSource, cookie_finder
-from sidecar.check.identity import IdentitySettings
-from sidecar.check.pipeline import CheckSettings, Pipeline
+from sidecar.check.pipeline import Pipeline
 from sidecar.check.routes import Match, Route
 from sidecar.check.rules import AnyGroup, AnyRole, Callers, Rule, Scopes, TokenKinds, When
 from sidecar.check.templates import PathTemplate
-from sidecar.check.trust import TrustEntry
 from sidecar.jose import algorithms
 from sidecar.jose.algorithms import SUPPORTED_ALGORITHMS
 from sidecar.jose.jwk import VerificationKey
@@ -34,6 +32,7 @@ from sidecar.model import (
 )
 from sidecar.snapshots.keys import KeySet, KeySnapshot
 from tests.support import tokens
+from tests.support.settings import check_settings, identity_settings, trust_entry
 from tests.support.tokens import Json, SigningKey, key_for
 
 NOW = 1_800_000_000.0
@@ -41,7 +40,7 @@ HOST = "orders.shop.test"
 ISSUER = "https://gateway.shop.test"
 CLUSTER_ISSUER = "https://kubernetes.default.svc"
 
-GATEWAY = TrustEntry(
+GATEWAY = trust_entry(
     name="gateway",
     kind=TokenKind.REQUEST,
     issuer=ISSUER,
@@ -49,17 +48,20 @@ GATEWAY = TrustEntry(
     algorithms=SUPPORTED_ALGORITHMS,
     types=frozenset({"at+jwt"}),
     leeway=10.0,
+    required_claims=(),
 )
-CLUSTER = TrustEntry(
+CLUSTER = trust_entry(
     name="cluster",
     kind=TokenKind.WORKLOAD,
     issuer=CLUSTER_ISSUER,
     audiences=frozenset({"orders"}),
     algorithms=frozenset({"RS256"}),
     types=frozenset({None}),
+    leeway=0.0,
+    required_claims=(),
     subjects=("system:serviceaccount:shop:*",),
 )
-IDENTITY = IdentitySettings(
+IDENTITY = identity_settings(
     headers=(
         ("x-user-id", ("sub",)),
         ("x-user-groups", ("groups",)),
@@ -225,7 +227,7 @@ class Service:
     """The small service's check. The keys it knows may be replaced between two requests."""
 
     def __init__(self, keys: KeySnapshot | None = None, **settings: Any) -> None:
-        usual = CheckSettings(trust=(GATEWAY, CLUSTER), routes=ROUTES, identity=IDENTITY)
+        usual = check_settings(trust=(GATEWAY, CLUSTER), routes=ROUTES, identity=IDENTITY)
         self.observer = Recorder()
         self.keys = keys or snapshot()
         self.pipeline = Pipeline(replace(usual, **settings), self.observer)

@@ -11,7 +11,6 @@ from typing import Any
 
 from sidecar.check.conditions import Condition
 from sidecar.check.extract import BEARER, CookieSource, TokenSource
-from sidecar.check.pipeline import CheckSettings
 from sidecar.check.refusal import Refusal
 from sidecar.check.rules import AnyRole, Issuers, Scopes, TokenKinds, When
 from sidecar.check.trace import Trace
@@ -45,13 +44,18 @@ from sidecar.rings.local_key import LocalKey
 from sidecar.rings.ring import KeyRing, begin
 from sidecar.rings.sealing_key import TIMINGS, SealingKey
 from sidecar.rings.settings import InDirectory, RingSettings
-from sidecar.session.settings import SessionTokenSettings
 from sidecar.session.tokens import SessionTokens
 from sidecar.snapshots.keys import KeySnapshot
 from tests.support import tokens
 from tests.support.checks import NOW, Recorder, key_set, route
 from tests.support.minting import ISSUER, SETTINGS, MintRecorder, credential, ring
 from tests.support.rings import HeldRing
+from tests.support.settings import (
+    check_settings,
+    identity_settings,
+    session_token_settings,
+    trust_entry,
+)
 from tests.support.tokens import SigningKey, key_for
 
 HOST = "shop.example"
@@ -60,7 +64,7 @@ SSO_COOKIE = CookieSource("sso_session")
 SESSION_COOKIE = CookieSource("__Host-session")
 EXTERNAL = TokenKinds(frozenset({TokenKind.EXTERNAL, TokenKind.WORKLOAD}))
 
-PARTNER = TrustEntry(
+PARTNER = trust_entry(
     name="partner",
     kind=TokenKind.EXTERNAL,
     issuer=PARTNER_ISSUER,
@@ -68,6 +72,7 @@ PARTNER = TrustEntry(
     algorithms=SUPPORTED_ALGORITHMS,
     types=frozenset({"jwt"}),
     leeway=10.0,
+    required_claims=(),
 )
 ROUTES = (
     route("health", "/healthz", public=True),
@@ -96,7 +101,7 @@ ATTRIBUTES = {
     "mobile": Attributes(("customer", "acme-*"), ("books",), (("auth_time",),)),
     "session": None,
 }
-SESSIONS = SessionTokenSettings(name="session", issuer=ISSUER)
+SESSIONS = session_token_settings(name="session", issuer=ISSUER)
 # Where a ring is read from is no matter of the pipeline.
 RING = RingSettings("request", InDirectory(Path("unused")))
 KEY = LocalKey.generate("ES256")
@@ -164,8 +169,8 @@ class Gateway:
         verifier = Verifier(
             trust,
             self.verifications,
-            maximum_token_bytes=8192,
-            maximum_token_values=400,
+            token_bytes=8192,
+            token_values=400,
             remembered_tokens=10,
         )
         self.authenticators: tuple[Authenticator, ...] = (
@@ -179,14 +184,16 @@ class Gateway:
             request_tokens=SETTINGS,
             request_ring=RING,
             grants={each.name: ORDERS for each in ROUTES if not each.public},
-            prefixes={"mobile": "partner:"},
+            subject_prefixes={"mobile": "partner:"},
             attributes=ATTRIBUTES,
             origins=frozenset({"https://www.shop.example"}),
-            strip=("x-user-id",),
+            exchange_only=frozenset(),
+            internal_tls=None,
         )
         gateway = replace(usual, **settings)
         minter = Minter(gateway.request_tokens, HeldRing(lambda: self.ring), self.mints)
-        check = CheckSettings(trust=trust, routes=ROUTES)
+        identity = identity_settings(strip=("x-user-id",), forward_token=False)
+        check = check_settings(trust=trust, routes=ROUTES, identity=identity)
         return GatewayPipeline(check, gateway, self.authenticators, minter)
 
     def check(self, view: RequestView, *, now: float = NOW) -> Decision | Pending[Decision]:

@@ -5,15 +5,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from sidecar.check import jws
-from sidecar.mint.settings import Grant, RequestTokenSettings
+from sidecar.mint.settings import Grant
 from sidecar.model import TokenKind, VerifiedToken
 from sidecar.rings.lifecycle import Timings
 from sidecar.rings.local_key import LocalKey
 from sidecar.rings.ring import KeyRing, begin
 from tests.support.checks import NOW
+from tests.support.settings import request_token_settings
 
 ISSUER = "https://gateway.shop.test"
-SETTINGS = RequestTokenSettings(issuer=ISSUER)
+SETTINGS = request_token_settings(issuer=ISSUER)
 GRANT = Grant(("orders", "payments"), frozenset({"orders:read", "payments:pay"}))
 
 

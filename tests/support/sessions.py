@@ -14,14 +14,14 @@ from sidecar.model import TokenKind, VerifiedToken
 from sidecar.rings.lifecycle import Timings
 from sidecar.rings.ring import KeyRing, RingKey
 from sidecar.rings.sealing_key import TIMINGS, SealingKey
-from sidecar.session.settings import SessionTokenSettings
 from sidecar.session.tokens import SessionTokens
 from tests.support.checks import ISSUER, NOW
 from tests.support.rings import HeldRing
+from tests.support.settings import session_token_settings
 from tests.support.tokens import Json, segment
 
 IDLE, ABSOLUTE, RENEW = 1800.0, 43200.0, 60.0
-SETTINGS = SessionTokenSettings(
+SETTINGS = session_token_settings(
     "session", ISSUER, idle=IDLE, absolute=ABSOLUTE, renew=RENEW, leeway=10.0
 )
 

@@ -15,8 +15,9 @@ from sidecar.check.identity import (
 from sidecar.check.refusal import Refusal
 from sidecar.model import HeaderChanges, Reason, TokenKind, VerifiedToken
 from tests.support.checks import request, token_cookies
+from tests.support.settings import identity_settings
 
-SETTINGS = IdentitySettings(
+SETTINGS = identity_settings(
     headers=(("x-user-id", ("sub",)), ("x-user-roles", ("realm", "roles"))),
     strip=("x-internal",),
 )
@@ -108,7 +109,7 @@ def test_every_character_but_letters_and_digits_is_folded(character: str) -> Non
 
 
 def test_an_owned_name_with_an_underscore_owns_the_hyphen_too() -> None:
-    settings = IdentitySettings(headers=(("x_user", ("sub",)),))
+    settings = identity_settings(headers=(("x_user", ("sub",)),))
 
     result = changes(("x-user", b"root"), ("x_user", b"root"), settings=settings, sub="alice")
     assert result.overwrite == (("x_user", "alice"),)
@@ -190,7 +191,7 @@ def test_a_credential_where_no_token_is_taken_from_never_reaches_the_service(
 
 
 def test_the_service_may_check_authorization_itself() -> None:
-    settings = IdentitySettings(passed=("authorization",))
+    settings = identity_settings(passed=("authorization",))
 
     result = changes(*FORGED, settings=settings, source=CookieSource("token"))
     assert result == HeaderChanges(remove=("proxy-authorization",))
@@ -206,7 +207,7 @@ def test_a_token_may_be_taken_from_proxy_authorization() -> None:
 
 
 def test_a_header_may_carry_what_rules_see() -> None:
-    settings = IdentitySettings(headers=tuple((f"x-{each.value}", each) for each in Normalised))
+    settings = identity_settings(headers=tuple((f"x-{each.value}", each) for each in Normalised))
     seen = token(roles=["of a claim"])._replace(
         scopes=frozenset({"b:write", "a:read"}), groups=frozenset({"c,d", "a"})
     )
@@ -219,7 +220,7 @@ def test_a_header_may_carry_what_rules_see() -> None:
 
 
 def test_an_identity_has_a_size() -> None:
-    settings = IdentitySettings(headers=(("x-user-id", ("sub",)),), maximum_bytes=14)
+    settings = identity_settings(headers=(("x-user-id", ("sub",)),), max_bytes=14)
     headers = IdentityHeaders(settings)
 
     result = headers.for_token(request(), NO_TOKEN_COOKIES, token(sub="alice"))
@@ -230,7 +231,7 @@ def test_an_identity_has_a_size() -> None:
     )
 
 
-KEPT_BACK = IdentitySettings(headers=(("x-user-id", ("sub",)),), forward_token=False)
+KEPT_BACK = identity_settings(headers=(("x-user-id", ("sub",)),), forward_token=False)
 
 
 def test_a_token_is_forwarded_unless_configured_otherwise() -> None:
@@ -310,7 +311,7 @@ def test_a_cookie_that_is_not_text_cannot_be_passed_on() -> None:
 
 
 def test_a_header_is_never_both_set_and_removed() -> None:
-    settings = IdentitySettings(
+    settings = identity_settings(
         headers=(("authorization", ("sub",)),), strip=("authorization",), forward_token=False
     )
 
@@ -319,7 +320,7 @@ def test_a_header_is_never_both_set_and_removed() -> None:
 
 
 def test_a_header_that_is_owned_and_carries_the_token_is_still_owned() -> None:
-    settings = IdentitySettings(headers=(("authorization", ("sub",)),))
+    settings = identity_settings(headers=(("authorization", ("sub",)),))
     received = ("authorization", b"Bearer a")
 
     assert "authorization" in changes(received, settings=settings).remove

@@ -3,7 +3,6 @@ from dataclasses import replace
 import pytest
 
 from sidecar.check.extract import CookieSource
-from sidecar.check.identity import IdentitySettings
 from sidecar.check.rules import Callers
 from sidecar.model import Allow, Deny, HeaderChanges, Pending, Reason, RequestView
 from tests.support.checks import (
@@ -19,6 +18,7 @@ from tests.support.checks import (
     token,
     workload_token,
 )
+from tests.support.settings import identity_settings
 from tests.support.tokens import key_for, new_key, resigned
 
 NOBODY = HeaderChanges(
@@ -113,7 +113,7 @@ def test_every_step_ends_with_its_own_reason(view: RequestView, reason: Reason) 
 
 
 def test_an_identity_that_does_not_fit_is_refused() -> None:
-    service = Service(identity=replace(IDENTITY, maximum_bytes=20))
+    service = Service(identity=replace(IDENTITY, max_bytes=20))
 
     assert service.reason(request(token())) is Reason.IDENTITY_TOO_LARGE
 
@@ -235,7 +235,7 @@ def test_shadow_mode_carries_out_the_verdict_about_a_key_that_was_needed() -> No
 @pytest.mark.parametrize("shadow", [False, True], ids=["enforced", "shadow"])
 @pytest.mark.parametrize("path", ["/orders/7", "/healthz", "//"])
 def test_a_request_with_too_many_cookies_goes_nowhere(path: str, shadow: bool) -> None:
-    service = Service(sources=(CookieSource("token"),), maximum_cookies=3, shadow=shadow)
+    service = Service(sources=(CookieSource("token"),), cookies=3, shadow=shadow)
     view = request(path=path, headers=(("cookie", b"a;b;c;token=x"),))
 
     denial = Deny(Reason.REQUEST_TOO_LARGE, detail="it has more than 3 cookies")
@@ -253,7 +253,7 @@ def test_shadow_mode_lets_no_request_through_that_was_not_read() -> None:
 
 def test_a_public_route_gets_no_token_that_is_not_forwarded() -> None:
     service = Service(
-        sources=(CookieSource("token"),), identity=IdentitySettings(forward_token=False)
+        sources=(CookieSource("token"),), identity=identity_settings(forward_token=False)
     )
     view = request(path="/healthz", headers=(("cookie", b"a=1;token=x;b=2"),))
 
@@ -272,14 +272,14 @@ def test_the_token_may_come_in_a_cookie() -> None:
 
 
 def test_the_size_of_a_token_is_limited_by_configuration() -> None:
-    assert Service(maximum_token_bytes=100).reason(request(token())) is Reason.TOKEN_TOO_LARGE
+    assert Service(token_bytes=100).reason(request(token())) is Reason.TOKEN_TOO_LARGE
 
 
 def test_the_number_of_values_in_a_token_is_limited_by_configuration() -> None:
     view = request(token(groups=["a"] * 30))
 
-    assert Service(maximum_token_values=50).reason(view) is Reason.AUTHORIZED
-    assert Service(maximum_token_values=30).reason(view) is Reason.MALFORMED_TOKEN
+    assert Service(token_values=50).reason(view) is Reason.AUTHORIZED
+    assert Service(token_values=30).reason(view) is Reason.MALFORMED_TOKEN
 
 
 def test_semicolons_may_be_ordinary_characters() -> None:

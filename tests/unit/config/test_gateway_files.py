@@ -62,7 +62,7 @@ def _problems(file: Path) -> list[str]:
 
 
 def _warnings(configuration: Configuration) -> list[str]:
-    return [f"{doubt.position.line}: {doubt.text}" for doubt in configuration.warnings]
+    return [f"{warning.position.line}: {warning.text}" for warning in configuration.warnings]
 
 
 def test_a_gateway_whose_files_are_good_loads(configuration: Path) -> None:
@@ -163,3 +163,12 @@ def test_files_of_sections_that_cannot_be_read_are_left_alone(configuration: Pat
         "4:",
         "18:",
     ]
+
+
+def test_the_folder_of_ephemeral_keys_is_in_vault_and_not_on_the_disk(configuration: Path) -> None:
+    ring = (
+        "{ephemeral: {address: https://v.example, login: {token_file: t}, path: gateways, "
+        "replica: one}}"
+    )
+    configuration.write_text(CONFIGURATION.replace("{directory: request-keys}", ring))
+    assert load(configuration, KeyFiles.REQUIRED).warnings == ()

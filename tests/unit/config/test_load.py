@@ -20,9 +20,8 @@ from sidecar.clients.vault.settings import (
 )
 from sidecar.config import Configuration, KeyFiles, load
 from sidecar.config.addresses import Endpoint
-from sidecar.config.build_keys import key_settings
-from sidecar.config.common_models import Trust
-from sidecar.config.key_models import Keys
+from sidecar.config.sections.trust import Trust
+from sidecar.config.values import DIRECTORY
 from sidecar.errors import ConfigurationFault
 from sidecar.keys.settings import (
     FileKeys,
@@ -75,13 +74,14 @@ def test_settings_are_what_the_file_says(example: Configuration) -> None:
     assert example.check.identity == IdentitySettings(
         headers=(("x-user-id", ("sub",)), ("x-user-roles", ("realm_access", "roles"))),
         strip=("x-internal",),
+        passed=(),
         forward_token=False,
-        maximum_bytes=4096,
+        max_bytes=4096,
     )
     assert example.check.literal_semicolons
     assert not example.check.shadow
-    assert (example.check.maximum_token_bytes, example.check.remembered_tokens) == (4096, 10)
-    assert (example.check.maximum_token_values, example.check.maximum_cookies) == (200, 64)
+    assert (example.check.token_bytes, example.check.remembered_tokens) == (4096, 10)
+    assert (example.check.token_values, example.check.cookies) == (200, 64)
     assert (example.request_bytes, example.header_lines) == (65536, 128)
     assert (example.pending_checks, example.key_wait) == (8, 0.05)
     assert (example.drain, example.start_timeout, example.realm) == (60.0, 2.0, "orders")
@@ -109,7 +109,7 @@ def test_key_files_are_found_beside_the_configuration(example: Configuration) ->
     gateway, cluster = example.keys
     assert gateway.source == FileKeys(EXAMPLES / "keys" / "gateway.json")
     assert (gateway.refresh, gateway.cooldown, gateway.max_stale) == (2.0, 0.5, 3600.0)
-    assert (cluster.refresh, cluster.maximum_waiters) == (5.0, 4)
+    assert (cluster.refresh, cluster.key_waiters) == (5.0, 4)
     assert set(example.found_keys) == {"gateway", "cluster"}
 
 
@@ -327,6 +327,7 @@ SOURCES: dict[str, SourceSettings] = {
 
 def _settings(source: str, kind: str = "request") -> KeySettings:
     """What becomes of a source, written as YAML, in an entry of this kind."""
+    directory = {DIRECTORY: Path("/etc/s")}
     trust = Trust.model_validate(
         {
             "name": "gateway",
@@ -334,10 +335,11 @@ def _settings(source: str, kind: str = "request") -> KeySettings:
             "issuer": "https://gateway.example",
             "audiences": ["orders"],
             "algorithms": ["ES256"],
-            "keys": Keys.model_validate(YAML(typ="safe").load(f"{{{source}}}")),
-        }
+            "keys": YAML(typ="safe").load(f"{{{source}}}"),
+        },
+        context=directory,
     )
-    return key_settings(trust, Path("/etc/s"), 64)
+    return trust.key_settings(64)
 
 
 @pytest.mark.parametrize("text", SOURCES)
@@ -346,11 +348,11 @@ def test_each_source_gets_its_settings(text: str) -> None:
         "gateway",
         SOURCES[text],
         refresh=30.0,
-        minimum_refresh=30.0,
+        min_refresh=30.0,
         cooldown=10.0,
         max_stale=86400.0,
         timeout=10.0,
-        maximum_waiters=64,
+        key_waiters=64,
     )
 
 
@@ -381,7 +383,7 @@ def test_a_short_refresh_is_all_that_has_to_be_written(
     times: str, expected: tuple[float, float, float]
 ) -> None:
     built = _settings(f"oidc: {{{times}}}")
-    assert (built.refresh, built.minimum_refresh, built.cooldown) == expected
+    assert (built.refresh, built.min_refresh, built.cooldown) == expected
 
 
 def test_a_cluster_is_reached_as_every_pod_can(tmp_path: Path) -> None:
@@ -392,7 +394,12 @@ def test_a_cluster_is_reached_as_every_pod_can(tmp_path: Path) -> None:
         .replace("authenticated: true", "tokens: [workload]")
     )
     (entry,) = _load(tmp_path, text, KeyFiles.REQUIRED).keys
-    assert entry.source == KubernetesKeys()
+    assert entry.source == KubernetesKeys(
+        "https://kubernetes.default.svc",
+        ca_file=Path("/var/run/secrets/kubernetes.io/serviceaccount/ca.crt"),
+        token_file=Path("/var/run/secrets/kubernetes.io/serviceaccount/token"),
+        answer_bytes=262_144,
+    )
 
 
 def test_a_ca_file_may_be_delivered_later(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from sidecar.clients.vault.settings import (
 )
 from sidecar.config import Configuration, KeyFiles, load
 from sidecar.config.addresses import Endpoint
-from sidecar.config.key_models import JwksSource, refresh_of
+from sidecar.config.sections.keys import JwksSection
 from sidecar.gateway.settings import (
     Attributes,
     GatewaySettings,
@@ -88,8 +88,8 @@ def gateway(example: Configuration) -> GatewaySettings:
 def test_what_both_roles_are_told_is_read_alike(example: Configuration) -> None:
     assert example.check.literal_semicolons
     assert not example.check.shadow
-    assert (example.check.maximum_token_bytes, example.check.remembered_tokens) == (4096, 10)
-    assert (example.check.maximum_token_values, example.check.maximum_cookies) == (200, 64)
+    assert (example.check.token_bytes, example.check.remembered_tokens) == (4096, 10)
+    assert (example.check.token_values, example.check.cookies) == (200, 64)
     assert (example.request_bytes, example.header_lines) == (65536, 128)
     assert (example.pending_checks, example.key_wait) == (8, 0.05)
     assert (example.drain, example.start_timeout, example.realm) == (60.0, 2.0, "shop")
@@ -111,8 +111,8 @@ def test_credentials_are_looked_for_in_the_order_of_the_file(
         CookieSource("__Host-session"),
     )
     assert example.check.sources == tuple(each.source for each in gateway.credentials)
-    assert gateway.only_exchanged == {"legacy"}
-    assert gateway.prefixes == {
+    assert gateway.exchange_only == {"legacy"}
+    assert gateway.subject_prefixes == {
         "sso": "",
         "legacy": "legacy:",
         "partners": "partner:",
@@ -151,9 +151,10 @@ def test_an_issuer_is_asked_as_the_file_says(gateway: GatewaySettings) -> None:
         cache=30.0,
         negative_cache=1.0,
         timeout=0.5,
-        maximum_lookups=8,
-        remembered=100,
-        maximum_bytes=4096,
+        max_lookups=8,
+        max_waiters=128,
+        remembered_sessions=100,
+        token_bytes=4096,
         http=HttpSettings(ca_file=EXAMPLES / "tls" / "ca.crt", answer_bytes=65536),
     )
 
@@ -188,9 +189,10 @@ def test_sessions_keep_what_request_tokens_copy(gateway: GatewaySettings) -> Non
         renew=120.0,
         claims=("profile", "level"),
         leeway=5.0,
+        max_bytes=4096,
     )
-    assert session.exchanges == {"sso", "legacy"}
-    assert session.outlives
+    assert session.issued_for == {"sso", "legacy"}
+    assert session.outlives_credential
 
 
 def test_session_keys_are_kept_for_as_long_as_a_cookie_is_good(gateway: GatewaySettings) -> None:
@@ -210,7 +212,8 @@ def test_request_tokens_are_what_the_file_says(gateway: GatewaySettings) -> None
         claims=(("department", ("profile", "department")),),
         actors=("spiffe://shop/ns/*/sa/*",),
         reuse=2.0,
-        maximum_bytes=2048,
+        reused_tokens=2000,
+        max_bytes=2048,
     )
     ring = gateway.request_ring
     assert ring.set == "request"
@@ -222,9 +225,9 @@ def test_request_tokens_are_what_the_file_says(gateway: GatewaySettings) -> None
 def test_keys_are_published_for_as_long_as_sidecars_need_by_default(tmp_path: Path) -> None:
     gateway = _load(tmp_path, SMALLEST).gateway
     assert gateway is not None
-    keys = JwksSource.model_validate({"url": "https://gateway.example/.well-known/jwks.json"})
+    keys = JwksSection.model_validate({"url": "https://gateway.example/.well-known/jwks.json"})
     verifier_refresh = gateway.request_ring.timings.verifier_refresh
-    assert verifier_refresh == refresh_of(TokenKind.REQUEST, keys)
+    assert verifier_refresh == keys.refresh_for(TokenKind.REQUEST)
     assert verifier_refresh == Timings().verifier_refresh, "and so does `sidecar keys new`"
 
 
@@ -249,7 +252,6 @@ def test_a_route_takes_any_credential_or_those_it_names(example: Configuration) 
 def test_the_rest_of_the_gateway_is_what_the_file_says(gateway: GatewaySettings) -> None:
     assert gateway.issuer == "https://gateway.example"
     assert gateway.origins == {"https://www.example", "https://www.example:8443"}
-    assert gateway.strip == ("x-user-id",)
     assert gateway.internal_tls == ServerTlsFiles(
         EXAMPLES / "tls" / "gateway.crt", EXAMPLES / "tls" / "gateway.key"
     )
@@ -260,7 +262,15 @@ def test_a_small_file_gets_the_defaults(tmp_path: Path) -> None:
     gateway = _gateway(configuration)
 
     assert str(configuration.listen.internal) == "[::]:9467"
-    assert gateway.request_tokens == RequestTokenSettings("https://gateway.example")
+    assert gateway.request_tokens == RequestTokenSettings(
+        "https://gateway.example",
+        lifetime=60.0,
+        claims=(),
+        actors=(),
+        reuse=0.0,
+        reused_tokens=2000,
+        max_bytes=4096,
+    )
     assert gateway.internal_tls is None
     assert configuration.warnings == ()
     (sso,) = gateway.credentials
@@ -269,7 +279,22 @@ def test_a_small_file_gets_the_defaults(tmp_path: Path) -> None:
         "sso",
         "https://sso.example/introspect",
         SecretAuthentication("gateway", Path("/secrets/sso")),
+        issuer=None,
+        audiences=frozenset(),
         clients=frozenset({"login"}),
+        scopes=frozenset(),
+        scope_claim=("scope",),
+        roles_claim=("roles",),
+        groups_claim=("groups",),
+        leeway=10.0,
+        cache=10.0,
+        negative_cache=2.0,
+        timeout=2.0,
+        max_lookups=64,
+        max_waiters=128,
+        remembered_sessions=10_000,
+        token_bytes=8192,
+        http=HttpSettings(answer_bytes=65536),
     )
 
 
@@ -316,7 +341,7 @@ def test_subjects_that_nothing_tells_apart_are_a_warning(tmp_path: Path) -> None
         tmp_path, SMALLEST.replace("\nrequest_tokens", ANOTHER + "request_tokens")
     )
 
-    assert [(doubt.position.line, doubt.text) for doubt in configuration.warnings] == [
+    assert [(warning.position.line, warning.text) for warning in configuration.warnings] == [
         (
             11,
             "its subjects come from https://partners.example/introspect and those of "
@@ -336,17 +361,17 @@ def test_subjects_with_prefixes_of_their_own_are_told_apart(tmp_path: Path) -> N
 def test_sessions_that_were_granted_to_anybody_are_a_warning(tmp_path: Path) -> None:
     configuration = _load(tmp_path, SMALLEST.replace("      clients: [login]\n", ""))
 
-    (doubt,) = configuration.warnings
-    assert (doubt.position.line, doubt.text) == (
+    (warning,) = configuration.warnings
+    assert (warning.position.line, warning.text) == (
         8,
         "any active token of this issuer will do, also one that a user granted to another "
         "application; say in clients or audiences whose are meant",
     )
 
 
-def _doubts(directory: Path, text: str) -> list[tuple[int, str]]:
+def _warnings(directory: Path, text: str) -> list[tuple[int, str]]:
     warnings = _load(directory, text).warnings
-    return [(doubt.position.line, doubt.text) for doubt in warnings]
+    return [(warning.position.line, warning.text) for warning in warnings]
 
 
 def _first_with(line: str) -> str:
@@ -359,9 +384,9 @@ def test_all_roles_or_groups_of_a_partner_are_a_warning(tmp_path: Path, kind: st
     declared = f"attributes: {{{kind}: ['*']}}"
     prefix = "subject_prefix: 'partner:'"
 
-    assert _doubts(tmp_path, _first_with(declared)) == []
-    assert _doubts(tmp_path, _first_with(f"{prefix}\n    attributes: {{{kind}: [a]}}")) == []
-    assert _doubts(tmp_path, _first_with(f"{prefix}\n    {declared}")) == [
+    assert _warnings(tmp_path, _first_with(declared)) == []
+    assert _warnings(tmp_path, _first_with(f"{prefix}\n    attributes: {{{kind}: [a]}}")) == []
+    assert _warnings(tmp_path, _first_with(f"{prefix}\n    {declared}")) == [
         (
             7,
             f"subject_prefix tells its subjects from others, and nothing tells its {kind} from "
@@ -381,8 +406,8 @@ def test_roles_or_groups_that_are_looked_for_and_dropped_are_a_warning(
         "    cookie: sso\n", f"    cookie: sso\n    attributes: {{{kind}: [a]}}\n"
     )
 
-    assert _doubts(tmp_path, declared) == []
-    assert _doubts(tmp_path, text) == [
+    assert _warnings(tmp_path, declared) == []
+    assert _warnings(tmp_path, text) == [
         (
             11,
             f'the {kind} found here are dropped, because "sso" may bring none; list them in its '
@@ -412,7 +437,7 @@ def test_roles_of_a_trust_entry_that_are_dropped_are_a_warning(tmp_path: Path) -
     text = SMALLEST.replace("credentials:", f"{trust}credentials:")
     text = text.replace("\nrequest_tokens", f"{partners}request_tokens")
 
-    assert [line for line, _ in _doubts(tmp_path, text)] == [11]
+    assert [line for line, _ in _warnings(tmp_path, text)] == [11]
 
 
 @pytest.mark.parametrize(
@@ -435,14 +460,14 @@ def test_a_claim_that_is_read_and_that_nobody_may_bring_is_a_warning(
     text = SMALLEST.replace(old, new)
     declared = missing if "." not in missing else "[profile, vip]"
 
-    assert _doubts(tmp_path, text) == [
+    assert _warnings(tmp_path, text) == [
         (
             line,
             f"no credential may bring {missing}; list it in the attributes of those that may",
         )
     ]
     brings = f"    cookie: sso\n    attributes: {{claims: [{declared}]}}\n"
-    assert _doubts(tmp_path, text.replace("    cookie: sso\n", brings)) == []
+    assert _warnings(tmp_path, text.replace("    cookie: sso\n", brings)) == []
 
 
 @pytest.mark.parametrize("name", ["act", "may_act", "cnf"])
@@ -451,7 +476,7 @@ def test_a_condition_about_what_only_the_gateway_says_is_a_warning(
 ) -> None:
     text = SMALLEST.replace("allow: {authenticated: true}", f"allow: {{when: has(claims.{name})}}")
 
-    assert _doubts(tmp_path, text) == [(15, f"no credential may bring {name}; leave it out")]
+    assert _warnings(tmp_path, text) == [(15, f"no credential may bring {name}; leave it out")]
 
 
 def test_what_every_credential_brings_is_read_without_a_warning(tmp_path: Path) -> None:
@@ -460,7 +485,7 @@ def test_what_every_credential_brings_is_read_without_a_warning(tmp_path: Path) 
         "allow: {when: \"claims.sub != '' && claims.roles != [] && claims.client_id != ''\"}",
     )
 
-    assert _doubts(tmp_path, text) == []
+    assert _warnings(tmp_path, text) == []
 
 
 @pytest.mark.parametrize(
@@ -475,11 +500,11 @@ def test_an_issuer_that_may_call_itself_anything_where_its_name_is_read_is_a_war
 ) -> None:
     text = SMALLEST.replace(old, new)
 
-    assert _doubts(tmp_path, text) == [
+    assert _warnings(tmp_path, text) == [
         (8, "its answers may name any issuer, and iss is read elsewhere; write issuer")
     ]
     named = text.replace("    introspection:\n", "    introspection:\n      issuer: https://a.b\n")
-    assert _doubts(tmp_path, named) == []
+    assert _warnings(tmp_path, named) == []
 
 
 @pytest.mark.parametrize(("rule", "kind"), [("any_role", "roles"), ("any_group", "groups")])
@@ -488,7 +513,7 @@ def test_a_role_or_group_that_nobody_may_bring_is_a_warning(
 ) -> None:
     asking = SMALLEST.replace("authenticated: true", f"{rule}: [clerk, boss]")
 
-    assert _doubts(tmp_path, asking) == [
+    assert _warnings(tmp_path, asking) == [
         (
             15,
             "no credential may bring any of: clerk, boss; list them in the attributes of those "
@@ -499,7 +524,7 @@ def test_a_role_or_group_that_nobody_may_bring_is_a_warning(
         text = asking.replace(
             "    cookie: sso\n", f"    cookie: sso\n    attributes: {{{kind}: {brought}}}\n"
         )
-        assert _doubts(tmp_path, text) == []
+        assert _warnings(tmp_path, text) == []
 
 
 def test_a_session_that_ends_with_its_credential_unsaid_is_a_warning(tmp_path: Path) -> None:
@@ -510,7 +535,7 @@ def test_a_session_that_ends_with_its_credential_unsaid_is_a_warning(tmp_path: P
 """
     text = SMALLEST.replace("\nrequest_tokens", f"{session}request_tokens")
 
-    assert _doubts(tmp_path, text) == [
+    assert _warnings(tmp_path, text) == [
         (
             13,
             "a session ends with the credential it was issued for, mostly long before absolute "
@@ -520,7 +545,7 @@ def test_a_session_that_ends_with_its_credential_unsaid_is_a_warning(tmp_path: P
     ]
     for said in ("true", "false"):
         written = text.replace("absolute: 90m", f"absolute: 90m, outlives_credential: {said}")
-        assert _doubts(tmp_path, written) == []
+        assert _warnings(tmp_path, written) == []
 
 
 def test_every_route_public_needs_no_credential(tmp_path: Path) -> None:

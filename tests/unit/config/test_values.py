@@ -31,7 +31,7 @@ def test_anything_else_is_no_duration(text: object) -> None:
     ],
 )
 def test_what_was_found_is_shown_short_and_on_one_line(value: object, shown: str) -> None:
-    assert values.shown(value) == shown
+    assert values.format_value(value) == shown
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:9464", "[::1]:9464", "unix:/run/a.sock"])

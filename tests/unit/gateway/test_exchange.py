@@ -42,11 +42,13 @@ class Keeper:
 class Login:
     """A login page's side of the exchange."""
 
-    def __init__(self, *, outlives: bool = False, accepted: tuple[str, ...] = ("sso", "mobile")):
+    def __init__(
+        self, *, outlives_credential: bool = False, accepted: tuple[str, ...] = ("sso", "mobile")
+    ) -> None:
         self.gateway = Gateway()
         self.keeper = Keeper(self.gateway)
         identities = Identities({"mobile": "partner:"}, ATTRIBUTES)
-        settings = ExchangeSettings(identities, outlives=outlives)
+        settings = ExchangeSettings(identities, outlives_credential=outlives_credential)
         self._exchange = SessionExchange(
             settings,
             [each for each in self.gateway.authenticators if each.name in accepted],
@@ -119,11 +121,11 @@ def test_it_is_told_which_credential_was_brought_and_whose_it_is(
     assert (token.subject if token else None) == subject
 
 
-@pytest.mark.parametrize(("outlives", "expected"), [(False, 100.0), (True, None)])
+@pytest.mark.parametrize(("outlives_credential", "expected"), [(False, 100.0), (True, None)])
 def test_it_is_told_when_a_session_ends_with_its_credential(
-    outlives: bool, expected: float | None
+    outlives_credential: bool, expected: float | None
 ) -> None:
-    login = Login(outlives=outlives)
+    login = Login(outlives_credential=outlives_credential)
     login.gateway.sso.sessions[SSO] = credential({"exp": NOW + 100})
 
     issued = login.begin(request(sso=SSO))
@@ -157,11 +159,13 @@ def test_a_credential_that_is_not_listed_buys_nothing() -> None:
     assert Login(accepted=("sso",)).reason(request(bearer=partner_token())) is Reason.NO_CREDENTIAL
 
 
-@pytest.mark.parametrize(("outlives", "expected"), [(False, Reason.EXPIRED), (True, None)])
+@pytest.mark.parametrize(
+    ("outlives_credential", "expected"), [(False, Reason.EXPIRED), (True, None)]
+)
 def test_a_session_ends_with_its_credential_unless_it_may_outlive_it(
-    outlives: bool, expected: Reason | None
+    outlives_credential: bool, expected: Reason | None
 ) -> None:
-    login = Login(outlives=outlives)
+    login = Login(outlives_credential=outlives_credential)
     login.gateway.sso.sessions[SSO] = credential({"exp": NOW + 100})
 
     session = login.session(request(sso=SSO))
@@ -177,7 +181,7 @@ def test_a_credential_at_its_end_buys_no_session_that_is_dead_on_arrival(lifetim
     view = request(bearer=partner_token(lifetime=lifetime))
 
     assert Login().reason(view) is Reason.EXPIRED
-    assert Login(outlives=True).session(view)
+    assert Login(outlives_credential=True).session(view)
 
 
 def test_a_credential_without_an_end_buys_a_session_of_the_usual_length() -> None:

@@ -142,7 +142,7 @@ def test_a_request_with_too_many_cookies_goes_nowhere(path: str) -> None:
 
 
 def test_a_credential_that_only_buys_sessions_is_none_on_a_request() -> None:
-    gateway = Gateway(only_exchanged=frozenset({"sso"}))
+    gateway = Gateway(exchange_only=frozenset({"sso"}))
     session = gateway.session()
 
     assert gateway.reason(request(sso=SSO)) is Reason.NO_CREDENTIAL

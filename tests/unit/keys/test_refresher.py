@@ -15,22 +15,23 @@ from sidecar.jose.key_documents import parse
 from sidecar.keys.lookups import Outcome
 from sidecar.keys.refresher import Refresher
 from sidecar.keys.saved import SavedKeys
-from sidecar.keys.settings import FileKeys, KeySettings
+from sidecar.keys.settings import FileKeys
 from sidecar.keys.sources import Fetched
 from sidecar.snapshots.keys import KeySet
+from tests.support.settings import key_settings
 from tests.support.simulated_time import clock, run
 from tests.support.tokens import SigningKey, jwks, new_key
 
 OLD, NEW = new_key("ES256", "old"), new_key("ES256", "new")
-SETTINGS = KeySettings(
+SETTINGS = key_settings(
     trust="gateway",
     source=FileKeys(Path("unused")),
     refresh=300.0,
-    minimum_refresh=30.0,
+    min_refresh=30.0,
     cooldown=10.0,
     max_stale=3600.0,
     timeout=5.0,
-    maximum_waiters=3,
+    key_waiters=3,
 )
 
 

@@ -7,8 +7,9 @@ import pytest
 
 from sidecar.clients.http import HttpSettings
 from sidecar.clients.vault.settings import KvKeys, TokenFile, TransitKeys, VaultSettings
-from sidecar.keys.settings import FileKeys, JwksKeys, KubernetesKeys, OidcKeys, SourceSettings
+from sidecar.keys.settings import FileKeys, JwksKeys, OidcKeys, SourceSettings
 from sidecar.keys.sources.factory import open_source
+from tests.support.settings import kubernetes_keys
 
 VAULT = VaultSettings("https://vault.example", TokenFile(Path("token")))
 
@@ -21,7 +22,7 @@ VAULT = VaultSettings("https://vault.example", TokenFile(Path("token")))
         (OidcKeys("https://issuer.example", HttpSettings()), "oidc"),
         (TransitKeys(VAULT, "gateway"), "transit"),
         (KvKeys(VAULT, "gateway"), "secret"),
-        (KubernetesKeys(), "kubernetes"),
+        (kubernetes_keys(), "kubernetes"),
     ],
 )
 def test_a_source_names_itself_without_secrets(settings: SourceSettings, kind: str) -> None:

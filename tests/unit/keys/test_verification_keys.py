@@ -9,6 +9,7 @@ from sidecar.keys.lookups import AbsentKids, Outcome
 from sidecar.keys.settings import FileKeys, KeySettings
 from sidecar.keys.verification_keys import VerificationKeys
 from tests.support.observers import NullObserver
+from tests.support.settings import key_settings
 from tests.support.tokens import SigningKey, jwks, key_for, new_key
 
 LONG_AGO = 1_000_000_000
@@ -38,7 +39,7 @@ def publish(file: Path, *keys: SigningKey) -> None:
 
 
 def settings(trust: str, file: Path) -> KeySettings:
-    return KeySettings(trust, FileKeys(file), refresh=3600, cooldown=0.0)
+    return key_settings(trust, FileKeys(file), refresh=3600, cooldown=0.0)
 
 
 def test_the_snapshot_has_the_keys_of_every_source_that_could_be_read(tmp_path: Path) -> None:

@@ -134,7 +134,7 @@ def test_a_key_elsewhere_that_cannot_sign_is_a_refusal() -> None:
 
 
 def test_a_token_too_large_for_a_header_is_refused() -> None:
-    mint = Mint(maximum_bytes=700)
+    mint = Mint(max_bytes=700)
     many = frozenset(f"group-{number}" for number in range(100))
 
     assert mint.reason(credential(groups=many)) is Reason.IDENTITY_TOO_LARGE

@@ -39,7 +39,7 @@ def test_a_cookie_is_taken_away_with_the_attributes_it_was_set_with() -> None:
 
 
 def test_a_cookie_that_browsers_would_drop_is_not_made() -> None:
-    room = SETTINGS.maximum_bytes - len(SETTINGS.cookie)
+    room = SETTINGS.max_bytes - len(SETTINGS.cookie)
 
     assert isinstance(set_cookie(SETTINGS, SessionToken("a" * room, int(NOW)), NOW), str)
     refusal = set_cookie(SETTINGS, SessionToken("a" * (room + 1), int(NOW)), NOW)

@@ -20,17 +20,18 @@ from sidecar.session.introspection import FAILURE_REMEMBERED, Introspector
 from sidecar.session.introspection_breaker import PAUSE, TRIPPED_BY
 from sidecar.session.introspection_log import QUIET
 from sidecar.session.settings import IntrospectionSettings, SecretAuthentication
+from tests.support.settings import introspection_settings
 from tests.support.simulated_time import clock, run
 
-SETTINGS = IntrospectionSettings(
+SETTINGS = introspection_settings(
     name="sso",
     url="https://sso.example/introspect",
     authentication=SecretAuthentication("gateway", Path("unused")),
     leeway=10.0,
     cache=10.0,
     negative_cache=2.0,
-    maximum_lookups=4,
-    remembered=100,
+    max_lookups=4,
+    remembered_sessions=100,
 )
 SESSION = "alices-session"
 AWAY = SourceFault("https://sso.example/introspect cannot be reached")
@@ -400,7 +401,7 @@ def test_a_session_that_was_active_may_wait_whatever_is_made_up_meanwhile() -> N
         refused = [task for task in crowd if reason(task.result()) is UNAVAILABLE]
         assert len(refused) == 10 - 6
 
-    play(story, replace(SETTINGS, maximum_waiters=8))
+    play(story, replace(SETTINGS, max_waiters=8))
 
 
 def test_only_so_many_wait_so_that_a_slow_issuer_leaves_room_for_other_credentials() -> None:
@@ -420,11 +421,11 @@ def test_only_so_many_wait_so_that_a_slow_issuer_leaves_room_for_other_credentia
         await asyncio.wait(gone)
         assert subject(await scene.look_up("another-0")) == "the bearer of another-0"
 
-    play(story, replace(SETTINGS, maximum_waiters=8))
+    play(story, replace(SETTINGS, max_waiters=8))
 
 
 def test_one_session_alone_leaves_room_for_others_to_wait() -> None:
-    settings = replace(SETTINGS, maximum_waiters=8)
+    settings = replace(SETTINGS, max_waiters=8)
 
     async def story(scene: Scene) -> None:
         for known in ("mallory", "alice"):
@@ -452,7 +453,7 @@ def test_the_answer_not_used_for_longest_makes_room() -> None:
         await scene.look_up("second")
         assert scene.sso.asked[3:] == ["second"]
 
-    play(story, replace(SETTINGS, remembered=2))
+    play(story, replace(SETTINGS, remembered_sessions=2))
 
 
 @pytest.mark.parametrize(
@@ -478,7 +479,7 @@ def test_what_a_cookie_may_hold_is_sent(text: str) -> None:
         await scene.look_up(text)
         assert scene.sso.asked == [text]
 
-    play(story, replace(SETTINGS, maximum_bytes=64))
+    play(story, replace(SETTINGS, token_bytes=64))
 
 
 def test_what_is_too_large_is_not_sent() -> None:
@@ -486,7 +487,7 @@ def test_what_is_too_large_is_not_sent() -> None:
         assert scene.begin("a" * 65) == Refusal(Reason.TOKEN_TOO_LARGE, "more than 64 bytes")
         assert scene.sso.asked == []
 
-    play(story, replace(SETTINGS, maximum_bytes=64))
+    play(story, replace(SETTINGS, token_bytes=64))
 
 
 def test_a_failure_is_told_with_its_cause_and_repeated_for_a_moment() -> None:
@@ -655,7 +656,7 @@ def test_another_thread_reads_while_answers_arrive() -> None:
     """The check thread never sees another session's answer, and no error."""
     sso, observer = Sso(), Observer()
     # So few are remembered that answers are pushed out while they are read.
-    settings = replace(SETTINGS, remembered=8)
+    settings = replace(SETTINGS, remembered_sessions=8)
     introspector = Introspector(settings, observer, clock=lambda: 0.0, issuer=sso)
     digests = {name: sha256(name.encode()).digest() for name in map(str, range(16))}
     mixed_up: list[VerifiedToken] = []

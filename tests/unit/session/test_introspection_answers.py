@@ -12,16 +12,16 @@ from sidecar.clients.http import Response
 from sidecar.model import Reason, TokenKind, VerifiedToken
 from sidecar.session.answers import UnusableAnswer, Verdict, read
 from sidecar.session.settings import (
-    ANSWER_BYTES,
     MOST_NAMES,
     IntrospectionSettings,
     SecretAuthentication,
 )
 from tests.support.hard_documents import hard_documents
+from tests.support.settings import introspection_settings
 
 NOW = 1_000_000.0
 URL = "https://sso.example/introspect"
-SETTINGS = IntrospectionSettings(
+SETTINGS = introspection_settings(
     name="sso",
     url=URL,
     authentication=SecretAuthentication("gateway", Path("unused")),
@@ -203,7 +203,7 @@ def test_other_uses_are_left_to_the_issuer(member: str, use: object) -> None:
 
 @pytest.mark.parametrize("name", hard_documents(1024))
 def test_the_hardest_answers_cost_little(name: str) -> None:
-    body = hard_documents(ANSWER_BYTES)[name]
+    body = hard_documents(SETTINGS.http.answer_bytes)[name]
     began = thread_time()
 
     with pytest.raises(UnusableAnswer):
@@ -214,7 +214,7 @@ def test_the_hardest_answers_cost_little(name: str) -> None:
 
 
 def test_the_longest_lists_of_an_active_session_cost_little() -> None:
-    many = [f"{number:x}" for number in range(ANSWER_BYTES // 40)]
+    many = [f"{number:x}" for number in range(SETTINGS.http.answer_bytes // 40)]
     began = thread_time()
 
     verdict = answered(scope=" ".join(many), roles=many, groups=many, aud=many)

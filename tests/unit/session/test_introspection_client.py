@@ -14,6 +14,7 @@ from sidecar.session.introspection_client import IntrospectionClient
 from sidecar.session.settings import IntrospectionSettings, SecretAuthentication
 from tests.support import key_server as misbehaviour
 from tests.support.key_server import KeyServer, Misbehaviour, answering, redirecting
+from tests.support.settings import introspection_settings
 
 SESSION = "alices-session"
 SECRET = "the-secret-of-the-gateway"
@@ -32,7 +33,7 @@ def server(tmp_path: Path) -> Iterator[KeyServer]:
 def settings(server: KeyServer, tmp_path: Path) -> IntrospectionSettings:
     secret = tmp_path / "secret"
     secret.write_text(SECRET)
-    return IntrospectionSettings(
+    return introspection_settings(
         name="sso",
         url=server.url + PATH,
         authentication=SecretAuthentication("gateway", secret),

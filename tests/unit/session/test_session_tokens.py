@@ -326,8 +326,8 @@ def test_a_token_is_measured_before_it_is_decoded() -> None:
     text = Sessions(OLD).begin()
     fits = len("__Host-session") + len(text)
 
-    assert Sessions(OLD, maximum_bytes=fits).opened(text)
-    refusal = Sessions(OLD, maximum_bytes=fits - 1).refused(text)
+    assert Sessions(OLD, max_bytes=fits).opened(text)
+    refusal = Sessions(OLD, max_bytes=fits - 1).refused(text)
     assert refusal == Refusal(Reason.TOKEN_TOO_LARGE, f"more than {len(text) - 1} bytes")
 
 

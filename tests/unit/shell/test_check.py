@@ -13,11 +13,10 @@ from pathlib import Path
 import pytest
 
 from sidecar.check.identity import IdentityHeaders
-from sidecar.check.pipeline import CheckSettings, Pipeline
+from sidecar.check.pipeline import Pipeline
 from sidecar.check.routes import Match, Route
 from sidecar.check.templates import PathTemplate
-from sidecar.check.trust import TrustEntry
-from sidecar.keys.settings import FileKeys, KeySettings
+from sidecar.keys.settings import FileKeys
 from sidecar.keys.verification_keys import VerificationKeys
 from sidecar.model import (
     Allow,
@@ -38,6 +37,7 @@ from sidecar.wire.grpc._pb.envoy.service.auth.v3.external_auth_pb2 import (
 )
 from sidecar.wire.grpc.authorization import Authorization
 from tests.support import simulated_time
+from tests.support.settings import check_settings, key_settings, trust_entry
 from tests.support.tokens import SigningKey, claims, jwks, key_for, new_key, sign
 
 LONG_AGO = 1_000_000_000
@@ -121,15 +121,17 @@ def play(
     clock: Callable[[], float] | None = None,
     published: bool = True,
 ) -> Scene:
-    settings = CheckSettings(
+    settings = check_settings(
         trust=(
-            TrustEntry(
+            trust_entry(
                 name="gateway",
                 kind=TokenKind.REQUEST,
                 issuer="https://gateway.shop.internal",
                 audiences=frozenset({"orders"}),
                 algorithms=frozenset({"ES256"}),
                 types=frozenset({"at+jwt"}),
+                leeway=0.0,
+                required_claims=(),
             ),
         ),
         routes=(Route("all", Match(PathTemplate.parse("/**"))),),
@@ -142,7 +144,7 @@ def play(
     async def stage() -> Scene:
         watcher = Watcher()
         keys = VerificationKeys(
-            [KeySettings("gateway", FileKeys(file), refresh=3600, cooldown=cooldown)], watcher
+            [key_settings("gateway", FileKeys(file), refresh=3600, cooldown=cooldown)], watcher
         )
         keys.start()
         await keys.first_keys(5.0 if published else 0.0)

@@ -1,22 +1,22 @@
-"""What is allowed in a configuration and seldom meant: warnings for whoever wrote it."""
+"""Warnings about requests that a protected route leaves to a public one."""
 
 from collections.abc import Iterable, Iterator
 from typing import Final
 
 from sidecar.check.routes import Match, Route, RouteTable
 from sidecar.check.templates import Segment, Wild
-from sidecar.config.build import route
-from sidecar.config.common_models import Configured
-from sidecar.config.problems import Location
-from sidecar.config.semantics import Finding, listed
+from sidecar.config.problems import Finding, Location, format_names
+from sidecar.config.rules import Draft, rule
+from sidecar.config.sections.routes import RouteSection
 
 # RFC 9110 §9.3 and RFC 5789, without CONNECT (it has no path).
 _METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 
 
-def doubts(root: Configured) -> Iterator[Finding]:
-    """Everything in a good configuration that deserves a second look."""
-    routes = [route(item) for item in root.routes]
+@rule()
+def left_to_public_routes(draft: Draft) -> Iterator[Finding]:
+    """What looks protected and is not: of a path some methods, or the path with a slash more."""
+    routes = [item.settings() for _, item in draft.items("routes", RouteSection)]
     table = RouteTable(routes)
     for index, protected in enumerate(routes):
         if protected.match is not None and not protected.public:
@@ -32,7 +32,7 @@ def _methods_left_to_a_public_route(
     others = [method for method in _METHODS if match.methods and method not in match.methods]
     for taken, methods in _public_routes(table, match, match.template.segments, others):
         text = (
-            f"{listed(methods)} on {match.template.text} can reach the public route "
+            f"{format_names(methods)} on {match.template.text} can reach the public route "
             f'"{taken.name}"; leave methods out to cover them all, or give them a route of their '
             "own"
         )
@@ -56,12 +56,12 @@ def _paths_left_to_a_public_route(
     for taken, _ in _public_routes(table, match, segments, methods):
         if taken.match is not None and taken.match.template.segments == tuple(segments):
             continue  # somebody has written this path, and meant it
-        told = (
+        warning = (
             f'{text} does not cover {neighbour}, which the public route "{taken.name}" takes; if '
             "it is not meant to be public, write a route with the same rules and the path "
             f"{neighbour}"
         )
-        yield Finding((*here, "path"), told)
+        yield Finding((*here, "path"), warning)
 
 
 def _public_routes(

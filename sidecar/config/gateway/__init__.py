@@ -1,1 +1,0 @@
-"""The gateway's part of the configuration. ``role`` is the way in, imported for a gateway alone."""

@@ -1,0 +1,136 @@
+"""Compares the claims that credentials may bring with those that something reads.
+
+A claim that only one side names is a mistake, or will be dropped.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from sidecar.check.patterns import matches_any
+from sidecar.check.trust import ClaimPath
+from sidecar.config.problems import Finding, Location, format_names
+from sidecar.config.rules import Draft, rule
+from sidecar.config.section import Section
+from sidecar.config.sections.gateway.attributes import LISTS, NEVER_BROUGHT
+from sidecar.config.sections.gateway.credentials import CredentialSection
+from sidecar.config.sections.gateway.request_tokens import RequestTokens
+from sidecar.config.sections.gateway.routes import GatewayRoute
+from sidecar.config.sections.trust import Trust
+from sidecar.gateway.identities import ALWAYS_BROUGHT
+from sidecar.gateway.settings import EVERY_NAME
+from sidecar.session.tokens import OWN_CLAIMS
+
+# How and when the subject was authenticated (RFC 9068 §2.2.1), which request tokens always say.
+_AUTHENTICATION: Final = frozenset({"acr", "amr", "auth_time"})
+_READ_BY_CONDITION: Final = re.compile(
+    r"""\bclaims(?:\.([A-Za-z_][A-Za-z0-9_]*)|\[\s*["']([^"'\\]+)["']\s*\])"""
+)
+
+
+@rule("credentials", "request_tokens", "routes")
+def claims_are_read(draft: Draft) -> Iterator[Finding]:
+    """Something reads each claim that a credential may bring."""
+    read = [*((name,) for name in _AUTHENTICATION), *(path for _, path in _read(draft))]
+    for here, credential in draft.items("credentials", CredentialSection):
+        for index, path in enumerate(credential.attributes.claims):
+            unknown = path[0] not in ALWAYS_BROUGHT | NEVER_BROUGHT | frozenset(LISTS)
+            if unknown and not any(_overlap(path, other) for other in read):
+                text = (
+                    f"nothing reads {'.'.join(path)}; write acr, amr, auth_time, a source of "
+                    "request_tokens.claims, one of a session's claims or one that a condition "
+                    "reads, or leave it out"
+                )
+                yield Finding((*here, "attributes", "claims", index), text)
+
+
+@rule()
+def lists_are_dropped(draft: Draft) -> Iterator[Finding]:
+    """A claim that is said to hold roles or groups, none of which the credential may bring."""
+    entries = {entry.name: (here, entry) for here, entry in draft.items("trust", Trust)}
+    for here, credential in draft.items("credentials", CredentialSection):
+        claims: list[tuple[Location, Section]] = [entries[name] for name in credential.trusts]
+        if credential.introspection is not None:
+            claims.append(((*here, "introspection"), credential.introspection))
+        for name in LISTS:
+            key = f"{name}_claim"
+            if getattr(credential.attributes, name):
+                continue
+            for place, section in claims:
+                if key in section.model_fields_set:
+                    text = (
+                        f'the {name} found here are dropped, because "{credential.name}" may bring '
+                        f"none; list them in its attributes, or leave {key} out"
+                    )
+                    yield Finding((*place, key), text)
+
+
+@rule()
+def nobody_brings_claims(draft: Draft) -> Iterator[Finding]:
+    """A claim that something reads and no credential may bring."""
+    credentials = [each for _, each in draft.items("credentials", CredentialSection)]
+    brought = [path for each in credentials for path in each.attributes.claims]
+    known = {*ALWAYS_BROUGHT, *LISTS}
+    if any(each.session for each in credentials):
+        known |= OWN_CLAIMS
+    for place, path in _read(draft):
+        if path[0] not in known and not any(_overlap(path, other) for other in brought):
+            text = f"no credential may bring {'.'.join(path)}; "
+            possible = path[0] not in NEVER_BROUGHT
+            text += "list it in the attributes of those that may" if possible else "leave it out"
+            yield Finding(place, text)
+
+
+@rule()
+def nobody_brings_names(draft: Draft) -> Iterator[Finding]:
+    """A route that asks for roles or groups of which no credential may bring one."""
+    credentials = [each for _, each in draft.items("credentials", CredentialSection)]
+    for name, asked in (("roles", "any_role"), ("groups", "any_group")):
+        patterns = tuple(
+            pattern for each in credentials for pattern in getattr(each.attributes, name)
+        )
+        for here, item in draft.items("routes", GatewayRoute):
+            wanted = getattr(item.allow, asked)
+            met = EVERY_NAME in patterns or any(matches_any(patterns, each) for each in wanted)
+            if wanted and not met:
+                text = (
+                    f"no credential may bring any of: {format_names(wanted)}; list them in the "
+                    "attributes of those that may"
+                )
+                yield Finding((*here, "allow", asked), text)
+
+
+@rule()
+def issuers_under_any_name(draft: Draft) -> Iterator[Finding]:
+    """An issuer that is asked about sessions, and may answer in the name of another."""
+    if any(path[0] == "iss" for _, path in _read(draft)):
+        for here, each in draft.items("credentials", CredentialSection):
+            if each.introspection is not None and each.introspection.issuer is None:
+                text = "its answers may name any issuer, and iss is read elsewhere; write issuer"
+                yield Finding((*here, "introspection"), text)
+
+
+def _read(draft: Draft) -> Iterator[tuple[Location, ClaimPath]]:
+    """The claims of credentials that something reads, and where."""
+    for name, path in draft.section("request_tokens", RequestTokens).claims.items():
+        yield ("request_tokens", "claims", name), path
+    for here, each in draft.items("credentials", CredentialSection):
+        for number, name in enumerate(each.session.claims if each.session else ()):
+            yield (*here, "session", "claims", number), (name,)
+    for here, item in draft.items("routes", GatewayRoute):
+        if item.allow.when is not None:
+            for found in _READ_BY_CONDITION.finditer(item.allow.when.expression):
+                yield (*here, "allow", "when"), (found[1] or found[2],)
+
+
+def _overlap(one: ClaimPath, other: ClaimPath) -> bool:
+    """Whether one of two claims is the other, or in it."""
+    return all(first == second for first, second in zip(one, other, strict=False))
+
+
+CLAIM_WARNINGS: Final = (
+    lists_are_dropped,
+    nobody_brings_claims,
+    nobody_brings_names,
+    issuers_under_any_name,
+)

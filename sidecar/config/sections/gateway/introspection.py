@@ -1,0 +1,161 @@
+"""``credentials[].introspection``: opaque sessions, which their issuer is asked about."""
+
+from collections.abc import Iterator
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, StrictInt, model_validator
+
+from sidecar.config.addresses import HttpUrl
+from sidecar.config.problems import Finding
+from sidecar.config.section import Section, copied, written
+from sidecar.config.sections.gateway.signing_keys import SigningAlgorithm
+from sidecar.config.sections.http import AnswerBytes, RemoteServer
+from sidecar.config.values import Claim, Duration, File, Scope, Text
+from sidecar.session.settings import (
+    MOST_NAMES,
+    ClientAuthentication,
+    IntrospectionSettings,
+    KeyAuthentication,
+    SecretAuthentication,
+)
+
+
+class IssuerClient(Section):
+    """How the gateway proves itself to the issuer, which knows it as a client."""
+
+    id: Text = Field(description="The `client_id`.")
+    method: Literal["client_secret_basic", "client_secret_post", "private_key_jwt"] = written(
+        "client_secret_basic",
+        "The authentication method, as OpenID Connect names them: the secret in the "
+        "Authorization header or in the form, or an assertion signed with a key.",
+    )
+    secret_file: File | None = written(None, "The file that holds the client secret.")
+    key_file: File | None = written(
+        None, "For `private_key_jwt`: the file that holds the private key, PEM or JWK."
+    )
+    audience: Text | None = written(
+        None, "For `private_key_jwt`: the `aud` the issuer expects; mostly its `issuer`."
+    )
+    algorithm: SigningAlgorithm | None = written(
+        None,
+        "For `private_key_jwt`: what the key signs with; without it, the `alg` of its "
+        "JWK or what is usual for such a key.",
+    )
+    kid: Text | None = written(None, "For `private_key_jwt`: the key id the issuer knows it by.")
+
+    @model_validator(mode="after")
+    def _method_has_what_it_needs(self) -> Self:
+        signs = self.method == "private_key_jwt"
+        needed = {"key_file", "audience"} if signs else {"secret_file"}
+        refused = {"secret_file"} if signs else {"key_file", "audience", "algorithm", "kid"}
+        missing = [name for name in sorted(needed) if getattr(self, name) is None]
+        if missing:
+            raise ValueError(f"{self.method} needs {' and '.join(missing)}; write it, too")
+        useless = sorted(refused & self.model_fields_set)
+        if useless:
+            raise ValueError(
+                f"{self.method} has no use for {', '.join(useless)}; leave it out, or choose "
+                "another method"
+            )
+        return self
+
+    def settings(self) -> ClientAuthentication:
+        """How requests to the issuer are authenticated."""
+        if self.secret_file is not None:
+            in_body = self.method == "client_secret_post"
+            return SecretAuthentication(self.id, self.secret_file, in_body)
+        assert self.key_file is not None  # noqa: S101 - refused without the file of its method
+        assert self.audience is not None  # noqa: S101 - … and private_key_jwt without its audience
+        return KeyAuthentication(self.id, self.key_file, self.audience, self.algorithm, self.kid)
+
+
+class _Asked(Section):
+    url: HttpUrl = Field(description="The introspection endpoint's URL.")
+    client: IssuerClient = Field(description="How the gateway proves itself there.")
+
+
+class _Answered(Section):
+    issuer: Text | None = written(None, "What an answer's `iss` must be, where it has one.")
+    audiences: tuple[Text, ...] = written(
+        (), "Of these an answer's `aud` must name at least one.", min_length=1
+    )
+    clients: tuple[Text, ...] = written(
+        (),
+        "Of these an answer's `client_id` must be one: whatever else of the issuer's "
+        "is active was granted to somebody else.",
+        min_length=1,
+    )
+    scopes: tuple[Scope, ...] = written(
+        (),
+        "Scopes every active session has, besides those of its scope claim. A session "
+        "of an SSO that knows no scopes needs them here.",
+        min_length=1,
+    )
+    scope_claim: Claim = written("scope", "What holds the scopes in an answer.")
+    roles_claim: Claim = written("roles", "What holds the roles.")
+    groups_claim: Claim = written("groups", "What holds the groups.")
+    leeway: Annotated[float, Duration("0s", "5m")] = written(
+        "10s", "How far the issuer's clock may be off when dates are compared."
+    )
+    cache: Annotated[float, Duration("0s", "5m")] = written(
+        "10s",
+        "How long an answer is believed, at most until its `exp`: a session that ends "
+        "is good for so long.",
+    )
+    negative_cache: Annotated[float, Duration("0s", "1m")] = written(
+        "2s", "How long a session stays refused that was not active."
+    )
+    timeout: Annotated[float, Duration("10ms", "10s")] = written(
+        "2s",
+        "How long one look-up may take; less than Envoy's time-out, or the client "
+        "learns of that first.",
+    )
+    max_lookups: Annotated[StrictInt, Field(ge=1, le=4096)] = written(
+        64,
+        "How many look-ups are under way at once; the next session gets a 503. A "
+        "quarter is kept for sessions that were active when last asked about.",
+    )
+    max_waiters: Annotated[StrictInt, Field(ge=1, le=65536)] = written(
+        128,
+        "How many checks wait for look-ups at once; the next gets a 503. A quarter is "
+        "kept as that of `max_lookups` is, and one session has at most half. Fewer than "
+        "`limits.pending_checks`, or a slow issuer leaves no room for other credentials.",
+    )
+    remembered_sessions: Annotated[StrictInt, Field(ge=1, le=1_000_000)] = written(
+        10_000, "How many answers are kept."
+    )
+
+
+# The bases stand in reverse: the reference lists the keys of the last one first.
+class Introspection(_Answered, RemoteServer, _Asked):
+    """Opaque sessions that their issuer is asked about (RFC 7662)."""
+
+    answer_bytes: AnswerBytes = written(
+        64 * 1024,
+        "The most bytes that an answer may have, with room for many groups; a longer "
+        "one is a 503 for its session. One with more than "
+        f"{MOST_NAMES:,} scopes, roles and groups is a 403.",
+    )
+
+    server_url = "url"
+    danger = "could read sessions and answer"
+
+    def warnings(self) -> Iterator[Finding]:
+        """Every active token is taken for a login here, whoever it was issued to."""
+        if not self.audiences and not self.clients:
+            text = (
+                "any active token of this issuer will do, also one that a user granted to another "
+                "application; say in clients or audiences whose are meant"
+            )
+            yield Finding((), text)
+
+    def settings(self, name: str, token_bytes: int) -> IntrospectionSettings:
+        """How sessions of the credential of this name are looked up."""
+        return copied(
+            IntrospectionSettings,
+            self,
+            name=name,
+            authentication=self.client.settings(),
+            token_bytes=token_bytes,
+            http=self.http_settings(),
+        )

@@ -1,0 +1,83 @@
+"""``identity``: how a verified identity is handed to the service."""
+
+from collections.abc import Iterator
+from typing import Annotated, Final
+
+from pydantic import BeforeValidator, Field, StrictBool, StrictInt
+
+from sidecar.check.identity import IdentitySettings, folded
+from sidecar.config.problems import Finding
+from sidecar.config.rules import Draft, Items, rule
+from sidecar.config.section import Section, copied, written
+from sidecar.config.sections.token_sources import carriers, spelt_once
+from sidecar.config.values import IdentityClaim, IdentityHeader, PassedHeader, distinct_headers
+
+
+class Identity(Section):
+    """How a verified identity is handed to the service."""
+
+    headers: Annotated[dict[IdentityHeader, IdentityClaim], BeforeValidator(distinct_headers)] = (
+        written(
+            {},
+            "The headers to set, each with the claim it carries, or with "
+            "`{normalised: NAME}`, where NAME is `scopes`, `roles` or `groups`: a sorted list of "
+            "what rules see, read from each issuer's `scope_claim`, `roles_claim` or "
+            "`groups_claim`. It is a mapping because a claim may be called `roles`, too. What a "
+            "client sends under these names never reaches the service, in any spelling: all "
+            "characters but letters and digits "
+            "count as the same.",
+        )
+    )
+    strip: tuple[IdentityHeader, ...] = written(
+        (), "Further headers that a client may not send, in any spelling."
+    )
+    passed: tuple[PassedHeader, ...] = written(
+        (),
+        "`[authorization]` where the service checks `Authorization` itself. Otherwise "
+        "it is removed wherever it is no token source: nobody would have verified it.",
+        alias="pass",
+        min_length=1,
+    )
+    forward_token: StrictBool = written(True, "Whether the service gets the token too.")
+    max_bytes: Annotated[StrictInt, Field(ge=256, le=65536)] = written(
+        8192, "The bytes that names and values of the identity headers may have together."
+    )
+
+    def settings(self) -> IdentitySettings:
+        """What the check needs of it."""
+        return copied(IdentitySettings, self)
+
+    @property
+    def owned(self) -> Items[str]:
+        """The headers that no client may send, with their places."""
+        headers: Items[str] = [(("identity", "headers", name), name) for name in self.headers]
+        return [*headers, *_listed("strip", self.strip)]
+
+
+def _listed(key: str, names: tuple[str, ...]) -> Items[str]:
+    return [(("identity", key, index), name) for index, name in enumerate(names)]
+
+
+@rule("identity")
+def _headers_are_named_once(draft: Draft) -> Iterator[Finding]:
+    identity = draft.section("identity", Identity)
+    return spelt_once(draft, [*identity.owned, *_listed("pass", identity.passed)])
+
+
+@rule("identity", "token_sources")
+def _headers_carry_no_token(draft: Draft) -> Iterator[Finding]:
+    identity = draft.section("identity", Identity)
+    carrying = carriers(draft.section("token_sources", tuple))
+    for here, name in identity.owned:
+        if folded(name) in carrying:
+            yield Finding(here, f"{name} carries the token; choose another header")
+    for here, name in _listed("pass", identity.passed):
+        if name in carrying:
+            text = (
+                f"{name} is a token source: what goes on is verified here, and forward_token says "
+                "whether it does; leave it out"
+            )
+            yield Finding(here, text)
+
+
+IDENTITY_RULES: Final = (_headers_are_named_once, _headers_carry_no_token)

@@ -1,0 +1,184 @@
+"""``routes``, as far as both roles have it: which requests they match, and what they ask."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BeforeValidator, Field, StrictBool
+
+from sidecar.check.conditions import REQUEST_FIELDS
+from sidecar.check.routes import Match, Route, ties
+from sidecar.check.rules import AnyGroup, AnyRole, Callers, Rule, Scopes, When
+from sidecar.config.condition_fields import unknown_names
+from sidecar.config.problems import Finding, format_names
+from sidecar.config.rules import Draft, duplicate_names, rule
+from sidecar.config.section import Section, copied, written
+from sidecar.config.values import ConditionText, Host, Method, Name, Pattern, Scope, Template, Text
+
+
+def _not_nothing(value: object) -> object:
+    """Refuses a key after which nothing is written: it would widen a rule without a word."""
+    if value is None:
+        raise ValueError("nothing is written after the key; fill it in or leave the key out")
+    return value
+
+
+_RULES: Final[Mapping[str, Callable[[Any], Rule]]] = {
+    "scopes": Scopes,
+    "any_role": lambda roles: AnyRole(frozenset(roles)),
+    "any_group": lambda groups: AnyGroup(frozenset(groups)),
+    "callers": Callers,
+    "when": When,
+}
+
+
+class RouteMatch(Section):
+    """The requests a route is for."""
+
+    methods: tuple[Method, ...] = written(
+        (), "The methods, in capitals; without it, any.", min_length=1
+    )
+    hosts: tuple[Host, ...] = written(
+        (),
+        "The hosts, without port; `*.example.org` stands for every host below "
+        "example.org. Without it, any.",
+        min_length=1,
+    )
+    path: Template = Field(
+        description="`/orders/{id}`: a parameter in braces and `*` stand for one segment, `**` at "
+        "the end for one or more."
+    )
+
+
+class RouteAllow(Section):
+    """What a route asks of a request. All of what is named must hold."""
+
+    public: StrictBool = written(False, "Let everyone through without a look at any token.")
+    optional: StrictBool = written(
+        False, "Let requests without a token through, too; a bad token is still refused."
+    )
+    authenticated: StrictBool = written(False, "Any valid token of an accepted kind will do.")
+    scopes: tuple[Scope, ...] = written((), "The token has all of these scopes.", min_length=1)
+    any_role: tuple[Text, ...] = written((), "The token has one of these roles.", min_length=1)
+    any_group: tuple[Text, ...] = written((), "The token has one of these groups.", min_length=1)
+    callers: tuple[Pattern, ...] = written(
+        (),
+        "Patterns of which the caller's mTLS principal matches one; `*` stands for one "
+        "part between `:` or `/`.",
+        min_length=1,
+    )
+    when: ConditionText = written(
+        None,
+        "A condition in CEL over `claims` and `request` (`method`, `host`, `path`, "
+        "`params`, `caller`). The request is as routes match it: the host in lower case without "
+        "port, the path without query. A HEAD is `HEAD`, on a route for GET as well.",
+    )
+
+    def findings(self) -> Iterator[Finding]:
+        """It names something, and nothing that goes against the rest."""
+        named = self.named
+        if not named:
+            text = (
+                "allow names nothing, and nothing is allowed by default; write authenticated: true "
+                "for any valid token, or public: true for no token at all"
+            )
+            yield Finding((), text)
+        others = [name for name in named if name != "public"]
+        if self.public and others:
+            text = "a public route looks at no token and no caller; leave out"
+            yield Finding(("public",), f"{text} {format_names(others)}, or public")
+        rules = self.rules()
+        # What is no rule of ``check.rules`` says which tokens are accepted.
+        others = [
+            name
+            for name in others
+            if name != "optional" and (name not in rules or rules[name].needs_token)
+        ]
+        if self.optional and others:
+            text = (
+                "an optional route accepts requests without a token, which could never have "
+                f"{format_names(others)}; leave out one or the other"
+            )
+            yield Finding(("optional",), text)
+
+    @property
+    def named(self) -> list[str]:
+        """The keys that ask for something; what is false does not."""
+        return [name for name in type(self).model_fields if getattr(self, name)]
+
+    def rules(self) -> dict[str, Rule]:
+        """The rules by their keys, in the order in which they are asked."""
+        return {key: make(value) for key, make in _RULES.items() if (value := getattr(self, key))}
+
+
+class RouteSection(Section):
+    """A rule, and the requests it is for."""
+
+    name: Name = Field(description="What it is called in metrics, logs and answers.")
+    match: Annotated[RouteMatch | None, BeforeValidator(_not_nothing)] = written(
+        None,
+        "The requests it is for. Without it the route is reached only by its name in "
+        "Envoy's `context_extensions`.",
+    )
+    allow: RouteAllow = Field(description="What it asks of them.")
+
+    def findings(self) -> Iterator[Finding]:
+        """The condition reads what there is."""
+        if self.allow.when is None:
+            return
+        template = self.match.path if self.match is not None else None
+        parameters = [name for name, _ in template.parameters] if template is not None else []
+        there = {"request": REQUEST_FIELDS, "request.params": parameters}
+        for name, of, line, column in unknown_names(self.allow.when, parameters):
+            text = (
+                f'the expression cannot be used: at {line}:{column}: {of} never has "{name}"; '
+                f"it has: {format_names(there[of]) or 'nothing, as the path has no parameters'}"
+            )
+            yield Finding(("allow", "when"), text)
+
+    def settings(self, *accepted: Rule) -> Route:
+        """What the check needs of the route. ``accepted`` says which tokens are."""
+        match = None
+        if self.match is not None:
+            methods, hosts = frozenset(self.match.methods), frozenset(self.match.hosts)
+            match = Match(self.match.path, methods, hosts)
+        return copied(
+            Route, self, self.allow, match=match, rules=(*accepted, *self.allow.rules().values())
+        )
+
+
+@rule()
+def _names(draft: Draft) -> Iterator[Finding]:
+    return duplicate_names(draft, draft.items("routes", RouteSection), "routes")
+
+
+@rule("routes")
+def _routes_are_needed(draft: Draft) -> Iterator[Finding]:
+    if not draft.items("routes", RouteSection):
+        text = "there are no routes, so every request would be denied; write at least one"
+        yield Finding(("routes",), text)
+
+
+@rule()
+def _one_route_is_more_specific(draft: Draft) -> Iterator[Finding]:
+    built = [(item.settings(), here) for here, item in draft.items("routes", RouteSection)]
+    places = {id(route): here for route, here in built}
+    for one, other in ties(route for route, _ in built):
+        first = f'"{one.name}" (line {draft.line(places[id(one)])})'
+        text = (
+            f'"{other.name}" and {first} match the same requests, and neither is more specific; '
+            "change a method, host or path, or leave one out"
+        )
+        yield Finding((*places[id(other)], "match"), text)
+
+
+ROUTE_RULES: Final = (_names, _routes_are_needed, _one_route_is_more_specific)
+
+
+class Paths(Section):
+    """How paths are read."""
+
+    semicolons: Literal["reject", "literal"] = written(
+        "reject",
+        "A path with `;` is refused, because some services cut it off there, or the "
+        "semicolon is an ordinary character.",
+    )

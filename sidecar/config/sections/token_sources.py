@@ -1,0 +1,80 @@
+"""Where a request may carry a token, and which headers are read as one."""
+
+from collections.abc import Iterable, Iterator
+
+from sidecar.check.extract import CookieSource, HeaderSource, TokenSource
+from sidecar.check.identity import folded
+from sidecar.config.problems import Finding, Location
+from sidecar.config.rules import Draft, Items
+from sidecar.config.section import Section, written
+from sidecar.config.values import HttpToken, SourceHeader
+
+
+class TokenPlace(Section):
+    """A place where a request may carry its token: a header or a cookie."""
+
+    header: SourceHeader = written(None, "The header's name.")
+    scheme: HttpToken = written(
+        None,
+        "The authentication scheme in front of the token, compared without case; "
+        "without it the header holds the token alone.",
+    )
+    cookie: HttpToken = written(None, "The cookie's name.")
+
+    def findings(self) -> Iterator[Finding]:
+        """A place is a header or a cookie."""
+        yield from super().findings()
+        if not self.is_one_place:
+            yield Finding((), "a token is in a header or in a cookie; write one of the two")
+        elif self.cookie is not None and self.scheme is not None:
+            yield Finding(("scheme",), "a cookie has no scheme; leave it out")
+
+    @property
+    def is_one_place(self) -> bool:
+        """Whether it is a header or a cookie, and not both or neither."""
+        return (self.header is None) != (self.cookie is None)
+
+    def source_settings(self) -> TokenSource:
+        """Where the check looks for a token."""
+        if self.cookie is not None:
+            return CookieSource(self.cookie)
+        return HeaderSource(self.header or "", self.scheme)
+
+
+def distinct_sources(draft: Draft, sources: Items[TokenPlace]) -> Iterator[Finding]:
+    """Each place where a token may be is named once."""
+    first: dict[tuple[str, str | None], tuple[Location, TokenPlace]] = {}
+    for here, source in sources:
+        if not source.is_one_place:
+            continue
+        place = (folded(source.header or ""), source.cookie)
+        there, other = first.setdefault(place, (here, source))
+        if there is here:
+            continue
+        text = f"this is the place on line {draft.line(there)} again; name each once"
+        if source.header is not None and source.header != other.header:
+            text = _one_to_servers(draft, source.header, other.header or "", there)
+        yield Finding(here, text)
+
+
+def spelt_once(draft: Draft, headers: Items[str]) -> Iterator[Finding]:
+    """Each header is named once, and none is another spelling of an earlier one."""
+    first: dict[str, tuple[Location, str]] = {}
+    for here, name in headers:
+        there, other = first.setdefault(folded(name), (here, name))
+        if there is here:
+            continue
+        text = f"{name} is listed already; a header is named once"
+        yield Finding(here, text if name == other else _one_to_servers(draft, name, other, there))
+
+
+def _one_to_servers(draft: Draft, name: str, other: str, there: Location) -> str:
+    return (
+        f"some servers read {name} and {other} (line {draft.line(there)}) as one "
+        "header; leave one out"
+    )
+
+
+def carriers(sources: Iterable[TokenPlace]) -> frozenset[str]:
+    """The headers that carry a token, in the form that all spellings of a name share."""
+    return frozenset(folded(source.header or "cookie") for source in sources)
