@@ -279,12 +279,13 @@ class Deny(NamedTuple):
     """The request stops here.
 
     ``detail`` says more than the reason's sentence, in words of our own and of the configuration:
-    nothing a client sent is ever part of it. ``scopes`` are those the route needs, for the
-    challenge of an ``insufficient_scope``. ``fingerprint`` names the token that was looked at,
-    empty where there was none; ``token`` is there only once it was verified. ``cookie`` is a
-    ``Set-Cookie`` for the client, empty for none. ``held`` is what was found in place of what is
-    accepted, as names and values: from the request, or from a token whose signature held. It is for
-    the log and the status page alone, which cut and redact it; no answer has any of it.
+    nothing a client sent is ever part of it. ``challenge`` has further parameters of
+    ``WWW-Authenticate``, by name: what the client needs instead. ``fingerprint`` names the token
+    that was looked at, empty where there was none; ``token`` is there only once it was verified.
+    ``cookie`` is a ``Set-Cookie`` for the client, empty for none. ``held`` is what was found in
+    place of what is accepted, as names and values: from the request, or from a token whose
+    signature held. It is for the log and the status page alone, which cut and redact it; no answer
+    has any of it.
     """
 
     reason: Reason
@@ -292,7 +293,7 @@ class Deny(NamedTuple):
     detail: str = ""
     fingerprint: str = ""
     token: VerifiedToken | None = None
-    scopes: tuple[str, ...] = ()
+    challenge: tuple[tuple[str, str], ...] = ()
     cookie: str = ""
     held: tuple[tuple[str, str], ...] = ()
 

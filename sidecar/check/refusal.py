@@ -8,13 +8,13 @@ from sidecar.model import Deny, Reason, VerifiedToken
 class Refusal(NamedTuple):
     """A step's verdict against the request; ``deny`` makes a ``Deny`` of it.
 
-    ``detail`` is in our own words or the configuration's, never in the client's. ``scopes`` are
-    the scopes the route needs, ``held`` is as in ``Deny``.
+    ``detail`` is in our own words or the configuration's, never in the client's. ``challenge``
+    and ``held`` are as in ``Deny``.
     """
 
     reason: Reason
     detail: str = ""
-    scopes: tuple[str, ...] = ()
+    challenge: tuple[tuple[str, str], ...] = ()
     held: tuple[tuple[str, str], ...] = ()
 
 
@@ -31,6 +31,6 @@ def deny(
         refusal.detail,
         fingerprint,
         token,
-        refusal.scopes,
+        refusal.challenge,
         held=refusal.held,
     )

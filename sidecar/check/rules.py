@@ -113,7 +113,11 @@ class Scopes:
         missing = [scope for scope in self.scopes if scope not in held]
         if not missing:
             return None
-        return Refusal(Reason.INSUFFICIENT_SCOPE, f"missing: {' '.join(missing)}", self.scopes)
+        return Refusal(
+            Reason.INSUFFICIENT_SCOPE,
+            f"missing: {' '.join(missing)}",
+            challenge=(("scope", " ".join(self.scopes)),),
+        )
 
     def describe(self) -> str:
         """``Rule.describe``."""

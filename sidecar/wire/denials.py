@@ -55,8 +55,7 @@ def _challenge(deny: Deny, status: int, realm: str) -> list[tuple[str, str]]:
     if error is not None:
         parameters.append(f"error={_quoted(error)}")
         parameters.append(f"error_description={_quoted(deny.reason.sentence)}")
-    if deny.scopes:
-        parameters.append(f"scope={_quoted(' '.join(deny.scopes))}")
+    parameters += [f"{name}={_quoted(value)}" for name, value in deny.challenge]
     return [("www-authenticate", "Bearer " + ", ".join(parameters))]
 
 

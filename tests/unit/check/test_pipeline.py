@@ -121,10 +121,10 @@ def test_an_identity_that_does_not_fit_is_refused() -> None:
 def test_a_denial_names_the_route_the_token_and_what_would_be_right() -> None:
     deny = Service().deny(request(token(scope="other")))
 
-    assert (deny.route, deny.detail, deny.scopes) == (
+    assert (deny.route, deny.detail, deny.challenge) == (
         "read-order",
         "missing: orders:read",
-        ("orders:read",),
+        (("scope", "orders:read"),),
     )
     assert deny.token is not None
     assert deny.fingerprint == deny.token.fingerprint

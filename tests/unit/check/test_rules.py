@@ -84,7 +84,11 @@ def test_what_a_rule_names_holds(rule: Rule) -> None:
         ),
         (
             Scopes(("read", "ship", "pay")),
-            Refusal(Reason.INSUFFICIENT_SCOPE, "missing: ship pay", scopes=("read", "ship", "pay")),
+            Refusal(
+                Reason.INSUFFICIENT_SCOPE,
+                "missing: ship pay",
+                challenge=(("scope", "read ship pay"),),
+            ),
             "scopes: pay, read, ship",
         ),
         (

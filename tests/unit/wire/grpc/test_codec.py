@@ -315,7 +315,7 @@ def test_a_denial_is_a_problem_document(reason: Reason) -> None:
 @pytest.mark.parametrize("reason", list(Reason), ids=lambda r: r.label)
 @pytest.mark.parametrize("grpc", [False, True])
 def test_no_answer_has_anything_of_what_is_held_for_operators(reason: Reason, grpc: bool) -> None:
-    bare = Deny(reason, "read-order", "detail", "f00d", TOKEN, ("orders:read",), "session=1")
+    bare = Deny(reason, "read-order", "detail", "f00d", TOKEN, (("scope", "a"),), "session=1")
     held = bare._replace(held=(("origin", "https://evil.example"), ("sub", "mallory")))
 
     assert response(held, grpc=grpc) == response(bare, grpc=grpc)
@@ -333,7 +333,7 @@ def test_no_answer_has_anything_of_what_is_held_for_operators(reason: Reason, gr
             ' error_description="The token has expired."',
         ),
         (
-            Deny(Reason.INSUFFICIENT_SCOPE, scopes=("orders:read", "orders:write")),
+            Deny(Reason.INSUFFICIENT_SCOPE, challenge=(("scope", "orders:read orders:write"),)),
             'Bearer realm="orders", error="insufficient_scope",'
             ' error_description="The token lacks a scope the route needs.",'
             ' scope="orders:read orders:write"',
@@ -352,7 +352,7 @@ def test_the_challenge_says_what_is_wrong(denial: Deny, challenge: str) -> None:
 
 def test_a_challenge_cannot_be_broken_out_of() -> None:
     body = encode(
-        Deny(Reason.INSUFFICIENT_SCOPE, scopes=('a"b', "c\\d", "e\r\nf", "\u00e9\ud800")),
+        Deny(Reason.INSUFFICIENT_SCOPE, challenge=(("scope", 'a"b c\\d e\r\nf \u00e9\ud800'),)),
         realm='or"ders',
     )
     challenge = denied_headers(CheckResponse.FromString(body))["www-authenticate"]
@@ -438,7 +438,9 @@ def test_text_that_utf_8_cannot_carry_does_not_raise(subject: str, detail: str) 
     )
     for grpc in (False, True):
         encode(
-            Deny(Reason.MISSING_ROLE, subject, detail, token=token, scopes=(subject,)),
+            Deny(
+                Reason.MISSING_ROLE, subject, detail, token=token, challenge=(("scope", subject),)
+            ),
             realm=detail,
             grpc=grpc,
         )
