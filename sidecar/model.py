@@ -12,10 +12,11 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar
 T = TypeVar("T")
 U = TypeVar("U")
 
-# RFC 6750 §3.1, and what the three codes mean to a client.
+# RFC 6750 §3.1 and RFC 9470 §3: what a client is told to do better.
 INVALID_REQUEST = "invalid_request"
 INVALID_TOKEN = "invalid_token"  # noqa: S105 - an error code, not a secret
 INSUFFICIENT_SCOPE = "insufficient_scope"
+INSUFFICIENT_USER_AUTHENTICATION = "insufficient_user_authentication"
 
 
 class Step(Enum):
@@ -155,6 +156,12 @@ class Reason(Enum):
     )
     INSUFFICIENT_SCOPE = _Meaning(
         Step.POLICY, 403, INSUFFICIENT_SCOPE, "The token lacks a scope the route needs."
+    )
+    INSUFFICIENT_USER_AUTHENTICATION = _Meaning(
+        Step.POLICY,
+        401,
+        INSUFFICIENT_USER_AUTHENTICATION,
+        "The route needs a more recent or a stronger authentication of the user.",
     )
     MISSING_ROLE = _Meaning(
         Step.POLICY, 403, None, "The token carries none of the roles the route accepts."

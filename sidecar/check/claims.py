@@ -76,7 +76,7 @@ def check_dates(claims: Mapping[str, object], now: float, leeway: float) -> Refu
     for name in ("exp", "nbf", "iat"):
         if name in claims:
             value = claims[name]
-            if not _is_date(value):
+            if not is_date(value):
                 return invalid(name, "is not a finite number")
             dates[name] = value
     if "exp" in dates and now >= dates["exp"] + leeway:
@@ -88,7 +88,7 @@ def check_dates(claims: Mapping[str, object], now: float, leeway: float) -> Refu
     return None
 
 
-def _is_date(value: object) -> TypeGuard[float]:
+def is_date(value: object) -> TypeGuard[float]:
     """RFC 7519 §2 NumericDate: a JSON number, fractions allowed. True is not a number here."""
     if type(value) is not int and type(value) is not float:
         return False

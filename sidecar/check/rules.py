@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Final, NamedTuple, Protocol
 
+from sidecar.check.claims import is_date
 from sidecar.check.conditions import Condition
 from sidecar.check.patterns import matches_any
 from sidecar.check.refusal import Refusal
@@ -41,6 +42,11 @@ class Rule(Protocol):
         """Whether it asks something of a token: it is not asked about an anonymous request."""
         ...
 
+    @property
+    def claims(self) -> tuple[str, ...]:
+        """The claims it reads, besides those that scopes, roles and groups are taken from."""
+        ...
+
     def refusal(self, subject: Subject) -> Refusal | None:
         """Why it does not hold; None where it does."""
         ...
@@ -57,6 +63,7 @@ class TokenKinds:
     kinds: frozenset[TokenKind]
     reasons: ClassVar[tuple[Reason, ...]] = (Reason.TOKEN_KIND_NOT_ACCEPTED,)
     needs_token: ClassVar[bool] = True
+    claims: ClassVar[tuple[str, ...]] = ()
 
     def refusal(self, subject: Subject) -> Refusal | None:
         """``Rule.refusal``."""
@@ -83,6 +90,7 @@ class Issuers:
     names: frozenset[str]
     reasons: ClassVar[tuple[Reason, ...]] = (Reason.TOKEN_KIND_NOT_ACCEPTED,)
     needs_token: ClassVar[bool] = True
+    claims: ClassVar[tuple[str, ...]] = ()
 
     def refusal(self, subject: Subject) -> Refusal | None:
         """``Rule.refusal``."""
@@ -106,6 +114,7 @@ class Scopes:
     scopes: tuple[str, ...]
     reasons: ClassVar[tuple[Reason, ...]] = (Reason.INSUFFICIENT_SCOPE,)
     needs_token: ClassVar[bool] = True
+    claims: ClassVar[tuple[str, ...]] = ()
 
     def refusal(self, subject: Subject) -> Refusal | None:
         """``Rule.refusal``."""
@@ -131,6 +140,7 @@ class AnyRole:
     roles: frozenset[str]
     reasons: ClassVar[tuple[Reason, ...]] = (Reason.MISSING_ROLE,)
     needs_token: ClassVar[bool] = True
+    claims: ClassVar[tuple[str, ...]] = ()
 
     def refusal(self, subject: Subject) -> Refusal | None:
         """``Rule.refusal``."""
@@ -150,6 +160,7 @@ class AnyGroup:
     groups: frozenset[str]
     reasons: ClassVar[tuple[Reason, ...]] = (Reason.MISSING_GROUP,)
     needs_token: ClassVar[bool] = True
+    claims: ClassVar[tuple[str, ...]] = ()
 
     def refusal(self, subject: Subject) -> Refusal | None:
         """``Rule.refusal``."""
@@ -163,12 +174,69 @@ class AnyGroup:
 
 
 @dataclass(frozen=True, slots=True)
+class MaxAge:
+    """The user was authenticated at most so many seconds ago (RFC 9470 §4, ``auth_time``).
+
+    A token that does not say when is refused, and so is one that says a time far ahead.
+    """
+
+    seconds: float
+    reasons: ClassVar[tuple[Reason, ...]] = (Reason.INSUFFICIENT_USER_AUTHENTICATION,)
+    needs_token: ClassVar[bool] = True
+    claims: ClassVar[tuple[str, ...]] = ("auth_time",)
+
+    def refusal(self, subject: Subject) -> Refusal | None:
+        """``Rule.refusal``."""
+        moment = _token(subject).claims.get("auth_time")
+        if not is_date(moment):
+            detail = "auth_time is missing or not a date"
+        elif abs(subject.now - moment) <= self.seconds:  # clocks differ: just ahead is recent
+            return None
+        else:
+            detail = f"the user was not authenticated within the last {self.seconds:g} s"
+        return Refusal(
+            Reason.INSUFFICIENT_USER_AUTHENTICATION,
+            detail,
+            challenge=(("max_age", f"{self.seconds:.0f}"),),
+        )
+
+    def describe(self) -> str:
+        """``Rule.describe``."""
+        return f"max_age: {self.seconds:g}s"
+
+
+@dataclass(frozen=True, slots=True)
+class Acr:
+    """The user was authenticated in one of these classes (RFC 9470 §4, ``acr``)."""
+
+    values: tuple[str, ...]
+    reasons: ClassVar[tuple[Reason, ...]] = (Reason.INSUFFICIENT_USER_AUTHENTICATION,)
+    needs_token: ClassVar[bool] = True
+    claims: ClassVar[tuple[str, ...]] = ("acr",)
+
+    def refusal(self, subject: Subject) -> Refusal | None:
+        """``Rule.refusal``."""
+        if _token(subject).claims.get("acr") in self.values:
+            return None
+        return Refusal(
+            Reason.INSUFFICIENT_USER_AUTHENTICATION,
+            f"acr is none of: {', '.join(self.values)}",
+            challenge=(("acr_values", " ".join(self.values)),),
+        )
+
+    def describe(self) -> str:
+        """``Rule.describe``."""
+        return f"acr: {', '.join(self.values)}"
+
+
+@dataclass(frozen=True, slots=True)
 class Callers:
     """The caller's mTLS principal matches one of these patterns."""
 
     patterns: tuple[str, ...]
     reasons: ClassVar[tuple[Reason, ...]] = (Reason.CALLER_NOT_ALLOWED,)
     needs_token: ClassVar[bool] = False
+    claims: ClassVar[tuple[str, ...]] = ()
 
     def refusal(self, subject: Subject) -> Refusal | None:
         """``Rule.refusal``."""
@@ -188,6 +256,7 @@ class When:
     condition: Condition
     reasons: ClassVar[tuple[Reason, ...]] = (Reason.CONDITION_NOT_MET, Reason.CONDITION_FAILED)
     needs_token: ClassVar[bool] = False
+    claims: ClassVar[tuple[str, ...]] = ()
 
     def refusal(self, subject: Subject) -> Refusal | None:
         """``Rule.refusal``."""

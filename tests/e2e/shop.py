@@ -43,6 +43,11 @@ ROUTES: list[Json] = [
         "allow": {"when": "request.host != 'admin.shop.internal'"},
     },
     {"name": "support", "match": {"path": "/support"}, "allow": {"any_role": ["support"]}},
+    {
+        "name": "password",
+        "match": {"path": "/password"},
+        "allow": {"max_age": "5m", "acr": ["urn:shop:2fa"]},
+    },
     {"name": "staff", "match": {"path": "/staff"}, "allow": {"any_group": ["staff"]}},
     {
         "name": "customer",

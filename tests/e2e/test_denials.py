@@ -1,5 +1,6 @@
 """Every reason for which a request passes or does not, and what client and operator see of it."""
 
+import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -81,6 +82,9 @@ SCENARIOS = {
     ),
     Reason.INSUFFICIENT_SCOPE: Scenario(
         "/orders", lambda: shop.token(scope="orders:read"), method="POST"
+    ),
+    Reason.INSUFFICIENT_USER_AUTHENTICATION: Scenario(
+        "/password", lambda: shop.token(acr="urn:shop:2fa", auth_time=time.time() - 600)
     ),
     Reason.MISSING_ROLE: Scenario("/support", lambda: shop.token(roles=["customer"])),
     Reason.MISSING_GROUP: Scenario("/staff", lambda: shop.token(groups=["customers"])),
@@ -191,6 +195,19 @@ def test_challenge_names_the_scopes_a_token_lacks(pod: Pod) -> None:
 
     assert challenge is not None
     assert 'scope="orders:write orders:read"' in challenge
+
+
+def test_challenge_says_how_the_user_has_to_be_authenticated(pod: Pod) -> None:
+    stale = SCENARIOS[Reason.INSUFFICIENT_USER_AUTHENTICATION].play(pod)
+    weak = pod.request(target="/password", token=shop.token(auth_time=time.time()))
+    strong = shop.token(acr="urn:shop:2fa", auth_time=time.time())
+
+    for exchange, needed in ((stale, 'max_age="300"'), (weak, 'acr_values="urn:shop:2fa"')):
+        challenge = exchange.response.header("www-authenticate")
+        assert challenge is not None
+        assert 'error="insufficient_user_authentication"' in challenge
+        assert challenge.endswith(needed)
+    assert pod.request(target="/password", token=strong).response.status == 200
 
 
 def test_unavailable_keys_ask_the_client_to_come_back(pod: Pod) -> None:

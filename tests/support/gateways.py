@@ -12,7 +12,7 @@ from typing import Any
 from sidecar.check.conditions import Condition
 from sidecar.check.extract import BEARER, CookieSource, TokenSource
 from sidecar.check.refusal import Refusal
-from sidecar.check.rules import AnyRole, Issuers, Scopes, TokenKinds, When
+from sidecar.check.rules import Acr, AnyRole, Issuers, MaxAge, Scopes, TokenKinds, When
 from sidecar.check.trace import Trace
 from sidecar.check.trust import TrustEntry
 from sidecar.check.verifier import Verifier
@@ -86,6 +86,7 @@ ROUTES = (
         EXTERNAL,
         When(Condition("claims.sub == request.params.id")),
     ),
+    route("password", "/password", EXTERNAL, MaxAge(300.0), Acr(("gold",))),
     route("desk", "/desk", EXTERNAL, AnyRole(frozenset({"support", "customer"}))),
     route(
         "attributed",

@@ -4,6 +4,7 @@ import pytest
 
 from sidecar.model import (
     INSUFFICIENT_SCOPE,
+    INSUFFICIENT_USER_AUTHENTICATION,
     INVALID_REQUEST,
     INVALID_TOKEN,
     LATE,
@@ -41,7 +42,12 @@ def test_a_refusal_is_never_a_success(reason: Reason) -> None:
 
 @pytest.mark.parametrize("reason", REFUSALS, ids=lambda reason: reason.label)
 def test_an_oauth_error_has_the_status_that_rfc_6750_gives_it(reason: Reason) -> None:
-    expected = {INVALID_REQUEST: 400, INVALID_TOKEN: 401, INSUFFICIENT_SCOPE: 403}
+    expected = {
+        INVALID_REQUEST: 400,
+        INVALID_TOKEN: 401,
+        INSUFFICIENT_SCOPE: 403,
+        INSUFFICIENT_USER_AUTHENTICATION: 401,
+    }
     assert reason.error is None or reason.status == expected[reason.error]
 
 

@@ -7,12 +7,22 @@ from pydantic import BeforeValidator, Field, StrictBool
 
 from sidecar.check.conditions import REQUEST_FIELDS
 from sidecar.check.routes import Match, Route, ties
-from sidecar.check.rules import AnyGroup, AnyRole, Callers, Rule, Scopes, When
+from sidecar.check.rules import Acr, AnyGroup, AnyRole, Callers, MaxAge, Rule, Scopes, When
 from sidecar.config.condition_fields import unknown_names
 from sidecar.config.problems import Finding, format_names
 from sidecar.config.rules import Draft, duplicate_names, rule
 from sidecar.config.section import Section, copied, written
-from sidecar.config.values import ConditionText, Host, Method, Name, Pattern, Scope, Template, Text
+from sidecar.config.values import (
+    ConditionText,
+    Duration,
+    Host,
+    Method,
+    Name,
+    Pattern,
+    Scope,
+    Template,
+    Text,
+)
 
 
 def _not_nothing(value: object) -> object:
@@ -26,6 +36,8 @@ _RULES: Final[Mapping[str, Callable[[Any], Rule]]] = {
     "scopes": Scopes,
     "any_role": lambda roles: AnyRole(frozenset(roles)),
     "any_group": lambda groups: AnyGroup(frozenset(groups)),
+    "max_age": MaxAge,
+    "acr": Acr,
     "callers": Callers,
     "when": When,
 }
@@ -60,6 +72,17 @@ class RouteAllow(Section):
     scopes: tuple[Scope, ...] = written((), "The token has all of these scopes.", min_length=1)
     any_role: tuple[Text, ...] = written((), "The token has one of these roles.", min_length=1)
     any_group: tuple[Text, ...] = written((), "The token has one of these groups.", min_length=1)
+    max_age: Annotated[float | None, Duration("1s", "720h")] = written(
+        None,
+        "The user was authenticated at most so long ago, by the token's `auth_time`. A token "
+        "without one is refused, and the client told to authenticate the user anew (RFC 9470).",
+    )
+    acr: tuple[Scope, ...] = written(
+        (),
+        "The token's `acr` is one of these. A token without one is refused, and the client told "
+        "which there are (RFC 9470).",
+        min_length=1,
+    )
     callers: tuple[Pattern, ...] = written(
         (),
         "Patterns of which the caller's mTLS principal matches one; `*` stands for one "

@@ -6,10 +6,12 @@ from sidecar.check.conditions import Condition
 from sidecar.check.refusal import Refusal
 from sidecar.check.routes import Routed
 from sidecar.check.rules import (
+    Acr,
     AnyGroup,
     AnyRole,
     Callers,
     Issuers,
+    MaxAge,
     Rule,
     Scopes,
     Subject,
@@ -31,7 +33,7 @@ TOKEN = VerifiedToken(
     kind=TokenKind.REQUEST,
     issuer="https://gateway.shop.test",
     subject="alice",
-    claims={"sub": "alice", "level": 3},
+    claims={"sub": "alice", "level": 3, "auth_time": NOW - 300, "acr": "gold"},
     scopes=frozenset({"read", "write"}),
     roles=frozenset({"clerk"}),
     groups=frozenset({"sales"}),
@@ -56,6 +58,8 @@ def refusal(
         Scopes(("write", "read")),
         AnyRole(frozenset({"clerk", "manager"})),
         AnyGroup(frozenset({"sales"})),
+        MaxAge(300.0),
+        Acr(("silver", "gold")),
         Callers(("spiffe://shop/*",)),
         When(Condition("claims.level >= 3")),
         TokenKinds(frozenset({TokenKind.WORKLOAD, TokenKind.REQUEST})),
@@ -102,6 +106,24 @@ def test_what_a_rule_names_holds(rule: Rule) -> None:
             "any_group: support",
         ),
         (
+            MaxAge(299.0),
+            Refusal(
+                Reason.INSUFFICIENT_USER_AUTHENTICATION,
+                "the user was not authenticated within the last 299 s",
+                challenge=(("max_age", "299"),),
+            ),
+            "max_age: 299s",
+        ),
+        (
+            Acr(("urn:a:1", "urn:a:2")),
+            Refusal(
+                Reason.INSUFFICIENT_USER_AUTHENTICATION,
+                "acr is none of: urn:a:1, urn:a:2",
+                challenge=(("acr_values", "urn:a:1 urn:a:2"),),
+            ),
+            "acr: urn:a:1, urn:a:2",
+        ),
+        (
             Callers(("spiffe://shop/ns/*", "spiffe://shop/b")),
             Refusal(Reason.CALLER_NOT_ALLOWED, "accepted are: spiffe://shop/ns/*, spiffe://shop/b"),
             "callers: spiffe://shop/b, spiffe://shop/ns/*",
@@ -131,6 +153,29 @@ def test_all_of_what_is_named_must_hold() -> None:
     assert refusal(Scopes(("read",)), AnyRole(frozenset({"manager"}))) is not None
 
 
+@pytest.mark.parametrize(
+    "moment", [None, True, "1800000000", NOW - 61, NOW + 61, 10**400, [NOW], float("inf")]
+)
+def test_a_user_who_was_not_authenticated_just_now_is_refused(moment: object) -> None:
+    told = TOKEN._replace(claims={} if moment is None else {"auth_time": moment})
+
+    refused = refusal(MaxAge(60.0), token=told)
+    assert refused is not None
+    assert refused.reason is Reason.INSUFFICIENT_USER_AUTHENTICATION
+
+
+@pytest.mark.parametrize("moment", [NOW, NOW - 60, NOW + 1, int(NOW), NOW - 0.5])
+def test_a_user_who_was_authenticated_just_now_is_not(moment: float) -> None:
+    assert refusal(MaxAge(60.0), token=TOKEN._replace(claims={"auth_time": moment})) is None
+
+
+@pytest.mark.parametrize("acr", [None, "", "gold ", "Gold", ["gold"], 1, True])
+def test_another_authentication_class_is_refused(acr: object) -> None:
+    told = TOKEN._replace(claims={} if acr is None else {"acr": acr})
+
+    assert refusal(Acr(("gold",)), token=told) is not None
+
+
 def test_rules_of_two_kinds_are_never_equal() -> None:
     names = frozenset({"staff"})
     assert len({AnyRole(names), AnyGroup(names)}) == 2
@@ -158,6 +203,8 @@ def test_an_anonymous_request_is_held_against_callers_and_condition() -> None:
         Scopes(("read",)),
         AnyRole(frozenset({"clerk"})),
         AnyGroup(frozenset({"sales"})),
+        MaxAge(60.0),
+        Acr(("gold",)),
     ],
 )
 def test_a_rule_about_tokens_never_holds_for_a_request_without_one(rule: Rule) -> None:

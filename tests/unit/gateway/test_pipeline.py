@@ -273,6 +273,21 @@ def test_a_routes_rule_sees_the_roles_that_may_be_brought(
     assert gateway.reason(request("/desk", bearer=partner_token(roles=roles))) is expected
 
 
+def test_only_who_may_say_so_was_authenticated_well_and_just_now(gateway: Gateway) -> None:
+    said: dict[str, Any] = {"acr": "gold", "auth_time": NOW - 5}
+    gateway.sso.sessions[SSO] = credential(said)
+    partners = request("/password", bearer=partner_token(**said))
+
+    assert gateway.reason(request("/password", sso=SSO)) is Reason.AUTHORIZED
+    # The partner may say when, and not how.
+    assert gateway.reason(partners) is Reason.INSUFFICIENT_USER_AUTHENTICATION
+
+    gateway.sso.sessions[SSO] = credential({**said, "auth_time": NOW - 301})
+    assert gateway.reason(request("/password", sso=SSO)) is (
+        Reason.INSUFFICIENT_USER_AUTHENTICATION
+    )
+
+
 def test_a_condition_sees_nothing_that_is_not_declared(gateway: Gateway) -> None:
     partners = request("/attributed", bearer=partner_token(department="toys", act={"sub": BFF}))
     gateway.sso.sessions[SSO] = credential({"department": "toys"})

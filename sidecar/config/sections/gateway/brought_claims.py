@@ -118,6 +118,8 @@ def _read(draft: Draft) -> Iterator[tuple[Location, ClaimPath]]:
         for number, name in enumerate(each.session.claims if each.session else ()):
             yield (*here, "session", "claims", number), (name,)
     for here, item in draft.items("routes", GatewayRoute):
+        for key, asked in item.allow.rules().items():
+            yield from (((*here, "allow", key), (name,)) for name in asked.claims)
         if item.allow.when is not None:
             for found in _READ_BY_CONDITION.finditer(item.allow.when.expression):
                 yield (*here, "allow", "when"), (found[1] or found[2],)
