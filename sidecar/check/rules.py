@@ -119,9 +119,9 @@ class Scopes:
     def refusal(self, subject: Subject) -> Refusal | None:
         """``Rule.refusal``."""
         held = _token(subject).scopes
-        missing = [scope for scope in self.scopes if scope not in held]
-        if not missing:
+        if held.issuperset(self.scopes):
             return None
+        missing = [scope for scope in self.scopes if scope not in held]
         return Refusal(
             Reason.INSUFFICIENT_SCOPE,
             f"missing: {' '.join(missing)}",
