@@ -1,4 +1,4 @@
-"""Caches bounded in number, least recently used first out; safe to use from several threads."""
+"""Caches with a maximum number of entries, evicted least recently used first; thread-safe."""
 
 from collections import OrderedDict
 from threading import Lock
@@ -9,7 +9,7 @@ V = TypeVar("V")
 
 
 class LruCache(Generic[K, V]):
-    """At most ``limit`` entries; the one not used for longest makes room for another."""
+    """At most ``limit`` entries; the least recently used one is evicted for a new one."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -20,7 +20,7 @@ class LruCache(Generic[K, V]):
         return len(self._entries)
 
     def get(self, key: K) -> V | None:
-        """What is remembered under a key."""
+        """The value of a key; None when there is none."""
         with self._lock:
             found = self._entries.get(key)
             if found is not None:
@@ -28,7 +28,7 @@ class LruCache(Generic[K, V]):
             return found
 
     def add(self, key: K, value: V) -> None:
-        """Remember a value."""
+        """Set the value of a key."""
         with self._lock:
             self._entries[key] = value
             self._entries.move_to_end(key)
@@ -36,7 +36,7 @@ class LruCache(Generic[K, V]):
                 self._entries.popitem(last=False)
 
     def forget(self, key: K) -> None:
-        """Remember nothing under a key."""
+        """Remove a key."""
         with self._lock:
             self._entries.pop(key, None)
 
@@ -48,14 +48,14 @@ class TtlCache(Generic[K, V]):
         self._entries: LruCache[K, tuple[V, float, float]] = LruCache(limit)
 
     def get(self, key: K, now: float) -> V | None:
-        """What counts under a key at ``now``."""
+        """The value of a key that is valid at ``now``; None when there is none."""
         found = self._entries.get(key)
         if found is None:
             return None
         value, since, until = found
-        # Before its time is only a clock that was set back, by nobody knows how much.
+        # ``now`` is before ``since`` only when the clock was set back: the entry's age is unknown.
         return value if since <= now < until else None
 
     def add(self, key: K, value: V, since: float, until: float) -> None:
-        """Let a value count from ``since`` on, and no longer at ``until``."""
+        """Set the value of a key, valid from ``since`` on and before ``until``."""
         self._entries.add(key, (value, since, until))

@@ -1,16 +1,16 @@
-"""Faults: what is wrong with the surroundings, never with a request.
+"""Faults: exceptions about the configuration, files, servers and addresses, never about a request.
 
-A request that may not pass is a verdict (``sidecar.model.Deny``), not an exception. This module
-imports nothing, so that every layer can raise what it defines.
+A request that is refused is a verdict (``sidecar.model.Deny``), not an exception. This module
+imports nothing, so that every layer can raise these exceptions.
 """
 
 
 class Fault(Exception):  # noqa: N818 - faults, as opposed to verdicts; every subclass says so
-    """The root of everything this program raises on purpose. Its text is for a person."""
+    """The base of this program's exceptions that are not bugs. The text is for operators."""
 
 
 class ConfigurationFault(Fault):
-    """The configuration cannot be used. The text has file, line and what would be right."""
+    """The configuration cannot be used. The text has the file, the line and how to fix it."""
 
 
 class SourceFault(Fault):
@@ -18,4 +18,4 @@ class SourceFault(Fault):
 
 
 class ListenFault(Fault):
-    """An address cannot be listened on."""
+    """A listener cannot be started: its address or its certificate cannot be used."""

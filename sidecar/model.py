@@ -1,8 +1,8 @@
-"""The value types every layer speaks: a request as we see it, a verified token, a decision.
+"""The value types that all layers share: the request, the verified token, the decision.
 
 Everything here is frozen: a value that passed one step cannot change before the next. A verdict
-is one of these values and never an exception. They are named tuples because a check makes a dozen
-of them, and a frozen dataclass costs three times as much to make.
+is one of these values and never an exception. They are named tuples because a check creates a dozen
+of them, and creating a frozen dataclass takes three times as long.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -247,10 +247,10 @@ class TokenKind(Enum):
 
 
 class VerifiedToken(NamedTuple):
-    """A token that is valid here and now.
+    """A token that has been verified.
 
-    Only two make one: ``check.claims``, whose signature, dates, audience and type all held, and
-    ``session``, for a session that its issuer says is active or that the gateway sealed itself.
+    It is created in ``check.claims``, when signature, dates, audience and type are valid, and in
+    ``session``, for a session that is active at its issuer or that the gateway sealed.
 
     ``trust`` is the name of the configured trust entry, or of the session's credential,
     ``fingerprint`` the first 16 hex digits of the token's SHA-256: the only form in which a token
@@ -269,12 +269,12 @@ class VerifiedToken(NamedTuple):
 
 
 class HeaderChanges(NamedTuple):
-    """What happens to the headers of a request that goes on to the service.
+    """The changes to the headers of a request that is forwarded to the service.
 
-    A name is never in both: ``overwrite`` replaces every value the client sent, ``remove`` takes
-    the header away altogether. Names are in lower case; values are printable ASCII, but for what
-    is left of a Cookie header, which is as the client wrote it. ``cookie`` is
-    a ``Set-Cookie`` to add to the response to the client, empty for none.
+    A name is never in both: ``overwrite`` replaces every value the client sent, ``remove`` removes
+    the header. Names are in lower case; values are printable ASCII, except the rest of a Cookie
+    header, which is as the client sent it. ``cookie`` is a ``Set-Cookie`` to add to the response to
+    the client, empty for none.
     """
 
     overwrite: tuple[tuple[str, str], ...] = ()
@@ -283,16 +283,15 @@ class HeaderChanges(NamedTuple):
 
 
 class Deny(NamedTuple):
-    """The request stops here.
+    """The request is refused.
 
-    ``detail`` says more than the reason's sentence, in words of our own and of the configuration:
-    nothing a client sent is ever part of it. ``challenge`` has further parameters of
-    ``WWW-Authenticate``, by name: what the client needs instead. ``fingerprint`` names the token
-    that was looked at, empty where there was none; ``token`` is there only once it was verified.
-    ``cookie`` is a ``Set-Cookie`` for the client, empty for none. ``held`` is what was found in
-    place of what is accepted, as names and values: from the request, or from a token whose
-    signature held. It is for the log and the status page alone, which cut and redact it; no answer
-    has any of it.
+    ``detail`` is more specific than the reason's sentence; it never contains text from the client.
+    ``challenge`` has further parameters of ``WWW-Authenticate``, by name: what the client needs
+    instead. ``fingerprint`` identifies the token that was checked, empty if there was none;
+    ``token`` is set only if it was verified. ``cookie`` is a ``Set-Cookie`` for the client, empty
+    for none. ``held`` has the values that were refused, by name: from the request, or from a token
+    with a valid signature. It is only for the log and the status page, which cut and redact it; no
+    response contains it.
     """
 
     reason: Reason
@@ -306,9 +305,9 @@ class Deny(NamedTuple):
 
 
 class Allow(NamedTuple):
-    """The request goes on to the service.
+    """The request is forwarded to the service.
 
-    ``would_deny`` is set in shadow mode alone: the denial that was decided and not carried out.
+    ``would_deny`` is set only in shadow mode: the denial that was decided and not enforced.
     """
 
     reason: Reason
@@ -322,10 +321,10 @@ Decision = Allow | Deny
 
 
 class KeyQuestion(NamedTuple):
-    """Which key does a token need? Asked of the verification keys, which may have to fetch it.
+    """A question for the key of a token, to the verification keys, which may have to fetch it.
 
-    ``kid`` is the one the token names, None where it names none. The answer is the snapshot of keys
-    to verify the token with, or None where a fetch begun after the question brought no such key.
+    ``kid`` is that of the token, None if it has none. The answer is the snapshot of keys to verify
+    the token with, or None if a fetch that began after the question brought no such key.
     """
 
     trust: str
@@ -333,7 +332,7 @@ class KeyQuestion(NamedTuple):
 
 
 class Late(Enum):
-    """What takes the place of an answer that did not come in time."""
+    """The answer to a question for which there was none in time."""
 
     LATE = "late"
 
@@ -341,23 +340,23 @@ class Late(Enum):
 LATE: Final = Late.LATE
 
 Question = KeyQuestion | Callable[[], Awaitable[object]]
-"""What a check has to know before it can go on. A callable is called and awaited on the event loop,
-where its result is the answer."""
+"""What a check needs to know before it can resume. A callable is called and awaited on the event
+loop; its result is the answer."""
 
 
 class Pending(NamedTuple, Generic[T]):
-    """What cannot be answered at once: a question, and how it goes on with the answer.
+    """A result that is not known yet: a question, and a function that resumes with the answer.
 
-    ``resume`` is called once, with the answer, or with ``LATE`` where there was none in time, and
-    with the time in Unix seconds. It returns what was asked for, or the next question; but never a
-    question after ``LATE``.
+    ``resume`` is called once, with the answer, or with ``LATE`` if there was none in time, and with
+    the time in Unix seconds. It returns the result or the next question; after ``LATE`` it always
+    returns the result.
     """
 
     question: Question
     resume: "Callable[[Any, float], T | Pending[T]]"
 
     def then(self, go_on: "Callable[[T, float], U | Pending[U]]") -> "Pending[U]":
-        """What ``go_on`` makes of the result, which it gets with the time in Unix seconds."""
+        """Apply ``go_on`` to the result, with the time in Unix seconds."""
 
         def resume(answer: object, now: float) -> "U | Pending[U]":
             result = self.resume(answer, now)
@@ -367,5 +366,5 @@ class Pending(NamedTuple, Generic[T]):
 
 
 def ask(question: Callable[[], Awaitable[T]], *, late: T) -> Pending[T]:
-    """The answer to a question as it is, or ``late`` where there is none in time."""
+    """A result that is the answer to the question, or ``late`` if there is none in time."""
     return Pending(question, lambda answer, _now: late if answer is LATE else answer)

@@ -1,5 +1,5 @@
-"""The path of a check, and nothing else.
+"""The steps of a check, from a request to a decision. Start reading at ``pipeline``.
 
-Pure: no I/O, no clock (``now`` is an argument), no framework. It can be fuzzed, measured and
-reasoned about alone. Start reading at ``pipeline``.
+Pure: no I/O, no clock (``now`` is an argument), no framework, so that it can be fuzzed and measured
+on its own.
 """

@@ -1,4 +1,4 @@
-"""Whether the claims of a signed token hold here and now (RFC 7519 §4.1, RFC 9068 §4)."""
+"""Validates the claims of a token whose signature is valid (RFC 7519 §4.1, RFC 9068 §4)."""
 
 from collections.abc import Mapping
 from math import isfinite
@@ -11,7 +11,7 @@ from sidecar.model import Reason, VerifiedToken
 
 
 class SignedToken(NamedTuple):
-    """A token whose signature holds under a key of its trust entry; its claims are unchecked."""
+    """A token with a valid signature by a key of its trust entry; the claims are unchecked."""
 
     trust: TrustEntry
     claims: Mapping[str, object]
@@ -22,7 +22,7 @@ def verify(token: SignedToken, now: float) -> VerifiedToken | Refusal:
     """Check dates, audience, subject and required claims, in this order.
 
     Args:
-        token: the token; its signature holds.
+        token: the token; its signature is valid.
         now: Unix seconds.
     """
     trust, claims = token.trust, token.claims
@@ -68,7 +68,7 @@ def find(claims: Mapping[str, object], path: ClaimPath) -> object:
 
 
 def check_dates(claims: Mapping[str, object], now: float, leeway: float) -> Refusal | None:
-    """Check the dates that are there: ``exp``, ``nbf`` and ``iat`` (RFC 7519 §4.1.4 to §4.1.6).
+    """Check those of ``exp``, ``nbf`` and ``iat`` that are present (RFC 7519 §4.1.4 to §4.1.6).
 
     ``now`` is in Unix seconds, ``leeway`` in seconds.
     """
@@ -103,7 +103,7 @@ def check_audience(
 ) -> Refusal | None:
     """Check that the claim at ``path`` names one of ``accepted`` (RFC 7519 §4.1.3).
 
-    ``name`` says in the refusal whose configuration that is.
+    ``name`` is the trust entry or credential that the refusal names.
     """
     audience = find(claims, path)
     names = [audience] if isinstance(audience, str) else audience
@@ -135,12 +135,12 @@ def names_in(value: object) -> frozenset[str]:
 
 
 def about(claims: Mapping[str, object], name: str, refusal: Refusal) -> Refusal:
-    """The refusal of authentic claims, with whose they are.
+    """The refusal of authentic claims, with their issuer and subject added.
 
     Args:
-        claims: the claims; the signature over them holds, or their issuer was asked for them.
-        name: the trust entry or the credential that the issuer is known by.
-        refusal: what there is against them.
+        claims: the claims, from a valid signature or from their issuer's answer.
+        name: the trust entry or credential of the issuer.
+        refusal: why they are refused.
     """
     subject = claims.get("sub")
     known = (("sub", subject),) if isinstance(subject, str) else ()

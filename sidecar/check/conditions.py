@@ -17,14 +17,14 @@ _PROBLEM: Final = re.compile(r"ERROR: <input>:(\d+):(\d+): (.*)")
 
 
 class ConditionError(ValueError):
-    """An expression that cannot be used. The text says where in it and why."""
+    """An expression that cannot be used. The text gives the position and the cause."""
 
 
 class Condition:
     """One compiled expression.
 
     Raises:
-        ConditionError: it does not parse, does not type-check, or is not a yes-or-no question.
+        ConditionError: it does not parse, does not type-check, or its type is not bool.
     """
 
     def __init__(self, expression: str) -> None:
@@ -50,13 +50,13 @@ class Condition:
             result = self._compiled.eval(data={"claims": claims, "request": request}).value()
         except RuntimeError:
             return None
-        # An error is a value of the runtime's too, and a truthy one.
+        # The runtime may also return an error as a value, which is truthy.
         return result if isinstance(result, bool) else None
 
 
 @cache
 def _environment() -> Any:  # Any: the CEL runtime has no types to offer
-    # Imported where the first condition is: a configuration without one saves its 5 MiB.
+    # Imported with the first condition: a configuration without one saves 5 MiB of memory.
     from cel_expr_python import cel  # noqa: PLC0415 - see above
 
     anything = cel.Type.Map(cel.Type.STRING, cel.Type.DYN)

@@ -1,7 +1,7 @@
-"""Cookies that carry tokens: found in one pass, and taken out of what goes on (RFC 6265 §4.2.1).
+"""Cookies that carry tokens: found in one pass, and removed before forwarding (RFC 6265 §4.2.1).
 
-How many cookies there are is up to the client. One of another name never becomes an object of its
-own, and above a limit none is looked at.
+The client chooses how many cookies there are. No object is created for a cookie of another name,
+and a request with more cookies than the limit is refused before they are parsed.
 """
 
 import re
@@ -11,14 +11,14 @@ from typing import Final, NamedTuple
 from sidecar.check.refusal import Refusal
 from sidecar.model import Reason, RequestView
 
-# A cookie that Envoy cannot be told about, with its semicolon: it takes a header's value as UTF-8
+# A cookie that cannot be sent to Envoy, with its semicolon: Envoy takes a header's value as UTF-8
 # text without control characters. A surrogate stands for a byte that is not UTF-8. Possessive, so
-# that no byte is looked at twice.
+# that no byte is read twice.
 _UNSENDABLE: Final = re.compile(r";[^;\x00-\x08\x0a-\x1f\x7f-\x9f\udc80-\udcff]*+[^;]+")
 
 
-# What some servers end a cookie with, or trim from its name, besides what RFC 6265 has: Python's
-# http.cookies goes by spaces, RFC 2109 §4.2.2 by commas, Django trims Unicode's spaces. Envoy joins
+# What some servers end a cookie with, or trim from its name, in addition to RFC 6265: Python's
+# http.cookies splits at spaces, RFC 2109 §4.2.2 at commas, Django trims Unicode spaces. Envoy joins
 # lines with a comma where it sends headers as a map.
 _SEPARATORS: Final = bytes(
     ord(";") if byte >= 0x80 or chr(byte).isspace() or byte == ord(",") else byte
@@ -30,9 +30,9 @@ class TokenCookies(NamedTuple):
     """The cookies of a request that carry tokens.
 
     ``found`` has the name and the value of each, in their order. ``rest`` is the Cookie header
-    without them, its lines joined: each cookie as it stood, behind a semicolon. ``misplaced`` are
-    the names that stand where only some servers see a cookie begin, as in ``a=1,token=…``; of such
-    a header there is no ``rest``.
+    without them, its lines joined: each cookie unchanged, after a semicolon. ``misplaced`` are the
+    names at a place where only some servers see the start of a cookie, as in ``a=1,token=…``; then
+    ``rest`` is empty.
     """
 
     found: tuple[tuple[bytes, bytes], ...] = ()
@@ -50,7 +50,7 @@ class TokenCookies(NamedTuple):
         return [value.rstrip(b" \t") for each, value in self.found if each == wanted]
 
     def others(self) -> str:
-        """The Cookie header without the tokens; never longer than the client's.
+        """The Cookie header without the tokens; it is never longer than the client's.
 
         A cookie that cannot be passed on unchanged is left out.
         """
@@ -81,7 +81,7 @@ class CookieFinder:
             return NO_TOKEN_COOKIES
         # Several lines are one list of cookies (RFC 9113 §8.2.3).
         line = b";" + b"; ".join(lines)
-        # Counted by what is left: bytes.count is slow where every other byte is a semicolon.
+        # Counted by removing them: bytes.count is slow where every other byte is a semicolon.
         if len(line) - len(line.translate(None, b";")) > self._maximum:
             return self._too_many()
         rest, *found = self._cookie.split(line)
@@ -115,5 +115,5 @@ def _expression(names: tuple[str, ...]) -> re.Pattern[bytes]:
 
 
 def _word(name: str) -> re.Pattern[bytes]:
-    """The beginning of a cookie of this name, where all that divides cookies is a semicolon."""
+    """Matches the start of a cookie of this name, once all separators have become semicolons."""
     return re.compile(rb";" + re.escape(name.encode()) + rb";*+=")

@@ -33,10 +33,10 @@ BEARER: Final = HeaderSource("authorization", "bearer")
 
 
 class Credential(NamedTuple):
-    """What the client sent as its token, and where. ``text`` may be anything at all.
+    """What the client sent as its token, and where. ``text`` may be any text.
 
-    It is read as Latin-1, which maps every byte to one character: nothing is lost, and whatever is
-    not ASCII is refused when the token is parsed.
+    It is decoded as Latin-1, which maps every byte to one character. A text that is not ASCII is
+    refused when the token is parsed.
     """
 
     source: TokenSource
@@ -60,7 +60,7 @@ def extract(
     Args:
         request: the request.
         sources: where a credential may stand.
-        cookies: those of the request that were found for ``sources``, or for more.
+        cookies: the token cookies of the request, found for at least ``sources``.
     """
     found: Credential | None = None
     for source in sources:

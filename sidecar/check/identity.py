@@ -1,9 +1,9 @@
-"""From verified claims to the headers a service reads, and the headers no client may send.
+"""The identity headers: set from verified claims, and never accepted from a client.
 
-Strip first, then set: every header owned here is overwritten or removed on every outcome that
+Strip first, then set: every header owned here is overwritten or removed on every request that
 reaches the service, and so is every received spelling that a service might read as one of them
-(``folded``). A server behind may remove the headers that ``Connection`` names (RFC 9110 §7.6.1):
-nothing a client names there goes on.
+(``folded``). The next server may remove the headers that ``Connection`` names (RFC 9110 §7.6.1), so
+the names that a client sends in it are not forwarded.
 """
 
 import json
@@ -23,7 +23,7 @@ from sidecar.check.trust import ClaimPath
 from sidecar.model import HeaderChanges, Reason, RequestView, VerifiedToken
 
 _VERBATIM: Final = re.compile(r"[ -$&-+\--~]*")
-# What is written as it is: most values.
+# A value that needs no encoding, as most do not.
 _PLAIN: Final = re.compile(r"(?:[!-$&-+\--~](?:[ -$&-+\--~]*[!-$&-+\--~])?)?")
 # How each byte of a value is written.
 _ENCODED: Final = [
@@ -31,13 +31,13 @@ _ENCODED: Final = [
 ]
 _JSON: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 
-# Where a service looks for a credential (RFC 9110 §11.6.2, §11.7.2). Nobody verifies what a client
-# sends there, unless it is a place that tokens are taken from.
+# Where a service looks for a credential (RFC 9110 §11.6.2, §11.7.2). What a client sends there is
+# verified only if the header is a token source.
 _CREDENTIAL_HEADERS: Final = ("authorization", "proxy-authorization")
-# Envoy removes it from every request (RFC 9110 §7.6.1) but an upgrade, which needs it.
+# Envoy removes it from every request (RFC 9110 §7.6.1) except an upgrade, which needs it.
 _CONNECTION: Final = "connection"
 
-# Of each byte, what becomes of it: letters and digits stay, everything else is a hyphen.
+# Translation table: letters and digits stay, every other byte becomes a hyphen.
 _FOLDING: Final = bytes(
     byte if chr(byte) in ascii_lowercase + digits else ord("-") for byte in range(256)
 )
@@ -55,12 +55,12 @@ def folded(name: str) -> str:
     return name.encode("ascii", "replace").translate(_FOLDING).decode("ascii")
 
 
-# Of received names that are as long as one of ours: few, and those of one client are the same.
+# Only names as long as an owned header's are folded: few, and a client repeats the same ones.
 _folded: Final = lru_cache(maxsize=512)(folded)
 
 
 class Normalised(Enum):
-    """What rules see of a token, whichever claims its issuer keeps it in."""
+    """What is read from a token into one form, whichever claims its issuer uses."""
 
     SCOPES = "scopes"
     ROLES = "roles"
@@ -72,12 +72,12 @@ IdentitySource = ClaimPath | Normalised
 
 @dataclass(frozen=True, slots=True)
 class IdentitySettings:
-    """How identity is handed to the service.
+    """How identity is passed to the service.
 
-    ``headers`` maps a header's name (lower case) to what it carries; ``strip`` names further
-    headers that are ours and never come from a client. ``passed`` names headers with credentials
-    that the service checks itself. ``max_bytes`` bounds names and values together; Envoy
-    refuses requests whose headers outgrow its own limit.
+    ``headers`` maps a header's name (lower case) to its source; ``strip`` names further headers
+    that are removed from every request. ``passed`` names headers with credentials that the service
+    checks itself. ``max_bytes`` bounds names and values together; Envoy refuses requests whose
+    headers exceed its own limit.
     """
 
     headers: tuple[tuple[str, IdentitySource], ...]
@@ -88,10 +88,10 @@ class IdentitySettings:
 
 
 class IdentityHeaders:
-    """Computes the header changes of a request that goes on to the service.
+    """Computes the header changes of a request that is forwarded to the service.
 
-    ``sources`` are where a token is taken from. Their headers stay, unless tokens are not
-    forwarded; another spelling of one would reach the service unverified, and goes.
+    ``sources`` are the places a token is taken from. Their headers stay if tokens are forwarded;
+    another spelling of one, which would reach the service unverified, is removed.
     """
 
     def __init__(self, settings: IdentitySettings, sources: tuple[TokenSource, ...] = ()) -> None:
@@ -104,14 +104,14 @@ class IdentityHeaders:
         owned += [name for name in _CREDENTIAL_HEADERS if name not in verified]
         self._nobody = dict.fromkeys(owned, "")
         self._guarded = frozenset(map(folded, self._token_headers.union(owned, (_CONNECTION,))))
-        # A spelling has the length of its name. Few received names have one of these lengths, and
-        # only those are folded.
+        # Every spelling of a name has the same length. Only received names of such a length are
+        # folded, which are few.
         self._lengths = frozenset(map(len, self._guarded))
 
     def for_token(
         self, request: RequestView, cookies: TokenCookies, token: VerifiedToken
     ) -> HeaderChanges | Refusal:
-        """The identity of a verified token, replacing whatever the client sent under its names.
+        """The identity of a verified token; it replaces what the client sent in these headers.
 
         ``cookies`` are those of the request that were found for the sources of tokens.
         """
@@ -119,10 +119,10 @@ class IdentityHeaders:
         for name, source in self._settings.headers:
             if isinstance(source, Normalised):
                 names: frozenset[str] = getattr(token, source.value)
-                said: object = sorted(names)
+                claim: object = sorted(names)
             else:
-                said = claims.get(source[0]) if len(source) == 1 else find(claims, source)
-            values[name] = value = encode(said)
+                claim = claims.get(source[0]) if len(source) == 1 else find(claims, source)
+            values[name] = value = encode(claim)
             if value:
                 size += len(name) + len(value)
         if size > self._settings.max_bytes:
@@ -131,13 +131,13 @@ class IdentityHeaders:
         return self._changes(request, cookies, self._nobody | values)
 
     def for_nobody(self, request: RequestView, cookies: TokenCookies) -> HeaderChanges:
-        """No identity: every owned header is taken away. ``cookies`` are as for ``for_token``."""
+        """No identity: every owned header is removed. ``cookies`` are as for ``for_token``."""
         return self._changes(request, cookies, self._nobody)
 
     def _changes(
         self, request: RequestView, cookies: TokenCookies, identity: dict[str, str]
     ) -> HeaderChanges:
-        """The owned headers with these values; one whose value is empty is taken away."""
+        """The owned headers with these values; one whose value is empty is removed."""
         values = identity.copy()
         if not self._settings.forward_token:
             values |= dict.fromkeys(self._token_headers, "")
@@ -162,7 +162,7 @@ class IdentityHeaders:
 
 
 def encode(value: object) -> str:
-    """A claim as a header's value; empty when there is nothing to say.
+    """A claim as a header's value; empty when there is no value.
 
     Lists are joined with commas; inside an item, percent, comma, control and non-ASCII characters
     and leading or trailing spaces are percent-encoded (UTF-8). Split first, then decode. A nested
@@ -200,5 +200,5 @@ def _encode_item(value: object) -> str:
 
 
 def _percent(text: str) -> str:
-    # All characters at once: an issuer's user may have chosen thousands.
+    # All characters in one call: a user may have chosen thousands.
     return text.encode().decode("latin-1").translate(_ENCODED)

@@ -19,7 +19,7 @@ _NOT_CANONICAL: Final = Refusal(Reason.MALFORMED_TOKEN, "a segment is not canoni
 
 
 class JoseHeader(NamedTuple):
-    """What a token's header says (RFC 7515 §4). ``jku``, ``jwk``, ``x5u`` and ``x5c`` are not read.
+    """A token's header (RFC 7515 §4). ``jku``, ``jwk``, ``x5u`` and ``x5c`` are not read.
 
     ``type`` is in the form of ``media_type``. ``kid`` and ``type`` are None where there is none.
     """

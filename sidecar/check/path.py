@@ -1,8 +1,8 @@
-"""The one canonical form of a path. Whatever can be read in two ways is refused.
+"""The canonical form of a path. A path that can be read in two ways is refused.
 
-Envoy normalises before it asks (RFC 3986 §6.2.2); this module repeats the part that cannot change
-the meaning, undoes what needs no encoding, and refuses the rest, so that Envoy, the rules and the
-service see one path.
+Envoy normalises before the check (RFC 3986 §6.2.2). This module repeats the part that cannot change
+the meaning, decodes what needs no encoding, and refuses the rest, so that Envoy, the rules and the
+service see the same path.
 """
 
 import re
@@ -11,15 +11,15 @@ from typing import Final
 from sidecar.check.refusal import Refusal
 from sidecar.model import Reason
 
-# What means the same encoded or not to every service: unreserved characters and the delimiters
-# that a path gives no meaning (docs/decisions/0006-delimiters-are-decoded.md).
+# Characters that mean the same to every service whether encoded or not: unreserved characters and
+# the delimiters without a meaning in a path (docs/decisions/0006-delimiters-are-decoded.md).
 _NEEDS_NO_ENCODING: Final = (
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,=:@"
 )
-# RFC 3986 §3.3, with the percent sign of an encoding. The semicolon is looked at on its own.
+# RFC 3986 §3.3, with the percent sign of an encoding. The semicolon is checked separately.
 _ALLOWED: Final = re.compile(rf"/[/;%{re.escape(_NEEDS_NO_ENCODING)}]*")
 _CONTROL: Final = bytes([*range(0x20), 0x7F])
-# How each byte is written in the one form.
+# How each byte is written in the canonical form.
 _FORM: Final = [
     chr(byte) if chr(byte) in _NEEDS_NO_ENCODING + "/;" else f"%{byte:02X}" for byte in range(256)
 ]
@@ -29,12 +29,12 @@ _ENCODED_SLASH: Final = "it holds an encoded slash or backslash"
 
 
 def canonical(path: str, *, literal_semicolons: bool = False) -> str | Refusal:
-    """The path of a request target in its one form, without the query.
+    """The path of a request target in its canonical form, without the query.
 
     Args:
         path: Envoy's ``:path``, empty for a CONNECT that has none.
-        literal_semicolons: treat ``;`` as an ordinary character instead of refusing it; services
-            that cut parameters off at a semicolon would otherwise see another path.
+        literal_semicolons: treat ``;`` as an ordinary character instead of refusing it. It is
+            refused by default because some services cut parameters off at a semicolon.
     """
     target, _, _ = path.partition("?")
     if not target:
@@ -84,7 +84,7 @@ def _once_decoded(target: str) -> str | Refusal:
 def _bytes_of(text: str) -> bytes:
     """The bytes that a text of allowed characters stands for.
 
-    All encodings at once: a client may send thousands, and a call for each would add up.
+    All encodings are decoded in one call, because a client may send thousands.
 
     Raises:
         UnicodeDecodeError: a percent sign is not the beginning of an encoding.

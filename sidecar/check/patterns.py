@@ -1,7 +1,7 @@
 """Patterns for subjects and principals: literal text, in which ``*`` stands for one part.
 
-A part is what lies between two ``/`` or ``:``, so that ``spiffe://shop/ns/orders/*`` reaches no
-deeper and ``system:serviceaccount:shop:*`` no further than its author meant.
+A part is the text between two of ``/`` and ``:``. So ``spiffe://shop/ns/orders/*`` matches one path
+segment, and ``system:serviceaccount:shop:*`` one account name.
 """
 
 import re
@@ -23,6 +23,6 @@ def _one(pattern: str) -> str:
     if not rest:
         return first
     *middle, last = rest
-    # Atomic: the first place where a literal fits is the only one tried. Otherwise the time would
-    # grow with a power of the text's length, and the text is a client's.
+    # Atomic groups: a literal is tried at the first place where it fits and no other. With
+    # backtracking, the time would be polynomial in the length of the text, which a client chooses.
     return first + "".join(f"(?>[^/:]+?{part})" for part in middle) + f"[^/:]+{last}"

@@ -1,7 +1,7 @@
-"""The check, step by step: a request, the keys and the time in; a decision out.
+"""The check of a sidecar, step by step: from a request, the keys and the time to a decision.
 
-When the token names a key that is not in the snapshot the result is ``Pending``: looking for the
-key is the business of the shell around this, which then has the check go on.
+When the token names a key that is not in the snapshot, the result is ``Pending``: the shell looks
+for the key and then resumes the check.
 """
 
 from dataclasses import dataclass
@@ -23,9 +23,9 @@ from sidecar.snapshots.keys import KeySnapshot
 
 @dataclass(frozen=True, slots=True)
 class CheckSettings:
-    """Everything a configuration says about checks.
+    """The settings of checks.
 
-    In ``shadow`` mode denials are decided and not carried out.
+    In ``shadow`` mode denials are recorded and not enforced.
     """
 
     trust: tuple[TrustEntry, ...]
@@ -41,7 +41,7 @@ class CheckSettings:
 
 
 class _Attempt(NamedTuple):
-    """A credential on its way through the check."""
+    """What ``_authorize`` needs of a check that may have waited for a key."""
 
     routed: Routed
     cookies: TokenCookies
@@ -50,7 +50,7 @@ class _Attempt(NamedTuple):
 
 
 class Pipeline:
-    """The check under one configuration. Holds no state but the tokens it remembers."""
+    """The check under one configuration. Its only state are the tokens it remembers."""
 
     def __init__(self, settings: CheckSettings, observer: VerificationObserver) -> None:
         self._settings = settings
@@ -76,12 +76,12 @@ class Pipeline:
             now: Unix seconds.
             trace: told what is found at each step.
         """
-        # Token cookies are looked for once: for the credential, and to keep it from services.
+        # Token cookies are found once: to read the credential, and to remove it when forwarding.
         cookies = self._cookies.find(request)
         if isinstance(cookies, Refusal):
             return self._denied(request, cookies)
 
-        # 1 and 2. The path has one form, and a route takes it.
+        # 1 and 2. The canonical path, and the route.
         routed = self._router.find(request, trace)
         if isinstance(routed, Refusal):
             return self._denied(request, routed)
@@ -99,7 +99,7 @@ class Pipeline:
             decision = anonymous(routed, cookies, self._identity, now, trace)
             return self.refuse(request, decision) if isinstance(decision, Deny) else decision
 
-        # 4 to 8. A token of a trusted issuer, valid here and now.
+        # 4 to 8. The token is from a trusted issuer and valid.
         digest = sha256(credential.text.encode("latin-1")).digest()
         fingerprint = digest[:8].hex()
         token = self._verifier.verify(credential.text, digest, keys, now, trace)
@@ -114,10 +114,10 @@ class Pipeline:
         return self._verifier.remembered_tokens
 
     def refuse(self, request: RequestView, denial: Deny) -> Decision:
-        """A denial as the configured mode carries it out.
+        """A denial as the configured mode enforces it.
 
-        In shadow mode the request goes on, without identity and without any header of ours; but not
-        one of which too much would have to be looked at to find these.
+        In shadow mode the request is forwarded without identity headers. One that is too large to
+        be searched for them is denied even so.
         """
         if not self._settings.shadow or denial.reason is Reason.REQUEST_TOO_LARGE:
             return denial
@@ -140,7 +140,7 @@ class Pipeline:
         if refusal is not None:
             return self._denied(request, refusal, name, fingerprint, token)
 
-        # 10. Who it is, in headers.
+        # 10. The identity headers.
         if trace:
             trace.note(Step.IDENTITY, self._settings.identity)
         headers = self._identity.for_token(request, cookies, token)

@@ -1,4 +1,4 @@
-"""What a step returns when the check ends there, and the denial that a role makes of it."""
+"""``Refusal``: what a step returns when it refuses the request, and the denial made from it."""
 
 from typing import NamedTuple
 
@@ -6,10 +6,9 @@ from sidecar.model import Deny, Reason, VerifiedToken
 
 
 class Refusal(NamedTuple):
-    """A step's verdict against the request; ``deny`` makes a ``Deny`` of it.
+    """Why a step refuses the request; ``deny`` makes a ``Deny`` of it.
 
-    ``detail`` is in our own words or the configuration's, never in the client's. ``challenge``
-    and ``held`` are as in ``Deny``.
+    ``detail`` never contains text from the client. ``challenge`` and ``held`` are as in ``Deny``.
     """
 
     reason: Reason

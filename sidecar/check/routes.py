@@ -1,4 +1,4 @@
-"""The routes of a service, and which of them takes a request: the most specific match wins.
+"""The routes of a service, and the matching of requests: the most specific match wins.
 
 They are compiled once, into a trie.
 
@@ -21,12 +21,12 @@ from sidecar.check.templates import PathTemplate, Segment, Wild
 from sidecar.check.trace import Trace
 from sidecar.model import Reason, RequestView, Step, VerifiedToken
 
-# RFC 3986 §3.2.2 without what no service is called: a name or an IP literal, and a port.
+# RFC 3986 §3.2.2, only with the characters of service names: a name or an IP literal, and a port.
 _AUTHORITY: Final = re.compile(r"([a-z0-9._-]*|\[[0-9a-f:.]+\]\.?)(?::[0-9]*)?")
 
-# A method has case (RFC 9110 §9.1), and not every service knows that. All that are registered are
-# written like this (https://www.iana.org/assignments/http-methods), but for `*`, which is no method
-# of a request.
+# Methods are case-sensitive (RFC 9110 §9.1), but some services ignore case. All registered methods
+# have this form (https://www.iana.org/assignments/http-methods), except `*`, which is not used in
+# requests.
 METHOD: Final = re.compile(r"[A-Z-]+")
 
 
@@ -54,11 +54,11 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """What a service offers under one name, and whom it is for: all ``rules`` must hold.
+    """A named route: the requests it matches, and its ``rules``, all of which must hold.
 
-    ``public`` looks at no credential and at no rule. ``optional`` lets a request without a
-    credential through, if the rules hold for it that need no token. Without ``match`` a route is
-    reached only by its name in Envoy's configuration.
+    A ``public`` route checks no credential and no rule. An ``optional`` one allows a request
+    without a credential if the rules that need no token hold. Without ``match`` a route is selected
+    only by its name in Envoy's configuration.
     """
 
     name: str
@@ -83,7 +83,7 @@ class Route:
 
 
 def ties(routes: Iterable[Route]) -> list[tuple[Route, Route]]:
-    """Pairs of routes of which neither is more specific for some request."""
+    """Pairs of routes that match the same request, and neither of which is more specific."""
     groups: dict[tuple[str | None, tuple[Segment, ...]], list[tuple[Route, frozenset[str]]]] = {}
     for route in routes:
         match = route.match
@@ -130,7 +130,7 @@ class _Node:
             literal = node.literals.get(segment)
             one = node.one if segment else None
             if node.rest is None and (literal is None or one is None):
-                # There is one way to go, and none back to here.
+                # Only one child can match, so no backtracking to this node is needed.
                 child = literal or one
                 if child is None:
                     return None
@@ -176,9 +176,9 @@ class RouteTable:
         """
         name = canonical_host(host)
         if name is None:
-            # Two Host lines reach us joined: `evil,x.shop.internal` ends like one of ours.
+            # Two Host lines are received joined: `evil,x.shop.internal` ends like a known host.
             return None
-        # No template goes deeper: of the rest it matters that it is there, and not what it is.
+        # No template is deeper: of the remaining segments only the presence matters.
         segments = path[1:].split("/", self._depth)
         for root in self._roots(name):
             found = root.find(segments, 0, method)
@@ -218,7 +218,7 @@ class Routed(NamedTuple):
     path: str
 
     def refusal(self, token: VerifiedToken | None, now: float) -> Refusal | None:
-        """What the route's rules have against a token, or against there being none.
+        """Why the route's rules refuse a token, or a request without one; None if they hold.
 
         ``now`` is in Unix seconds.
         """
@@ -231,10 +231,10 @@ class Routed(NamedTuple):
         return None
 
     def facts(self) -> Mapping[str, object]:
-        """The request as conditions see it: as routes match it, wherever they do.
+        """The request as conditions see it, in the form in which routes match it.
 
-        Where Envoy names the route, the authority may be no host and a port. There is no ``host``
-        then, and a condition that asks for it fails.
+        If Envoy names the route, the authority may be invalid. Then there is no ``host``, and a
+        condition that reads it fails.
         """
         facts: dict[str, object] = {
             "method": self.request.method,
@@ -256,7 +256,7 @@ class Router:
     def find(self, request: RequestView, trace: Trace | None = None) -> Routed | Refusal:
         """The route, named by Envoy's configuration or found by host, path and method.
 
-        Path and method must have one form on every route: rules and service must see the same.
+        Path and method must be canonical on every route, so that rules and service see the same.
         """
         path = canonical(request.path, literal_semicolons=self._literal_semicolons)
         if trace:

@@ -1,8 +1,8 @@
-"""The rules of a route, a class for each: what must hold of a token and of who calls.
+"""The rules of a route, a class for each: conditions on the token and on the caller.
 
-A route holds a tuple of them, and all must hold. Whatever else has to know about a rule asks it:
-``reasons`` are those it refuses for, ``needs_token`` says that it can never hold for a request
-without a token, ``describe`` is the rule in the words of the configuration.
+A route has a tuple of them, and all must hold. A rule also describes itself: ``reasons`` are those
+it refuses for, ``needs_token`` says that it cannot hold for a request without a token, and
+``describe`` is the rule in the words of the configuration.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,7 +17,7 @@ from sidecar.model import Reason, TokenKind, VerifiedToken
 
 
 class Subject(NamedTuple):
-    """What rules are held against.
+    """What rules are evaluated for.
 
     ``token`` is None for an anonymous request, ``caller`` the mTLS principal, empty without one,
     ``now`` in Unix seconds. ``facts`` gives the request as conditions see it.
@@ -39,7 +39,7 @@ class Rule(Protocol):
 
     @property
     def needs_token(self) -> bool:
-        """Whether it asks something of a token: it is not asked about an anonymous request."""
+        """Whether it is about the token; it is skipped for an anonymous request."""
         ...
 
     @property
@@ -272,12 +272,12 @@ class When:
         return f"when: {self.condition.expression}"
 
 
-# What a route accepts that names no kinds.
+# The kinds of token that a route accepts by default.
 DEFAULT_KINDS: Final = frozenset({TokenKind.REQUEST})
 
 
 def _token(subject: Subject) -> VerifiedToken:
-    """The token of a subject that has one; a rule that needs one is asked of no other."""
+    """The token of a subject; rules that need one are not evaluated without."""
     if subject.token is None:
         raise ValueError("a rule about tokens was asked about an anonymous request")
     return subject.token

@@ -20,7 +20,7 @@ class TemplateError(ValueError):
 
 
 class Wild(Enum):
-    """What a segment of a template may stand for, other than itself."""
+    """A wildcard segment of a template."""
 
     ONE = "*"
     REST = "**"
@@ -43,7 +43,7 @@ class PathTemplate:
 
         Raises:
             TemplateError: it is not a path, a literal part is not canonical, ``**`` is not last,
-                or a parameter has no good name or stands twice.
+                or a parameter's name is not an identifier or occurs twice.
         """
         if not text.startswith("/"):
             raise TemplateError("a path template begins with a slash")

@@ -1,6 +1,6 @@
-"""What a check finds at each of its steps, for whoever asks why: ``sidecar check`` prints it.
+"""``Trace``: told what a check finds at each of its steps; ``sidecar check`` prints it.
 
-The pipelines report to a trace themselves, so that an explanation cannot differ from the check.
+The pipelines report to the trace themselves, so that an explanation cannot differ from the check.
 """
 
 from typing import Protocol
@@ -9,11 +9,11 @@ from sidecar.model import Step
 
 
 class Trace(Protocol):
-    """Is told what a check finds. A check without one does nothing for it.
+    """Told what a check finds. It is optional, and without one nothing is collected.
 
-    A step is noted when what it looks at is known, whether it passes or not. ``found`` is, for
+    A step is noted when its input is known, whether it passes or not. ``found`` is, for
 
-        PATH        the canonical path; the request's own where it has none
+        PATH        the canonical path; the path as received where it has none
         ROUTE       the request, and its route; None where no route takes it
         CREDENTIAL  the credential; None where there is none
         PARSE       the token's text, and the token; None where it cannot be read

@@ -1,4 +1,4 @@
-"""Whose tokens are believed: the trust entries."""
+"""The trust entries: which issuers are trusted, for which tokens."""
 
 from dataclasses import dataclass
 
@@ -9,11 +9,11 @@ ClaimPath = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class TrustEntry:
-    """One issuer that is believed for one kind of token.
+    """One issuer that is trusted for one kind of token.
 
     ``leeway`` is in seconds. ``types`` holds media types without ``application/``, and None for
-    tokens without a ``typ``. ``audience_claim`` says whom a token is for; it differs from ``aud``
-    for issuers that have none. ``subjects`` are patterns; empty accepts every subject.
+    tokens without a ``typ``. ``audience_claim`` is the claim with the audience: ``aud``, or another
+    for issuers that set none. ``subjects`` are patterns; empty accepts every subject.
     """
 
     name: str

@@ -1,10 +1,10 @@
-"""From the text of a token to a verified one: steps 4 to 8 of a check, for every role.
+"""Verifies tokens: steps 4 to 8 of a check, in every role.
 
-A signature that held is remembered under the token's SHA-256. Dates, audience, subject, rules and
-whether the key is still there are looked at on every check.
+A valid signature is remembered under the token's SHA-256. Dates, audience, subject and the presence
+of the key in the snapshot are checked every time.
 
-The key of a token may be missing from the snapshot: this module asks for it, verifies again, and
-tells an unknown key from keys that cannot be had. Nobody else does.
+The key of a token may be missing from the snapshot. Then this module asks for it, verifies again,
+and distinguishes an unknown key from keys that are unavailable.
 """
 
 from collections.abc import Iterable
@@ -34,10 +34,10 @@ class VerificationObserver(Protocol):
 
 
 class VerifiedSignature(NamedTuple):
-    """A signature that held: under which key, for which trust entry, over which payload.
+    """A valid signature: its trust entry, its key and the payload it covers.
 
-    The payload is kept as bytes: several times smaller than the claims, and read again in
-    microseconds.
+    The payload is kept as bytes, which are several times smaller than the claims and parsed again
+    in microseconds.
     """
 
     trust: TrustEntry
@@ -82,7 +82,7 @@ class TrustTable:
 
 
 class Verifier:
-    """Verifies tokens against the trust entries. Holds no state but the tokens it remembers."""
+    """Verifies tokens against the trust entries. Its only state are the tokens it remembers."""
 
     def __init__(
         self,
@@ -112,7 +112,7 @@ class Verifier:
         now: float,
         trace: Trace | None = None,
     ) -> Verified | Pending[Verified]:
-        """Verify a token here and now, or ask for its key.
+        """Verify a token, or ask for its key.
 
         Args:
             text: what the client sent as its token; any text.
@@ -145,7 +145,7 @@ class Verifier:
         known: bool,
         trace: Trace | None,
     ) -> Pending[Verified]:
-        """Verify the token again with the keys that are the answer. They are asked for once.
+        """Ask for a key once, and verify the token again with the keys of the answer.
 
         ``known`` says whether there were keys of this trust entry at all.
         """

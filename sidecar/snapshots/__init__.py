@@ -1,1 +1,1 @@
-"""What the path of a check reads: immutable values, built elsewhere and swapped whole."""
+"""Immutable values that checks read; they are built elsewhere and replaced whole."""

@@ -13,7 +13,7 @@ MAXIMUM_CANDIDATES: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class KeySet:
-    """The keys of one trust entry, and until when (Unix seconds) they may be relied upon."""
+    """The keys of one trust entry, and until when (Unix seconds) they may be used."""
 
     keys: frozenset[VerificationKey]
     usable_until: float
@@ -21,7 +21,7 @@ class KeySet:
 
     @classmethod
     def of(cls, keys: tuple[VerificationKey, ...], usable_until: float) -> "KeySet":
-        """A key set indexed by kid; keys without a kid stand under ``None``."""
+        """A key set indexed by kid; keys without a kid have the index ``None``."""
         by_kid: defaultdict[str | None, list[VerificationKey]] = defaultdict(list)
         for key in keys:
             by_kid[key.kid].append(key)
@@ -33,16 +33,16 @@ class KeySet:
         return bool(self.keys) and now < self.usable_until
 
     def knows(self, kid: str | None) -> bool:
-        """Whether any key carries this kid. A token without one (None) may be any key's."""
+        """Whether any key has this kid. A token without one (None) may be signed by any key."""
         return kid is None or kid in self.by_kid
 
     @property
     def has_unnamed(self) -> bool:
-        """Whether a key carries no kid."""
+        """Whether a key has no kid."""
         return None in self.by_kid
 
     def candidates(self, kid: str | None, algorithm: str) -> tuple[VerificationKey, ...]:
-        """The keys to try, at most four: those with this kid, else those that carry none.
+        """The keys to try, at most four: those with this kid, else those without one.
 
         A token without a kid may be signed by any key of its issuer.
         """
