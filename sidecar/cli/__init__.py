@@ -1,6 +1,6 @@
 """The command line. A command's module is imported only when that command is run.
 
-Exit codes: 0 good, 1 the answer is no, 2 wrong use or a configuration that cannot be used.
+Exit codes: 0 success, 1 a negative result, 2 wrong usage or a configuration that cannot be used.
 """
 
 import sys
@@ -35,16 +35,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"{fault}\n")
         return 2
     except BrokenPipeError:
-        # Whoever read the output, `head` perhaps, has what it wanted.
+        # The reader of the output, such as `head`, has closed the pipe.
         sys.stderr.close()
         return 1
     return status
 
 
 def _joined(arguments: Sequence[str]) -> list[str]:
-    """The arguments, with a kid joined to its option.
+    """The arguments, with a kid joined to its option by ``=``.
 
-    One in 64 begins with a hyphen, and argparse would take it for another option.
+    A kid may begin with a hyphen, and argparse would take it for another option.
     """
     joined: list[str] = []
     for argument in arguments:
@@ -56,7 +56,7 @@ def _joined(arguments: Sequence[str]) -> list[str]:
 
 
 def parser(chosen: Collection[str]) -> ArgumentParser:
-    """The parser of all commands, complete for those in ``chosen``; the rest is only named."""
+    """The parser of all commands; only those in ``chosen`` have their options."""
     root = ArgumentParser(
         prog="sidecar",
         description="Answers Envoy's ext_authz checks from the JWT a request carries.",

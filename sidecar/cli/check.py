@@ -93,7 +93,7 @@ def run(options: Namespace) -> int:
     decision = simulation.decide(request, known.snapshot, explanation)
     findings = explanation.findings
     if isinstance(decision, Deny) and decision.reason is Reason.KEYS_UNAVAILABLE:
-        # The pipeline speaks for a server, which would have fetched them.
+        # The pipeline's text is about a server, which would have fetched the keys.
         decision = decision._replace(detail=findings[Step.KEY][-1])
     write = _as_json if options.json else _as_text
     mode = "shadow" if configuration.check.shadow else "enforce"
@@ -114,7 +114,7 @@ def _simulated(
     """The checks of the configuration's role.
 
     Raises:
-        ConfigurationFault: an option does not go with the configuration.
+        ConfigurationFault: an option does not apply to the configuration's role.
     """
     if configuration.gateway is not None:
         return simulated(configuration, options.credential, options.answer, request, now)
@@ -139,7 +139,7 @@ def _moment(text: str) -> float:
 
 def _outcomes(decision: Decision, findings: Findings, steps: Sequence[Step]) -> dict[Step, str]:
     """Every step in order: passed, failed or not reached."""
-    # A gateway hands on no identity but a token: what is said of the one, is said of the other.
+    # A gateway has no step for identity headers; a denial there belongs to its last step.
     last = decision.reason.step if decision.reason.step in steps else steps[-1]
     end = steps.index(last)
     outcomes = {
@@ -152,7 +152,7 @@ def _outcomes(decision: Decision, findings: Findings, steps: Sequence[Step]) -> 
 
 
 def _set_headers(decision: Allow) -> Iterator[tuple[str, str]]:
-    """The headers that are set, but for tokens: those are told by what they say."""
+    """The headers that are set. Tokens are replaced by a description."""
     for name, value in decision.headers.overwrite:
         yield name, "Bearer and a token" if name == "authorization" else value
     if decision.headers.cookie:

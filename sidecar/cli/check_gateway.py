@@ -1,4 +1,4 @@
-"""``sidecar check`` for a gateway: which credential it is about, and what is known of it."""
+"""``sidecar check`` for a gateway: finds the credential of the request, and the keys it needs."""
 
 from pathlib import Path
 from typing import Final
@@ -32,20 +32,20 @@ def simulated(
     request: RequestView,
     now: float,
 ) -> GatewaySimulation:
-    """A gateway's checks, with what they need to know of the credential in ``request``.
+    """A gateway's checks, with the introspection answer or keys that the credential needs.
 
     Args:
         configuration: a gateway's.
-        name: the credential that is meant where the request carries none; as ``named_credential``.
-        answer: the file with what the issuer of a session says about it.
+        name: the credential to assume if the request carries none; as in ``named_credential``.
+        answer: the file with the introspection response for a session (RFC 7662 §2.2).
         request: the request, with its credential.
         now: Unix seconds.
 
     Raises:
-        ConfigurationFault: there is no such credential, or an answer is missing or of no use.
-        SourceFault: the answer, or the keys a session is opened with, cannot be read.
+        ConfigurationFault: there is no such credential, or an answer is missing or not needed.
+        SourceFault: the answer, or the keys that sessions are sealed with, cannot be read.
     """
-    assert configuration.gateway is not None  # noqa: S101 - the caller has looked
+    assert configuration.gateway is not None  # noqa: S101 - the caller has checked
     credential = named_credential(configuration.gateway, name)
     carried = _carried(configuration, request)
     if carried is not None:
@@ -70,7 +70,7 @@ def simulated(
 
 
 def named_credential(gateway: GatewaySettings, name: str | None) -> CredentialSettings:
-    """The credential of this name, or without one the first that requests may have.
+    """The credential of this name, or without a name the first that requests may have.
 
     Raises:
         ConfigurationFault: there is none.
@@ -88,8 +88,8 @@ def _usable(gateway: GatewaySettings) -> list[CredentialSettings]:
 
 
 def _carried(configuration: Configuration, request: RequestView) -> Credential | None:
-    """The credential that the gateway would look at, wherever it stands."""
-    assert configuration.gateway is not None  # noqa: S101 - the caller has looked
+    """The credential that the gateway would use; None when the request carries none."""
+    assert configuration.gateway is not None  # noqa: S101 - the caller has checked
     check = configuration.check
     routed = Router(check.routes, literal_semicolons=check.literal_semicolons).find(request)
     if isinstance(routed, Refusal) or routed.route.public:
@@ -101,6 +101,6 @@ def _carried(configuration: Configuration, request: RequestView) -> Credential |
 
 
 def _sealing(credential: SessionCredential) -> KeyRing:
-    """The keys that open sessions, where they can be read."""
+    """The keys that sessions are sealed with."""
     assert isinstance(credential.ring.place, InDirectory)  # noqa: S101 - its model has nothing else
     return require_kind(load_directory(credential.ring.place.directory), SealingKey)

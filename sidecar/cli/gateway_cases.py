@@ -16,7 +16,7 @@ _SUBJECT = "test"
 def simulated(
     configuration: Configuration, stand_ins: Mapping[str, StandIn], now: float
 ) -> tuple[GatewaySimulation, Callable[[Case], tuple[TokenSource, str] | None]]:
-    """A gateway's checks, and what puts tokens and sessions into requests.
+    """A gateway's checks, and a function that gives the credential of a test case.
 
     Args:
         configuration: a gateway's.
@@ -39,13 +39,13 @@ def simulated(
 def _session(
     simulation: GatewaySimulation, session: Session, case: str, now: float
 ) -> tuple[TokenSource, str]:
-    """Where a session stands, and its text, which whoever has to know it knows."""
+    """The source of a session's credential, and its text; the issuer is told its answer."""
     credential = simulation.credentials[session.credential]
     ends = now + session.expires_in
     claims = {"sub": _SUBJECT, **session.claims}
     if isinstance(credential, SessionCredential):
         return credential.source, simulation.seal(credential, claims, ends)
-    text = case.encode().hex()  # a name of its own, in letters that a session may have
+    text = case.encode().hex()  # unique, and in characters that a session may have
     answer = {"active": session.active, "exp": ends, **claims}
     present = {name: value for name, value in answer.items() if value is not None}
     simulation.answer(text, json.dumps(present).encode())

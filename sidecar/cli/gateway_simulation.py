@@ -1,7 +1,7 @@
-"""A gateway's checks outside of a gateway.
+"""A gateway's checks without a gateway.
 
-They take the steps a gateway takes, with stand-ins for what exists only where it runs: throw-away
-keys sign the tokens, and issuers of sessions answer as they are told.
+The steps are those of a gateway, with substitutes for what exists only where it runs: generated
+keys sign the tokens, and issuers of sessions give the answers that were set.
 """
 
 from collections.abc import Mapping
@@ -45,8 +45,8 @@ _INACTIVE: Final = b'{"active": false}'
 class GatewaySimulation:
     """A gateway's checks (``Simulation``) at ``now``, in Unix seconds.
 
-    ``sealing`` has the keys of session tokens; without it, there are none but those that ``seal``
-    makes.
+    ``sealing`` has the keys of session tokens. Without it they are generated, and only the tokens
+    that ``seal`` makes can be opened.
     """
 
     steps: Final = tuple(step for step in Step if step is not Step.IDENTITY)
@@ -55,7 +55,7 @@ class GatewaySimulation:
         self, configuration: Configuration, now: float, sealing: KeyRing | None = None
     ) -> None:
         gateway = configuration.gateway
-        assert gateway is not None  # noqa: S101 - the caller has looked
+        assert gateway is not None  # noqa: S101 - the caller has checked
         self.credentials = {each.name: each for each in gateway.credentials}
         self._configuration, self._now = configuration, now
         self._sealing = sealing or begin(SealingKey.generate(), TIMINGS, now)
@@ -76,7 +76,7 @@ class GatewaySimulation:
         return finished(verdict, keys, self._now)
 
     def source_of(self, trust: str) -> TokenSource:
-        """Where the tokens of a trust entry stand."""
+        """The source of the tokens of a trust entry."""
         return next(
             each.source
             for each in self.credentials.values()
@@ -84,7 +84,7 @@ class GatewaySimulation:
         )
 
     def answer(self, session: str, document: bytes) -> None:
-        """Have the issuers of sessions say this about one (RFC 7662 §2.2)."""
+        """Set the introspection response for a session (RFC 7662 §2.2)."""
         self._issuer.answers[session] = document
 
     def seal(self, credential: SessionCredential, claims: Mapping[str, Any], ends: float) -> str:
@@ -137,17 +137,17 @@ def minted_claims(decision: Decision) -> Mapping[str, Any] | None:
 
 
 class _Issuer:
-    """Answers questions about sessions as it was told (``Issuer``); any other has ended."""
+    """Gives the answers that were set (``Issuer``); every other session is inactive."""
 
     def __init__(self) -> None:
         self.answers: dict[str, bytes] = {}
 
     async def ask(self, session: str) -> Response:
-        """What it was told to say."""
+        """The answer that was set for a session."""
         return Response(200, {}, self.answers.get(session, _INACTIVE))
 
     async def close(self) -> None:
-        """There is no connection."""
+        """Nothing to close: there is no connection."""
 
 
 class _FixedRing(NamedTuple):

@@ -9,7 +9,7 @@ from sidecar.errors import Fault
 
 
 def write(path: Path, suite: str, results: Iterable[tuple[str, list[str]]]) -> None:
-    """Write one test case per result: its name, and what was other than expected.
+    """Write one test case per result: its name, and the differences from what was expected.
 
     Raises:
         Fault: the file cannot be written.

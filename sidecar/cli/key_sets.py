@@ -1,4 +1,4 @@
-"""The public keys a command decides with: from files it is given, or fetched when asked to."""
+"""The public keys that a command uses: read from files, or fetched with ``--fetch``."""
 
 import asyncio
 import logging
@@ -21,41 +21,41 @@ from sidecar.telemetry.logs import TextLines
 
 
 class KnownKeys(NamedTuple):
-    """The keys of the trust entries that have some, and by name why the others have none."""
+    """The keys by trust entry, and for each entry without keys the reason (``missing``)."""
 
     snapshot: KeySnapshot
     missing: Mapping[str, str]
 
 
 def add_keys(parser: ArgumentParser) -> None:
-    """Declare how keys that are not in configured files are come by."""
+    """Declare the options for keys that are not in configured files."""
     parser.add_argument(
         "--keys",
         metavar="ISSUER=FILE",
         action="append",
-        type=_given,
+        type=_issuer_and_file,
         default=[],
         help="take the keys of a trust entry from a JWKS or PEM file; may be given several times",
     )
     parser.add_argument(
         "--fetch",
         action="store_true",
-        help="fetch the keys of issuers that are not in files, as serve would; without it, nobody "
-        "is asked",
+        help="fetch the keys of issuers that are not in files, as serve would; without it, "
+        "nothing is fetched",
     )
 
 
 def known_keys(configuration: Configuration, options: Namespace) -> KnownKeys:
-    """The keys from configured files, from those that are given, and fetched if asked for.
+    """The keys from configured files, from ``--keys``, and with ``--fetch`` from issuers.
 
-    Which keys are left out, being weak or broken, is said on standard error.
+    Keys that are left out, because they are weak or broken, are logged to standard error.
 
     Raises:
-        ConfigurationFault: a file that was given cannot be used, or is of no trust entry.
+        ConfigurationFault: a file of ``--keys`` cannot be used, or its trust entry does not exist.
     """
-    told = logging.StreamHandler()
-    told.setFormatter(TextLines())
-    logging.basicConfig(handlers=[told])
+    handler = logging.StreamHandler()
+    handler.setFormatter(TextLines())
+    logging.basicConfig(handlers=[handler])
     keys = dict(configuration.found_keys)
     entries = {entry.trust: entry for entry in configuration.keys}
     for name, path in options.keys:
@@ -79,7 +79,7 @@ def known_keys(configuration: Configuration, options: Namespace) -> KnownKeys:
 
 
 def _not_fetched(entry: KeySettings) -> str:
-    """Why there are no keys of an entry that nobody was asked about."""
+    """Why there are no keys of an entry whose keys were not fetched."""
     if isinstance(entry.source, FileKeys):
         return f"no keys of {entry.trust}: {entry.source.path} is not there"
     return (
@@ -101,7 +101,7 @@ async def _fetched(entry: KeySettings) -> tuple[VerificationKey, ...] | str:
         await source.close()
 
 
-def _given(text: str) -> tuple[str, Path]:
+def _issuer_and_file(text: str) -> tuple[str, Path]:
     name, equals, path = text.partition("=")
     if not equals or not name or not path:
         raise ArgumentTypeError(f"{text!r} is not ISSUER=FILE")

@@ -1,6 +1,6 @@
-"""``sidecar keys``: make, look at and rotate a ring of keys kept in a directory.
+"""``sidecar keys``: create, list and rotate a ring of keys in a directory.
 
-``rotate`` is meant for cron: it does what is due, which mostly is nothing, and says so.
+``rotate`` is meant for cron: it does what is due, which is usually nothing, and prints it.
 """
 
 import sys
@@ -117,13 +117,13 @@ def _new(options: Namespace) -> int:
         now = time.time()
         ring = begin(new_key(options.algorithm), timings, now)
         store(directory, ring)
-    sys.stdout.writelines(_told(ring, now))
+    sys.stdout.writelines(_format_ring(ring, now))
     return 0
 
 
 def _list(options: Namespace) -> int:
     ring = load_directory(options.directory)
-    sys.stdout.writelines(_told(ring, time.time()))
+    sys.stdout.writelines(_format_ring(ring, time.time()))
     return 0
 
 
@@ -152,8 +152,8 @@ def _rotate(options: Namespace) -> int:
             store(directory, after)
     sys.stdout.writelines(_changes(ring, after))
     if options.revoke is not None:
-        sys.stdout.writelines(_end_of(options.revoke, after, now))
-    sys.stdout.writelines(_told(after, now))
+        sys.stdout.writelines(_format_end(options.revoke, after, now))
+    sys.stdout.writelines(_format_ring(after, now))
     return 0
 
 
@@ -182,7 +182,7 @@ def _objection(ring: KeyRing, kid: str, now: float, *, force: bool) -> str | Non
 
 
 def _changes(before: KeyRing, after: KeyRing) -> Iterator[str]:
-    """What was done, one line each."""
+    """The changes made, one line each."""
     old, new = ({key.key.kid: key for key in ring.keys} for ring in (before, after))
     yield from (f"took out {kid}\n" for kid in old if kid not in new)
     yield from (f"published {kid}\n" for kid in new if kid not in old)
@@ -195,8 +195,8 @@ def _changes(before: KeyRing, after: KeyRing) -> Iterator[str]:
         yield "nothing to do yet\n"
 
 
-def _end_of(kid: str, ring: KeyRing, now: float) -> Iterator[str]:
-    """When a key that was taken out at ``now`` is accepted nowhere any more, and why then."""
+def _format_end(kid: str, ring: KeyRing, now: float) -> Iterator[str]:
+    """The date from which a key that was removed at ``now`` is accepted nowhere, and why."""
     timings = ring.timings
     yield (
         f"{kid} is accepted nowhere after {dated(now + timings.convergence, now)}, if the ring's "
@@ -212,18 +212,18 @@ def _end_of(kid: str, ring: KeyRing, now: float) -> Iterator[str]:
         )
 
 
-def _told(ring: KeyRing, now: float) -> Iterator[str]:
-    """Every key and what happens to it next, and when ``rotate`` has something to do."""
+def _format_ring(ring: KeyRing, now: float) -> Iterator[str]:
+    """Every key with its next state change, and when ``rotate`` is due next."""
     for key, life in zip(ring.keys, ring.dates(), strict=True):
-        yield f"{key.key.kid}  {key.key.algorithm:7}  {_fate(life, now)}\n"
+        yield f"{key.key.kid}  {key.key.algorithm:7}  {_format_state(life, now)}\n"
         yield f"    published {dated(life.published, now)}\n"
     if ring.keys[-1].activates <= now:
         yield f"next key: published {dated(next_publication(ring), now)}\n"
     yield f"rotate: due {dated(next_step(ring), now)}\n"
 
 
-def _fate(life: KeyDates, now: float) -> str:
-    """A key's state and what follows it."""
+def _format_state(life: KeyDates, now: float) -> str:
+    """A key's state and the date of the next."""
     state = life.state(now)
     if state is State.PUBLISHED:
         return f"published; active from {dated(life.active, now)}"

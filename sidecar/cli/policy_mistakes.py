@@ -1,4 +1,4 @@
-"""What in a file of policy tests does not go with the configuration it is for."""
+"""Checks a file of policy tests against the configuration it is for."""
 
 from collections.abc import Iterable, Iterator
 
@@ -9,7 +9,7 @@ from sidecar.gateway.settings import GatewaySettings, JwtCredential, SessionCred
 
 
 def mistakes(tests: PolicyTests, configuration: Configuration) -> Iterator[Finding]:
-    """Everything, with its place in the file of tests."""
+    """Every mismatch, with its location in the file of tests."""
     names = [entry.name for entry in configuration.check.trust]
     for index, case in enumerate(tests.tests):
         here = ("tests", index)

@@ -73,7 +73,7 @@ class Request(Section):
 
 
 class Token(Section):
-    """A token that is made for one test, of a key that stands in for its issuer's."""
+    """A token that is made for one test, signed by a stand-in for its issuer's key."""
 
     trust: Text = Field(description="The trust entry whose token it is.")
     claims: dict[str, Any] = Field(
@@ -104,7 +104,7 @@ class Session(Section):
 
 
 class Expectation(Section):
-    """What is expected. What is left out is not looked at."""
+    """What is expected. What is left out is not compared."""
 
     decision: Literal["allow", "deny"] = Field(description="Whether the request goes through.")
     reason: ReasonLabel = Field(default=None, description="The reason's label.")

@@ -15,7 +15,7 @@ def add_arguments(_: ArgumentParser) -> None:
 
 
 def run(_: Namespace) -> int:
-    """Print the schema, whose ``role`` says which of the two configurations a file is."""
+    """Print the schema of both roles; the key ``role`` tells them apart."""
     either: TypeAdapter[Sidecar | Gateway] = TypeAdapter(Sidecar | Gateway)
     schema = {"$schema": "https://json-schema.org/draft/2020-12/schema"} | either.json_schema()
     sys.stdout.write(json.dumps(schema, indent=2) + "\n")

@@ -1,4 +1,4 @@
-"""Checks outside of a server: a request as Envoy would describe it, and the decision."""
+"""Checks without a server: from a request, as Envoy would describe it, to the decision."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -31,7 +31,7 @@ class Simulation(Protocol):
     def decide(
         self, request: RequestView, keys: KeySnapshot, trace: Trace | None = None
     ) -> Decision:
-        """The decision when no more keys can be had than are in the snapshot.
+        """The decision with the keys of the snapshot; none are fetched.
 
         ``trace`` is told what is found at each step.
         """
@@ -41,7 +41,7 @@ class Simulation(Protocol):
 class SidecarSimulation:
     """A sidecar's checks (``Simulation``) at ``now``, in Unix seconds.
 
-    They are made as if enforced: what shadow mode lets through is what somebody wants to know.
+    Denials are decided as if enforced, also when the configuration is in shadow mode.
     """
 
     steps: Final = tuple(step for step in Step if step not in GATEWAY_STEPS)
@@ -59,7 +59,7 @@ class SidecarSimulation:
 
 
 class NullObserver:
-    """Keeps nothing of what it is told about tokens and sessions (the observers of both)."""
+    """Ignores every event (the observer of tokens and of sessions)."""
 
     def verified(self, trust: str, result: str) -> None:
         """Nothing is counted."""
@@ -78,7 +78,7 @@ class NullObserver:
 
 
 def finished(verdict: Decision | Pending[Decision], keys: KeySnapshot, now: float) -> Decision:
-    """The decision, after whatever it waits for. No keys come but those that are there."""
+    """The decision, after what it waits for. A question for keys gets no further keys."""
     while isinstance(verdict, Pending):
         question = verdict.question
         if isinstance(question, KeyQuestion):
@@ -94,7 +94,7 @@ async def _awaited(question: Callable[[], Awaitable[object]]) -> object:
 
 
 def with_token(request: RequestView, source: TokenSource, token: str) -> RequestView:
-    """The request with a token where the source says."""
+    """The request with a token added at its source."""
     if isinstance(source, CookieSource):
         line = ("cookie", f"{source.name}={token}")
     else:

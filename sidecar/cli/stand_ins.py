@@ -1,4 +1,4 @@
-"""Throw-away keys that stand in for the issuers', so that policies are tested without theirs."""
+"""Generated keys that stand in for the keys of issuers, so that policy tests need no real ones."""
 
 import json
 import math
@@ -53,7 +53,7 @@ class StandIn:
         """A signed token.
 
         Args:
-            claims: what differs from the entry's defaults; None leaves a claim out.
+            claims: claims that replace the defaults of the entry; None leaves a claim out.
             now: Unix seconds.
             expires_in: seconds from ``now``; may be negative.
             type_: the ``typ``, ``none`` for none, empty for one that the entry accepts.
@@ -96,7 +96,7 @@ def snapshot(stand_ins: Mapping[str, StandIn]) -> KeySnapshot:
 
 
 def _effort(algorithm: str) -> tuple[bool, str]:
-    """What sorts algorithms by the time it takes to make a key; RSA takes longest."""
+    """The sort key of algorithms by the time that key generation takes; RSA takes longest."""
     return algorithm.startswith(("RS", "PS")), algorithm
 
 

@@ -27,7 +27,7 @@ _SHADOW: Final = (
     "mode is shadow: decided as if enforced; the sidecar lets through what is marked would_deny\n"
 )
 
-# Where a case's token or session stands, and its text; None where it has neither.
+# The source and the text of a case's token or session; None where it has neither.
 Bring = Callable[[Case], tuple[TokenSource, str] | None]
 
 
@@ -39,7 +39,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> int:
-    """Print one line per test and what differs; 1 if anything does."""
+    """Print one line per test, and the differences; 1 if there is any."""
     configuration = load(options.configuration, KeyFiles.IGNORED)
     tests = _read(options.tests, configuration)
     used = {case.token.trust for case in tests.tests if case.token is not None}
@@ -73,7 +73,7 @@ def run(options: Namespace) -> int:
 
 
 def _read(path: Path, configuration: Configuration) -> PolicyTests:
-    """The tests, or a fault with all that is wrong in their file."""
+    """The tests. Raises ConfigurationFault with every problem of the file."""
     document = documents.read(path)
     checked = schema.check(document, PolicyTests)
     problems = [*document.problems, *checked.problems]
@@ -90,7 +90,7 @@ def _read(path: Path, configuration: Configuration) -> PolicyTests:
 def _simulated(
     configuration: Configuration, stand_ins: Mapping[str, StandIn], now: float
 ) -> tuple[Simulation, Bring]:
-    """The checks of the configuration's role, and what puts tokens into requests."""
+    """The checks of the configuration's role, and a function that gives a case's credential."""
     if configuration.gateway is not None:
         return simulated(configuration, stand_ins, now)
 
@@ -117,7 +117,7 @@ def _request(case: Case) -> RequestView:
 
 
 def _token_differences(expect: Expectation, decision: Decision) -> Iterator[str]:
-    """What of the token that the service gets is other than expected, one line each."""
+    """How the token for the service differs from what is expected, one line each."""
     claims = minted_claims(decision)
     if claims is None:
         yield "token: expected one, got none"
@@ -130,7 +130,7 @@ def _token_differences(expect: Expectation, decision: Decision) -> Iterator[str]
 
 
 def _differences(expect: Expectation, decision: Decision) -> Iterator[str]:
-    """What of a decision is other than expected, one line each."""
+    """How a decision differs from what is expected, one line each."""
     got = "allow" if isinstance(decision, Allow) else "deny"
     if got != expect.decision:
         yield f"decision: expected {expect.decision}, got {got} ({decision.reason.label})"

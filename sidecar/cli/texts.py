@@ -1,4 +1,4 @@
-"""How commands read and write what people see: dates, and text that came from a token."""
+"""Input and output of commands: tokens, dates, and text that came from a token."""
 
 import sys
 from datetime import UTC, datetime
@@ -8,7 +8,7 @@ PROMPT = "Paste the token, then press Enter and Ctrl-D: "
 
 
 def printable(value: object) -> str:
-    """A value on one line, in which nothing can move the cursor or reorder what is read."""
+    """A value on one line, with control and bidirectional characters escaped."""
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode()
         for character in str(value)
@@ -31,7 +31,7 @@ def moment(text: str) -> float:
 
 
 def dated(value: object, now: float) -> str:
-    """A NumericDate (RFC 7519 §2) as a date and how far from ``now`` (Unix seconds) it is."""
+    """A NumericDate (RFC 7519 §2) as a date, with its distance from ``now`` (Unix seconds)."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return f"{printable(value)} (not a date)"
     try:

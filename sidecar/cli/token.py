@@ -1,4 +1,4 @@
-"""``sidecar token inspect``: what a token says about itself, without believing any of it."""
+"""``sidecar token inspect``: decodes a token without verifying it."""
 
 import base64
 import json
@@ -46,5 +46,5 @@ def run(_: Namespace) -> int:
 
 
 def _format_members(members: dict[str, object]) -> str:
-    # JSON in ASCII: whatever a terminal might act upon is escaped.
+    # JSON in ASCII: escapes everything that a terminal might interpret.
     return json.dumps(members, indent=2)

@@ -1,6 +1,6 @@
-"""What a check found at each of its steps, one line each, for a person who asks why.
+"""What a check found at each of its steps, as lines of text for ``sidecar check``.
 
-Nothing that is written here is a token itself.
+No line contains a token.
 """
 
 import json
@@ -121,7 +121,7 @@ class Explanation:
         self, route: Route, token: VerifiedToken | None, credential: str | None = None
     ) -> tuple[str, ...]:
         if token is not None and Step.SESSION in self._found:
-            # What a session says is known by now, and not before.
+            # A session's claims are known only after its step: it has no claims step of its own.
             self._found[Step.CLAIMS] = (
                 *self._dates(token.claims),
                 f"sub {printable(token.subject)}",
@@ -153,7 +153,7 @@ class Explanation:
 
 
 def read_claims(text: str) -> Mapping[str, Any]:
-    """The claims of a minted token; none of what is not one."""
+    """The claims of a minted token; empty for a text that is no token."""
     token = jws.parse(text, _LARGEST_TOKEN)
     return token.claims if isinstance(token, UnverifiedToken) else {}
 
@@ -179,11 +179,11 @@ def _format_type(token: UnverifiedToken) -> str:
 
 
 def _format_attributes(attributes: Attributes | None) -> tuple[str, ...]:
-    """What a credential may bring; nothing to say about a session, which was narrowed before."""
+    """What a credential may bring; empty for a session, which was limited when it was issued."""
     if attributes is None:
         return ()
     claims = tuple(".".join(path) for path in attributes.claims)
-    listed = (("roles", attributes.roles), ("groups", attributes.groups), ("claims", claims))
+    allowed = (("roles", attributes.roles), ("groups", attributes.groups), ("claims", claims))
     return tuple(
-        f"{name} it may bring: {printable(', '.join(names)) or 'none'}" for name, names in listed
+        f"{name} it may bring: {printable(', '.join(names)) or 'none'}" for name, names in allowed
     )

@@ -1,4 +1,4 @@
-"""``sidecar validate``: a configuration held against every rule, its key files included."""
+"""``sidecar validate``: checks a configuration against every rule, including its key files."""
 
 import sys
 from argparse import ArgumentParser, Namespace

@@ -1,10 +1,10 @@
 """The configuration: one YAML file, read strictly, into the frozen settings of the other layers.
 
-``loader.load`` is the way in. A file goes through three kinds of rules, and whatever they find is
-reported together: YAML (``document``), shape (pydantic, in the words of ``schema``), and the rules
-between values. ``sections`` has a module for each section of the file, with its shape, its rules
-and the settings it leads to; what a section cannot tell alone is a rule of ``rules``, and what the
-files tell that it names is in ``key_files``. ``sections.gateway`` is imported for a gateway alone.
+Start at ``loader.load``. A file is checked in three ways, and the problems are reported together:
+YAML (``document``), shape (pydantic, with the messages of ``schema``), and rules between values.
+``sections`` has a module for each section of the file, with its shape, its rules and its settings.
+Rules that concern several sections use ``rules``; the files that a configuration names are checked
+by ``key_files``. ``sections.gateway`` is imported only for a gateway.
 """
 
 from sidecar.config.configuration import Configuration

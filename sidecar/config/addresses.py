@@ -1,7 +1,4 @@
-"""Where to listen, and where to ask: the addresses and URLs of a configuration.
-
-Readers as in ``values``.
-"""
+"""The types of addresses and URLs in a configuration, read as in ``values``."""
 
 import ipaddress
 import re
@@ -35,7 +32,7 @@ class Endpoint(NamedTuple):
 
 
 def http_url(value: object) -> str:
-    """The URL of a server, https or http: whether http will do is said elsewhere."""
+    """The URL of a server, https or http; whether http is allowed is checked elsewhere."""
     found = text(value)
     try:
         url = urlsplit(found)

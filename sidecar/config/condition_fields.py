@@ -1,8 +1,8 @@
-"""What a condition reads of ``request``, so that a name that is never there is found when loading.
+"""Finds names that a condition reads from ``request`` and that no request has.
 
-To CEL ``request`` is a map: a name that it does not have is no error to the compiler, and at run
-time it makes the condition fail, or worse, ``!has(...)`` hold. So the compiled expression is walked
-(cel-spec, proto/cel/expr/syntax.proto).
+In CEL ``request`` is a map, so the compiler accepts any name. At run time an unknown name makes the
+condition fail, or makes ``!has(...)`` true. So the compiled expression is walked when a
+configuration is loaded (cel-spec, proto/cel/expr/syntax.proto).
 """
 
 from bisect import bisect_right
@@ -18,7 +18,7 @@ from sidecar.config._pb.cel.expr.syntax_pb2 import Expr, SourceInfo
 
 
 class UnknownName(NamedTuple):
-    """A name that is read and never there. ``of`` is ``request`` or ``request.params``.
+    """A name that is read and never present. ``of`` is ``request`` or ``request.params``.
 
     Line and column count from 1, within the expression.
     """
@@ -39,7 +39,7 @@ def unknown_names(condition: Condition, parameters: Collection[str]) -> Iterator
     try:
         checked = CheckedExpr.FromString(Any.FromString(condition.checked).value)
     except DecodeError:
-        return  # macros nested deeper than protobuf reads: good CEL, which is not looked into
+        return  # macros nested deeper than protobuf decodes: valid CEL, which is not examined
     for expression in _parts(checked.expr):
         match _path(expression):
             case [name] if name not in REQUEST_FIELDS:
@@ -52,7 +52,7 @@ def unknown_names(condition: Condition, parameters: Collection[str]) -> Iterator
 
 
 def _parts(expression: Expr) -> Iterator[Expr]:
-    """The expression and everything in it in which ``request`` is the request."""
+    """The expression and its subexpressions, except where ``request`` is a macro's variable."""
     yield expression
     match expression.WhichOneof("expr_kind"):
         case "select_expr":
@@ -77,7 +77,7 @@ def _parts(expression: Expr) -> Iterator[Expr]:
 
 
 def _path(expression: Expr) -> list[str] | None:
-    """The names from ``request`` to a value; None for one that is not read from it by names."""
+    """The names from ``request`` to a value; None for a value that is not read from it by name."""
     if expression.ident_expr.name == "request":
         return []
     operand, name = _step(expression)
@@ -108,6 +108,6 @@ def _step(expression: Expr) -> tuple[Expr | None, str]:
 def _position(expression: Expr, source: SourceInfo) -> tuple[int, int]:
     """The line and the column where an expression begins."""
     offset = source.positions[expression.id]
-    # Each is where the line after begins.
+    # An offset is that of the start of the next line.
     line = bisect_right(source.line_offsets, offset)
     return line + 1, offset - (source.line_offsets[line - 1] if line else 0) + 1

@@ -1,4 +1,4 @@
-"""What a configuration file becomes: the frozen settings of the other layers."""
+"""``Configuration``: the settings that a file is loaded into."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ from sidecar.config.sections.log import Log
 from sidecar.jose.jwk import VerificationKey
 from sidecar.keys.settings import KeySettings
 
-if TYPE_CHECKING:  # a sidecar keeps none of the gateway in memory
+if TYPE_CHECKING:  # a sidecar does not import the modules of a gateway
     from sidecar.gateway.settings import GatewaySettings
 
 
 @dataclass(frozen=True, slots=True)
 class Listeners:
-    """Where it listens. ``authz`` is a gRPC address; ``internal`` is the gateway's alone."""
+    """The listeners. ``authz`` is a gRPC address; only a gateway has ``internal``."""
 
     authz: str
     metrics: Endpoint
@@ -31,7 +31,7 @@ class Configuration:
     """A configuration that can be used. All times are in seconds.
 
     ``digest`` is the SHA-256 of the file in hexadecimal digits; ``found_keys`` are the keys that
-    were in the key files when it was loaded, by trust entry; ``warnings`` are for whoever wrote it.
+    were in the key files when it was loaded, by trust entry; ``warnings`` are for its author.
     ``gateway`` is None for a sidecar.
     """
 
@@ -56,7 +56,7 @@ class Configuration:
 
 @dataclass(frozen=True, slots=True)
 class LoadedFile:
-    """What there is to know about a file besides what it says; as in ``Configuration``."""
+    """What is known of a file besides its values; as in ``Configuration``."""
 
     path: Path
     digest: str

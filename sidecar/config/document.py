@@ -44,7 +44,7 @@ _VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 class _TooDeepError(Exception):
-    """Ends the reading: the parser takes quadratic time for depth."""
+    """Ends the reading: the parser's time grows with the square of the depth."""
 
 
 class _Place(NamedTuple):
@@ -56,7 +56,7 @@ class _Place(NamedTuple):
 class YamlDocument:
     """The values of a file and their places.
 
-    ``unreadable`` holds the locations of values that could not be read and stand as None;
+    ``unreadable`` holds the locations of values that could not be read and are None;
     ``problems`` says why. ``digest`` is the SHA-256 of the file in hexadecimal digits.
     """
 
@@ -68,7 +68,7 @@ class YamlDocument:
     _places: Mapping[Location, _Place]
 
     def at_value(self, location: Location) -> Position:
-        """Where a value begins; for a value that is not in the file, what would hold it."""
+        """Where a value begins; for a value that is not in the file, where its parent begins."""
         return self._nearest(location).value
 
     def at_key(self, location: Location) -> Position:
@@ -121,7 +121,7 @@ def read(path: Path, environment: Mapping[str, str] = os.environ) -> YamlDocumen
 
 
 class _Reader:
-    """Turns the events of one YAML stream into values, noting places and problems."""
+    """Builds values from the events of one YAML stream, and records places and problems."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self.problems: list[FileProblem] = []
@@ -143,7 +143,7 @@ class _Reader:
     def _value(self, event: Any, events: Iterator[Any], location: Location) -> object:
         position = _position(event)
         key = self.places[location].key if location in self.places else position
-        # Where nothing is written after a key, the parser only stops at the next line.
+        # For a key without a value, the parser reports the position of the next line.
         nothing = isinstance(event, ScalarEvent) and not event.value and event.style is None
         self.places[location] = _Place(key, key if nothing else position)
         if len(location) > MAXIMUM_DEPTH:
@@ -221,7 +221,7 @@ def _refusal(event: Any) -> str | None:
 
 
 def _skip(event: Any, events: Iterator[Any]) -> None:
-    """Pass over the value that begins with ``event``, however deep it goes."""
+    """Skip the value that begins with ``event``, with everything nested in it."""
     depth = 0
     while True:
         if isinstance(event, _COLLECTION):
@@ -234,7 +234,7 @@ def _skip(event: Any, events: Iterator[Any]) -> None:
 
 
 def _core(text: str) -> object:
-    """A plain scalar under the YAML 1.2 core schema. Infinities and NaN stay text: none is used."""
+    """A plain scalar under the YAML 1.2 core schema. Infinities and NaN are read as text."""
     if text in _NULL:
         return None
     if text in _BOOLEAN:

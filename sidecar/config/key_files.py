@@ -1,4 +1,4 @@
-"""The files that key sources name, looked at while somebody is there to read the answer."""
+"""Checks the key and TLS files that key sources name, when a configuration is loaded."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -23,16 +23,16 @@ _READ: Final = frozenset({"path", "ca_file", "certificate", "private_key"})
 
 
 class KeyFiles(Enum):
-    """What is expected of key files when a configuration is loaded."""
+    """What is required of key files when a configuration is loaded."""
 
-    REQUIRED = auto()  # all are there and good
-    GOOD_IF_THERE = auto()  # what is there is good; the rest may be delivered later
+    REQUIRED = auto()  # all exist and are valid
+    GOOD_IF_THERE = auto()  # those that exist are valid; the others may be delivered later
     IGNORED = auto()  # none is read
 
 
 @dataclass(frozen=True, slots=True)
 class ExaminedFiles:
-    """The keys by trust entry, what is wrong with them, and what only looks wrong."""
+    """The keys by trust entry, the problems of the files, and the warnings about them."""
 
     keys: Mapping[str, tuple[VerificationKey, ...]]
     wrong: tuple[Finding, ...]
@@ -40,7 +40,7 @@ class ExaminedFiles:
 
 
 def examine(entries: Items[Trust], expectation: KeyFiles) -> ExaminedFiles:
-    """Read the files that sources name: keys, and what TLS needs. No secret, and no server."""
+    """Read the key and TLS files that sources name. No secret is read, and no server is asked."""
     keys: dict[str, tuple[VerificationKey, ...]] = {}
     wrong: list[Finding] = []
     warnings: list[Finding] = []
@@ -75,7 +75,7 @@ def examine(entries: Items[Trust], expectation: KeyFiles) -> ExaminedFiles:
 
 
 def written_files(section: Section) -> dict[str, Path]:
-    """The files to read, where the configuration writes them: a default is for inside a pod."""
+    """The files that are named in the configuration; a default path exists only in a pod."""
     written = {name: getattr(section, name) for name in sorted(section.model_fields_set & _READ)}
     return {name: file for name, file in written.items() if isinstance(file, Path)}
 
@@ -102,7 +102,7 @@ def _read(path: Path) -> KeyDocument:
 def _foreign(
     here: Location, trust: Trust, found: tuple[VerificationKey, ...], owners: dict[str, Trust]
 ) -> list[Finding]:
-    """What of an entry's keys another issuer has: it could sign for this one."""
+    """Keys of an entry that another issuer has too: it could sign tokens of this one."""
     others = {
         owner.name
         for key in found

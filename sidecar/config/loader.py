@@ -1,4 +1,4 @@
-"""Loads a configuration, or says everything that is wrong with it at once."""
+"""Loads a configuration, or reports every problem in it at once."""
 
 from collections.abc import Iterable
 from functools import partial
@@ -32,7 +32,7 @@ def load(path: Path, key_files_are: KeyFiles = KeyFiles.GOOD_IF_THERE) -> Config
 
 
 def _role(document: object) -> type[RootSection]:
-    """The role that a document is written for; whatever is not a gateway's is a sidecar's."""
+    """The role of a document: a gateway's if it says so, else a sidecar's."""
     if isinstance(document, dict) and document.get("role") == "gateway":
         return _gateway()
     return Sidecar
@@ -76,7 +76,7 @@ def _draft(
     root: RootSection | None,
     bad: tuple[Location, ...],
 ) -> Draft | None:
-    """What is left when every section and every item with something bad in it is left out."""
+    """The document without its bad sections, and without the bad items of its lists."""
     if not isinstance(document.value, dict):
         return None
     sections = frozenset(str(location[0]) for location in bad)

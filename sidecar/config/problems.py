@@ -1,4 +1,4 @@
-"""What is wrong in a file, where, and how it is written for people."""
+"""Problems in a file: where they are, and how they are written in messages."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,11 +8,11 @@ from typing import NamedTuple
 from sidecar.errors import ConfigurationFault
 
 Location = tuple[str | int, ...]
-"""The way to a value from the top of a document: keys and, in lists, indices from 0."""
+"""The path to a value from the top of a document: keys and, in lists, indices from 0."""
 
 
 class Finding(NamedTuple):
-    """What a rule has against the value at a location."""
+    """A rule's message about the value at a location."""
 
     location: Location
     text: str
@@ -27,7 +27,7 @@ class Position(NamedTuple):
 
 @dataclass(frozen=True, slots=True, order=True)
 class FileProblem:
-    """One thing that is wrong: what it is, and after a semicolon what would be right."""
+    """One problem: what is wrong, and after a semicolon how to fix it."""
 
     position: Position
     text: str
@@ -38,7 +38,7 @@ class FileProblem:
 
 
 def fault(path: Path, problems: Iterable[FileProblem]) -> ConfigurationFault:
-    """All problems of a file as one fault, each once, in the order of their lines."""
+    """All problems of a file as one fault, without duplicates, in the order of their lines."""
     lines = [problem.format(path) for problem in sorted(set(problems))]
     return ConfigurationFault("\n".join(lines))
 

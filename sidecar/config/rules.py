@@ -1,8 +1,8 @@
-"""The rules between sections: what each of them allows alone and the whole does not.
+"""Rules that concern several sections of a configuration.
 
-What a section can tell by itself is in its ``findings``. A rule is given a draft, in which parts
-may be missing that could not be read, so that everything that can be checked is checked in one
-run; it names the sections that it needs, and is not asked where one of them is missing.
+The rules within one section are in its ``findings``. A rule is given a draft, in which parts that
+could not be read are missing, so that everything that can be checked is checked in one run. A rule
+names the sections that it needs, and is skipped if one of them is missing.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -19,11 +19,11 @@ Items = Sequence[tuple[Location, T]]
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A configuration in which every part can be read, or only those that ``root`` holds.
+    """A configuration of which some parts may be unreadable.
 
-    ``places`` tells where in the document the readable items of a list stand, by the list's name;
-    ``bad`` names the sections in which something could not be read: of a list ``root`` has what
-    could be, and of others None.
+    ``places`` has the locations of the readable items of a list, by the list's name. ``bad`` names
+    the sections in which something could not be read: a list among them has only its readable items
+    in ``root``, any other section is None.
     """
 
     document: YamlDocument
@@ -32,10 +32,11 @@ class Draft:
     bad: frozenset[str]
 
     def section(self, name: str, kind: type[T]) -> T:
-        """What the section of this name holds.
+        """The section of this name.
 
         Raises:
-            TypeError: it is of another kind, or could not be read and the rule did not need it.
+            TypeError: it is of another kind, or unreadable because the rule does not name it in
+                its needs.
         """
         value = getattr(self.root, name)
         if not isinstance(value, kind):
@@ -56,7 +57,7 @@ class Draft:
         return list(zip(places, items, strict=True))
 
     def sections(self) -> Iterator[tuple[Location, Section]]:
-        """Every section that could be read, with its place; without the root itself."""
+        """Every readable section with its location, except the root."""
         for name in type(self.root).model_fields:
             if name in self.places:
                 for here, item in self.items(name, Section):
@@ -78,12 +79,12 @@ class SectionRule:
 
 
 def rule(*needs: str) -> Callable[[Callable[[Draft], Iterator[Finding]]], SectionRule]:
-    """Makes a rule of a function, which needs these sections."""
+    """A decorator that makes a rule of a function; ``needs`` are the sections it reads."""
     return lambda find: SectionRule(find, frozenset(needs))
 
 
 def check(draft: Draft, rules: Iterable[SectionRule]) -> Iterator[Finding]:
-    """Everything that the sections' own rules and those between them find."""
+    """The findings of the sections' own rules and of the rules between sections."""
     for here, section in draft.sections():
         yield from _below(here, section.findings())
     for each in rules:
@@ -92,7 +93,7 @@ def check(draft: Draft, rules: Iterable[SectionRule]) -> Iterator[Finding]:
 
 
 def warnings(draft: Draft, rules: Iterable[SectionRule]) -> Iterator[Finding]:
-    """Everything in a good configuration that deserves a second look."""
+    """Everything in a valid configuration that is likely a mistake."""
     for here, section in draft.sections():
         yield from _below(here, section.warnings())
     for each in rules:

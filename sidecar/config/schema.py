@@ -1,4 +1,4 @@
-"""Holds a document against its models, and says in our readers' words what does not fit."""
+"""Validates a document against its models, and writes the messages of what does not fit."""
 
 import difflib
 import re
@@ -29,9 +29,9 @@ _EXPECTED: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Checked(Generic[M]):
-    """A document held against a model. ``bad`` holds the locations of what does not fit.
+    """The result of validating a document. ``bad`` holds the locations of what does not fit.
 
-    ``model`` is there when nothing is bad.
+    ``model`` is None if anything is bad.
     """
 
     model: M | None
@@ -52,7 +52,7 @@ def check(
     Args:
         document: the document.
         model: what it is to be.
-        owner: tells, for a key that is unknown at its place, what has such a key there.
+        owner: returns, for a key that is unknown at its place, what has such a key there.
     """
     try:
         return Checked(read(document, model, document.value), (), ())
@@ -69,14 +69,14 @@ def check(
 def _is_known_already(document: YamlDocument, detail: ErrorDetails) -> bool:
     """Whether a detail only follows from another problem.
 
-    A value that could not be read stands as None; a list whose items are all bad counts as empty.
+    A value that could not be read is None; a list whose items are all bad is reported as empty.
     """
     emptied = detail["type"] == "too_short" and bool(detail["input"])
     return emptied or detail["loc"] in document.unreadable
 
 
 def has_key(model: type[BaseModel], location: Location) -> bool:
-    """Whether the model has the key that a location leads to, and every key on the way."""
+    """Whether the model has the key at a location, and every key on the path to it."""
     return all(
         name in _keys(_model_at(model, location[:index]))
         for index, name in enumerate(location)

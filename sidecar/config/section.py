@@ -18,21 +18,21 @@ T = TypeVar("T", bound="DataclassInstance")
 class Section(BaseModel):
     """A mapping of the file: its keys, the rules between their values, and its settings.
 
-    Nothing unknown, nothing changes.
+    It is frozen, and unknown keys are refused.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
     def findings(self) -> Iterator[Finding]:
-        """What the section's own rules find. Locations begin at the section."""
+        """The findings of the section's own rules. Locations are relative to the section."""
         yield from ()
 
     def warnings(self) -> Iterator[Finding]:
-        """What is allowed here and seldom meant. Asked only where no rule found anything."""
+        """What is allowed and likely a mistake. Called only if no rule found anything."""
         yield from ()
 
     def refuse_all_but_one(self, names: Iterable[str]) -> str:
-        """The one of these keys after which something is written. Raises ValueError for 0 or 2."""
+        """The one of these keys that has a value. Raises ValueError if none or several have one."""
         names = tuple(names)
         written = [name for name in names if getattr(self, name) is not None]
         if not written:
@@ -42,18 +42,18 @@ class Section(BaseModel):
         return written[0]
 
 
-# Any: a field is of its own type, whatever stands for it until it is read.
+# Any: the type of a field is that of its annotation; pydantic reads the default.
 def written(default: object, description: str, **bounds: Any) -> Any:
-    """A key that may be left out: what is then read in its place, and what the key means.
+    """An optional key: its default, written as in a file, and its description.
 
-    ``bounds`` are pydantic's, for what is written. A default that is nothing is not read.
+    ``bounds`` are constraints of pydantic's ``Field``. A default that is empty is not validated.
     """
     bounds["validate_default"] = bool(default)
     return Field(default=default, description=description, **bounds)
 
 
 class OneOf(Section):
-    """A section of which one key is written, and only one."""
+    """A section of which exactly one key is written."""
 
     @property
     def chosen(self) -> str:
@@ -67,7 +67,7 @@ class OneOf(Section):
 
 
 def sections_in(value: object, here: Location) -> Iterator[tuple[Location, Section]]:
-    """Every section in a value of the file, with its place; the value itself first."""
+    """Every section in a value of the file, with its location; the value itself first."""
     if isinstance(value, Section):
         yield here, value
         for name, field in type(value).model_fields.items():
@@ -78,9 +78,9 @@ def sections_in(value: object, here: Location) -> Iterator[tuple[Location, Secti
 
 
 def copied(kind: type[T], *sections: Section, **others: object) -> T:
-    """Settings of a kind: ``others``, and the sections' keys that have the names of settings.
+    """Creates settings of a kind from ``others`` and the sections' keys of the same names.
 
-    A list becomes a set and a mapping a tuple of its items, where the settings have these.
+    A list becomes a set, and a mapping a tuple of its items, where the setting has that type.
 
     Raises:
         TypeError: a key is of another type than the setting of its name, or a setting is missing.
@@ -96,14 +96,14 @@ def copied(kind: type[T], *sections: Section, **others: object) -> T:
 def _shared(
     kind: type[T], section: type[Section], others: frozenset[str]
 ) -> Mapping[str, Callable[[Any], object]]:
-    """What turns a section's keys into the settings of their names, but for ``others``."""
+    """The conversions from a section's keys to the settings of the same names, but ``others``."""
     keys = get_type_hints(section)
     shared = {each.name: each.type for each in fields(kind) if each.name in keys.keys() - others}
     return {name: _conversion(keys[name], type_) for name, type_ in shared.items()}
 
 
 def _conversion(key: Any, setting: Any) -> Callable[[Any], object]:
-    """What turns a value of a key's type into one of a setting's."""
+    """The conversion from a value of a key's type to one of a setting's type."""
     origins = (get_origin(key), get_origin(setting))
     of_key, of_setting = get_args(key), get_args(setting)
     if key == setting:

@@ -1,7 +1,7 @@
-"""The kinds of values a configuration holds, each with its reader.
+"""The types of values in a configuration, each with its reader.
 
-A reader takes what stands in the file and returns what the program works with, or raises a
-ValueError whose text says what is wrong and what would be right.
+A reader takes the value from the file and returns the one that the program uses, or raises a
+ValueError whose text says what is wrong and how to fix it.
 """
 
 import re
@@ -27,7 +27,7 @@ from sidecar.check.templates import PathTemplate
 from sidecar.check.trust import ClaimPath
 from sidecar.jose.algorithms import SUPPORTED_ALGORITHMS
 
-# The key of the validation context under which the directory of the file stands.
+# The key of the validation context that holds the directory of the file.
 DIRECTORY: Final = "directory"
 
 _DURATION: Final = re.compile(r"(-?[0-9]{1,9}(?:\.[0-9]{1,3})?)(ms|s|m|h)")
@@ -39,7 +39,7 @@ _HOST: Final = re.compile(r"(?:\*\.)?[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:.]+
 _SCOPE: Final = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+")  # RFC 6749 §3.3
 _PATH: Final = re.compile(r"[A-Za-z0-9_.@~-]+(?:/[A-Za-z0-9_.@~-]+)*")
 _QUOTABLE: Final = re.compile(r"[ !#-\[\]-~]+")  # RFC 9110 §5.6.4 without what needs a backslash
-# Those that belong to the connection or to Envoy: to set or remove one breaks the request.
+# Headers that belong to the connection or to Envoy: setting or removing one breaks the request.
 _NOT_OURS: Final = frozenset(
     {
         *("connection", "content-length", "host", "keep-alive", "proxy-connection"),
@@ -155,7 +155,7 @@ def claim(value: object) -> ClaimPath:
 
 
 def header(value: object) -> str:
-    """A header's name, in lower case, that may be read from a request or set in one."""
+    """The name, in lower case, of a header that may be read from a request or set in one."""
     name = text(value).lower()
     if not _TOKEN.fullmatch(name):
         raise ValueError(f"{format_value(value)} is not a header's name; {_NOT_A_HEADER}")
@@ -165,7 +165,7 @@ def header(value: object) -> str:
 
 
 def identity_source(value: object) -> IdentitySource:
-    """What an identity header carries: a claim, or what rules see of a token."""
+    """The source of an identity header: a claim, or the normalised scopes, roles or groups."""
     if not isinstance(value, dict):
         return claim(value)
     accepted = [each.value for each in Normalised]
@@ -182,7 +182,7 @@ _NOT_A_HEADER: Final = "names have letters, digits and !#$%&'*+-.^_`|~, and no c
 
 
 def identity_header(value: object) -> str:
-    """The name of a header that is ours. The spellings with underscores are ours with it."""
+    """The name of a header that only the sidecar sets. Spellings with underscores are included."""
     name = header(value)
     if "_" in name:
         raise ValueError(
@@ -201,7 +201,7 @@ def source_header(value: object) -> str:
 
 
 def request_header(value: object) -> str:
-    """The name of a header to send with a request of ours."""
+    """The name of a header to send with the sidecar's own requests."""
     name = header(value)
     if name in {"accept-encoding", "content-type", "x-vault-token"}:
         raise ValueError(f"{name} is set where it is needed; leave it out")
@@ -219,7 +219,7 @@ def passed_header(value: object) -> str:
 
 
 def distinct_headers(value: object) -> object:
-    """Refuses names that become one in lower case, before they do."""
+    """Refuses names that differ only in case."""
     names = [str(name).lower() for name in value] if isinstance(value, dict) else []
     for name in names:
         if names.count(name) > 1:

@@ -11,7 +11,7 @@ from sidecar.config.problems import Finding, Location
 from sidecar.config.section import Section, copied, written
 from sidecar.config.values import File, RequestHeader, distinct_headers
 
-# An answer of the largest size is parsed in about 0.1 s, beside the checks.
+# Parsing an answer of the largest size takes about 0.1 s of the time for checks.
 AnswerBytes = Annotated[StrictInt, Field(ge=1024, le=1024 * 1024)]
 
 
@@ -20,17 +20,17 @@ HTTPS_OR_ALLOWED: Final = "write https, or allow_http: true in the source"
 
 
 class RemoteServer(Section):
-    """A server of one's own choice."""
+    """A server that is reached over HTTP."""
 
     ca_file: File | None = written(
-        None, "The authorities that may vouch for the server, PEM, in place of the system's."
+        None, "The trusted CA certificates for the server, PEM, in place of the system's."
     )
-    certificate: File | None = written(None, "The client certificate to show, with its chain, PEM.")
+    certificate: File | None = written(None, "The client certificate, with its chain, PEM.")
     private_key: File | None = written(
         None, "The client certificate's key, PEM; without it, it is in `certificate`."
     )
     allow_http: StrictBool = written(
-        False, "Speak http, too: whoever is on the way can then read and change what is said."
+        False, "Allow http, too: anyone on the network path can then read and change the messages."
     )
     answer_bytes: AnswerBytes = written(
         ANSWER_BYTES, "The most bytes that an answer may have; a longer one is a failure."
@@ -59,7 +59,7 @@ class RemoteServer(Section):
 
 
 class RequestHeaders(Section):
-    """A server that wants to be shown something."""
+    """Headers that are sent to a server, such as credentials."""
 
     headers: Annotated[dict[RequestHeader, File], BeforeValidator(distinct_headers)] = written(
         {}, "Headers to send, each with the file that holds its value."
@@ -67,6 +67,6 @@ class RequestHeaders(Section):
 
 
 def over_http(here: Location, url: str, danger: str, choice: str) -> Iterator[Finding]:
-    """A URL over http. ``danger`` is what others could do then, ``choice`` what would be right."""
+    """A URL over http. ``danger`` is what an attacker could do, ``choice`` how to fix it."""
     if urlsplit(url).scheme == "http":
         yield Finding(here, f"over http, whoever is on the way {danger}; {choice}")

@@ -1,4 +1,4 @@
-"""``identity``: how a verified identity is handed to the service."""
+"""``identity``: how a verified identity is passed to the service."""
 
 from collections.abc import Iterator
 from typing import Annotated, Final
@@ -14,7 +14,7 @@ from sidecar.config.values import IdentityClaim, IdentityHeader, PassedHeader, d
 
 
 class Identity(Section):
-    """How a verified identity is handed to the service."""
+    """How a verified identity is passed to the service."""
 
     headers: Annotated[dict[IdentityHeader, IdentityClaim], BeforeValidator(distinct_headers)] = (
         written(
@@ -34,7 +34,7 @@ class Identity(Section):
     passed: tuple[PassedHeader, ...] = written(
         (),
         "`[authorization]` where the service checks `Authorization` itself. Otherwise "
-        "it is removed wherever it is no token source: nobody would have verified it.",
+        "it is removed wherever it is no token source, because it would not be verified.",
         alias="pass",
         min_length=1,
     )
@@ -49,19 +49,19 @@ class Identity(Section):
 
     @property
     def owned(self) -> Items[str]:
-        """The headers that no client may send, with their places."""
+        """The headers that no client may send, with their locations."""
         headers: Items[str] = [(("identity", "headers", name), name) for name in self.headers]
-        return [*headers, *_listed("strip", self.strip)]
+        return [*headers, *_located("strip", self.strip)]
 
 
-def _listed(key: str, names: tuple[str, ...]) -> Items[str]:
+def _located(key: str, names: tuple[str, ...]) -> Items[str]:
     return [(("identity", key, index), name) for index, name in enumerate(names)]
 
 
 @rule("identity")
 def _headers_are_named_once(draft: Draft) -> Iterator[Finding]:
     identity = draft.section("identity", Identity)
-    return spelt_once(draft, [*identity.owned, *_listed("pass", identity.passed)])
+    return spelt_once(draft, [*identity.owned, *_located("pass", identity.passed)])
 
 
 @rule("identity", "token_sources")
@@ -71,7 +71,7 @@ def _headers_carry_no_token(draft: Draft) -> Iterator[Finding]:
     for here, name in identity.owned:
         if folded(name) in carrying:
             yield Finding(here, f"{name} carries the token; choose another header")
-    for here, name in _listed("pass", identity.passed):
+    for here, name in _located("pass", identity.passed):
         if name in carrying:
             text = (
                 f"{name} is a token source: what goes on is verified here, and forward_token says "

@@ -28,26 +28,24 @@ class FileKeysSection(Section):
         description="A JWKS or PEM file of public keys; a relative path begins at the "
         "configuration file's directory, here and wherever a file is named."
     )
-    refresh: Annotated[float, Duration("1s", "1h")] = written(
-        "5s", "How often the file is looked at."
-    )
-    # A look at an unchanged file costs microseconds: no token of a new key need be turned away.
+    refresh: Annotated[float, Duration("1s", "1h")] = written("5s", "How often the file is read.")
+    # Reading an unchanged file costs microseconds, so a new key is found without a refused token.
     cooldown: Annotated[float, Duration("10ms", "1h")] = written(
         "50ms",
-        "The least time between two looks at the file for tokens with an unknown key, "
+        "The least time between two reads of the file for tokens with an unknown key, "
         "or for any while there are no keys.",
     )
     max_stale: Annotated[float, Duration("1m", "720h")] = written(
-        "24h", "How long the last good keys serve while the file cannot be used."
+        "24h", "How long the last good keys stay in use while the file cannot be used."
     )
 
     def refresh_for(self, _: TokenKind) -> float:
-        """How often the file is looked at, in seconds, whatever tokens the keys are for."""
+        """How often the file is read, in seconds, for every kind of token."""
         return self.refresh
 
     @property
     def min_refresh(self) -> float:
-        """As ``refresh``: no file asks to be looked at more often."""
+        """As ``refresh``: a file sends no ``Cache-Control``."""
         return self.refresh
 
     @property
@@ -66,7 +64,7 @@ class _Refreshed(Section):
     refresh: Annotated[float | None, Duration("1s", "24h")] = written(
         None,
         "The longest time between two regular fetches: for so long a key that was "
-        "taken out may still be accepted. Without it `30s` for kind `request`, `5m` for the "
+        "removed may still be accepted. Without it `30s` for kind `request`, `5m` for the "
         "others.",
     )
     min_refresh: Annotated[float, Duration("1s", "24h")] = written(
@@ -80,7 +78,7 @@ class _Refreshed(Section):
         "any while there are no keys; where it is left out, no more than `refresh`.",
     )
     max_stale: Annotated[float, Duration("1m", "720h")] = written(
-        "24h", "How long the last good keys serve while no fetch succeeds."
+        "24h", "How long the last good keys stay in use while no fetch succeeds."
     )
     timeout: Annotated[float, Duration("100ms", "1m")] = written(
         "10s", "How long one fetch may take."
@@ -89,7 +87,7 @@ class _Refreshed(Section):
     def refresh_for(self, kind: TokenKind) -> float:
         """The longest time between two regular fetches, in seconds: as written, or by the kind.
 
-        A token of our own cannot be revoked before its key is: that has to be noticed soon.
+        Request tokens can be revoked only by revoking their key, so their keys are fetched often.
         """
         if self.refresh is not None:
             return self.refresh
@@ -112,7 +110,7 @@ class JwksSection(_Refreshed, RequestHeaders, RemoteServer, _AtUrl):
 
 
 class OidcSection(_Refreshed, RequestHeaders, RemoteServer):
-    """Public keys where the issuer's discovery document says; the address is the `issuer`'s."""
+    """Public keys at the `jwks_uri` of the issuer's discovery document; its URL is `issuer`."""
 
     def settings(self, issuer: str) -> SourceSettings:
         """The issuer, and how its discovery document is reached."""
@@ -145,10 +143,8 @@ class VaultKeysSection(_Refreshed, RemoteServer, _Engines, InVault):
 
 class _InCluster(Section):
     server: HttpUrl = written("https://kubernetes.default.svc", "The API server's URL.")
-    ca_file: File = written(
-        f"{SERVICE_ACCOUNT}/ca.crt", "The authorities that may vouch for it, PEM."
-    )
-    token_file: File = written(f"{SERVICE_ACCOUNT}/token", "The service account token to show.")
+    ca_file: File = written(f"{SERVICE_ACCOUNT}/ca.crt", "The trusted CA certificates for it, PEM.")
+    token_file: File = written(f"{SERVICE_ACCOUNT}/token", "The service account token to send.")
     answer_bytes: AnswerBytes = written(
         ANSWER_BYTES, "The most bytes that an answer may have; a longer one is a failure."
     )
@@ -176,7 +172,7 @@ class Keys(OneOf):
     file: FileKeysSection | None = written(None, "In a file.")
     jwks: JwksSection | None = written(None, "At a URL.")
     oidc: OidcSection | None = written(
-        None, "Where the issuer's discovery document says (OpenID Connect or RFC 8414)."
+        None, "At the `jwks_uri` of the issuer's discovery document (OpenID Connect or RFC 8414)."
     )
     vault: VaultKeysSection | None = written(None, "In HashiCorp Vault or OpenBao.")
     kubernetes: KubernetesSection | None = written(
@@ -194,6 +190,6 @@ class KeyCache(Section):
     """Copies of the last good public keys, for a start while their server is down."""
 
     directory: File = Field(
-        description="A directory that is there, outlives the process and that nobody else can "
+        description="An existing directory that outlives the process and that no other user can "
         "write to. Keys in files are not copied."
     )

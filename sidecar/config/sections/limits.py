@@ -1,4 +1,4 @@
-"""``limits``: what is bounded, and where."""
+"""``limits``: the limits on requests, tokens, checks and caches."""
 
 from typing import Annotated
 
@@ -9,13 +9,13 @@ from sidecar.config.values import Duration
 
 
 class LimitsSection(Section):
-    """What is bounded, and where."""
+    """The limits on requests, tokens, checks and caches."""
 
     request_bytes: Annotated[StrictInt, Field(ge=4096, le=1048576)] = written(
         131072,
-        "The size of a request's head as Envoy describes it; more than Envoy's "
-        "`max_request_headers_kb`. What is larger is answered with a 431, as is what goes beyond "
-        "the next two.",
+        "The size of a request's head as Envoy describes it; set it above Envoy's "
+        "`max_request_headers_kb`. A request above this limit or one of the next two is answered "
+        "with a 431.",
     )
     header_lines: Annotated[StrictInt, Field(ge=16, le=4096)] = written(
         512, "How many header lines a request may have."
@@ -33,7 +33,7 @@ class LimitsSection(Section):
     )
     remembered_tokens: Annotated[StrictInt, Field(ge=1, le=1_000_000)] = written(
         2000,
-        "How many tokens are remembered as well-formed and rightly signed, at most 1.5 KiB each.",
+        "How many tokens with a valid signature are remembered, at most 1.5 KiB each.",
     )
     pending_checks: Annotated[StrictInt, Field(ge=1, le=65536)] = written(
         256, "How many checks may wait; the next is answered with a 503."

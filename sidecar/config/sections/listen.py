@@ -5,11 +5,11 @@ from sidecar.config.section import Section, written
 
 
 class Listen(Section):
-    """Where it listens."""
+    """The addresses of the listeners."""
 
     authz: AuthzAddress = written(
         "unix:/run/sidecar/authz.sock",
-        "Where Envoy asks, over gRPC: `unix:` and an absolute path, or a port of the "
+        "The gRPC address for Envoy's checks: `unix:` and an absolute path, or a port of the "
         "loopback interface.",
     )
     metrics: HttpAddress = written(

@@ -1,4 +1,4 @@
-"""``log``: what is logged."""
+"""``log``: what is logged, and in which format."""
 
 from typing import Annotated, Literal
 

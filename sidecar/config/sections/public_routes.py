@@ -1,4 +1,4 @@
-"""Warnings about requests that a protected route leaves to a public one."""
+"""Warnings about requests that look protected by a route but match a public one."""
 
 from collections.abc import Iterable, Iterator
 from typing import Final
@@ -15,7 +15,7 @@ _METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "
 
 @rule()
 def left_to_public_routes(draft: Draft) -> Iterator[Finding]:
-    """What looks protected and is not: of a path some methods, or the path with a slash more."""
+    """Other methods of a protected path, or the path with a trailing slash, are public."""
     routes = [item.settings() for _, item in draft.items("routes", RouteSection)]
     table = RouteTable(routes)
     for index, protected in enumerate(routes):
@@ -28,7 +28,7 @@ def left_to_public_routes(draft: Draft) -> Iterator[Finding]:
 def _methods_left_to_a_public_route(
     table: RouteTable, match: Match, here: Location
 ) -> Iterator[Finding]:
-    """The methods of a protected path that fall through to a wider, public route."""
+    """The methods of a protected path that match a less specific, public route."""
     others = [method for method in _METHODS if match.methods and method not in match.methods]
     for taken, methods in _public_routes(table, match, match.template.segments, others):
         text = (
@@ -42,7 +42,7 @@ def _methods_left_to_a_public_route(
 def _paths_left_to_a_public_route(
     table: RouteTable, match: Match, here: Location
 ) -> Iterator[Finding]:
-    """The path that many services take for a protected one, and that falls to a public route."""
+    """A path that many services treat as the protected one, and that matches a public route."""
     *before, last = match.template.segments
     text = match.template.text
     if last is Wild.REST or not last:
@@ -55,7 +55,7 @@ def _paths_left_to_a_public_route(
     methods = [method for method in _METHODS if not match.methods or method in match.methods]
     for taken, _ in _public_routes(table, match, segments, methods):
         if taken.match is not None and taken.match.template.segments == tuple(segments):
-            continue  # somebody has written this path, and meant it
+            continue  # the public route is written for exactly this path
         warning = (
             f'{text} does not cover {neighbour}, which the public route "{taken.name}" takes; if '
             "it is not meant to be public, write a route with the same rules and the path "
@@ -69,7 +69,7 @@ def _public_routes(
 ) -> Iterable[tuple[Route, list[str]]]:
     """The public routes that take a path of these segments on the hosts of ``match``.
 
-    Each is there with those of ``methods`` for which it does; HEAD only where GET is another's.
+    Each comes with those of ``methods`` that it takes; HEAD is left out if it takes GET too.
     """
     path = "/" + "/".join("any" if isinstance(part, Wild) else part for part in segments)
     found: dict[str, tuple[Route, list[str]]] = {}

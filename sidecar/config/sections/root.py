@@ -1,4 +1,4 @@
-"""The top level of a configuration, as far as both roles have it."""
+"""The top level of a configuration: the keys that both roles have."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
@@ -23,24 +23,24 @@ from sidecar.config.sections.token_sources import TokenPlace
 from sidecar.config.sections.trust import TRUST_RULES, Trust
 from sidecar.config.values import Duration, Realm
 
-if TYPE_CHECKING:  # a sidecar keeps none of the gateway in memory
+if TYPE_CHECKING:  # a sidecar does not import the modules of a gateway
     from sidecar.gateway.settings import GatewaySettings
 
 
 class RootSection(Section):
-    """What both roles are told."""
+    """The keys that both roles have."""
 
     role: Literal["sidecar", "gateway"] = Field(
         description="What the program does: `sidecar` beside a service, or `gateway` at the edge."
     )
     listen: Listen = Field(default_factory=Listen, description="Where it listens.")
     trust: tuple[Trust, ...] = written(
-        (), "Whose tokens are believed. May be left out where no token has to be verified."
+        (), "The trusted issuers. May be left out where no token has to be verified."
     )
     key_cache: KeyCache | None = written(
         None,
         "Where the last good public keys are kept, for a start while their server is "
-        "down. They serve until `max_stale` after they were fetched.",
+        "down. They are used until `max_stale` after they were fetched.",
     )
     paths: Paths = Field(default_factory=Paths, description="How paths are read.")
     routes: tuple[RouteSection, ...] = Field(
@@ -49,7 +49,8 @@ class RootSection(Section):
     )
     realm: Realm = written("authz-sidecar", "The `realm` of `WWW-Authenticate` challenges.")
     limits: LimitsSection = Field(
-        default_factory=LimitsSection, description="What is bounded, and where."
+        default_factory=LimitsSection,
+        description="The limits on requests, tokens, checks and caches.",
     )
     log: Log = Field(default_factory=Log, description="What is logged.")
     drain: Annotated[float, Duration("0s", "10m")] = written(
@@ -59,11 +60,11 @@ class RootSection(Section):
     )
     start_timeout: Annotated[float, Duration("0s", "5m")] = written(
         "10s",
-        "How long it waits for first keys, of every issuer and to sign with, before "
-        "it says that it is ready, and before a new configuration is used.",
+        "How long it waits for the first keys of every issuer and the first signing keys, before "
+        "it reports that it is ready, and before a new configuration is used.",
     )
 
-    # The lists whose items are checked one by one where others cannot be read.
+    # The lists whose readable items are checked even if other items cannot be read.
     lists: ClassVar[tuple[str, ...]] = ("trust", "routes")
     # The rules between sections: those that make a file invalid, and those that only warn.
     rules: ClassVar[tuple[SectionRule, ...]] = (*TRUST_RULES, *ROUTE_RULES)
@@ -95,7 +96,7 @@ class RootSection(Section):
         )
 
     def settings(self, source: LoadedFile) -> Configuration:
-        """The settings of a file in which nothing is wrong. Each role has its own."""
+        """The settings of a valid file. Each role implements it."""
         raise NotImplementedError
 
     def configuration(
@@ -105,7 +106,7 @@ class RootSection(Section):
         gateway: "GatewaySettings | None" = None,
         internal: Endpoint | None = None,
     ) -> Configuration:
-        """What both roles are told, with the parts of one role."""
+        """The settings of both roles, with those of one role added."""
         return copied(
             Configuration,
             self,

@@ -1,4 +1,4 @@
-"""``routes``, as far as both roles have it: which requests they match, and what they ask."""
+"""``routes``, for both roles: the requests that routes match, and their rules."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, Final, Literal
@@ -26,7 +26,7 @@ from sidecar.config.values import (
 
 
 def _not_nothing(value: object) -> object:
-    """Refuses a key after which nothing is written: it would widen a rule without a word."""
+    """Refuses a key without a value, which would silently widen a rule."""
     if value is None:
         raise ValueError("nothing is written after the key; fill it in or leave the key out")
     return value
@@ -97,7 +97,7 @@ class RouteAllow(Section):
     )
 
     def findings(self) -> Iterator[Finding]:
-        """It names something, and nothing that goes against the rest."""
+        """At least one rule is written, and the rules do not contradict each other."""
         named = self.named
         if not named:
             text = (
@@ -145,7 +145,7 @@ class RouteSection(Section):
     allow: RouteAllow = Field(description="What it asks of them.")
 
     def findings(self) -> Iterator[Finding]:
-        """The condition reads what there is."""
+        """The condition reads only fields that exist."""
         if self.allow.when is None:
             return
         template = self.match.path if self.match is not None else None

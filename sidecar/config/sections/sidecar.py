@@ -1,4 +1,4 @@
-"""A sidecar's configuration: what it has besides what both roles have."""
+"""A sidecar's configuration: its own keys, in addition to those of both roles."""
 
 from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal
@@ -20,14 +20,14 @@ from sidecar.model import TokenKind
 
 
 def _role(value: object) -> object:
-    """Whoever writes neither role gets the answer from here: ``gateway`` has its own model."""
+    """Refuses any other role. A file with ``role: gateway`` is read with its own model."""
     if value != "sidecar":
         raise ValueError(f"{format_value(value)} is not a role; write sidecar or gateway")
     return value
 
 
 class SidecarAllow(RouteAllow):
-    """What a route asks of a request. All of what is named must hold."""
+    """What a route requires of a request. All rules that are written must hold."""
 
     tokens: tuple[TokenKind, ...] = written(
         (), "The kinds of token that are accepted; without it, `[request]`.", min_length=1
@@ -92,7 +92,7 @@ class Sidecar(RootSection):
         min_length=1,
     )
     identity: Identity = Field(
-        default_factory=Identity, description="How a verified identity is handed to the service."
+        default_factory=Identity, description="How a verified identity is passed to the service."
     )
     routes: tuple[SidecarRoute, ...] = Field(
         description="The rules. The most specific match wins; without a match the request is "
@@ -100,8 +100,8 @@ class Sidecar(RootSection):
     )
     mode: Literal["enforce", "shadow"] = written(
         "enforce",
-        "In `shadow` mode denials are decided, logged and counted, and not carried "
-        "out; no identity is handed on for them. A request above `limits`, or one that cannot be "
+        "In `shadow` mode denials are decided, logged and counted, and not enforced; no "
+        "identity is passed on for them. A request above `limits`, or one that cannot be "
         "read, is refused even so. What Envoy refuses or answers itself, as the shipped "
         "configurations have it, never reaches the sidecar and stays as it is: a path with `%2F` "
         "or `%5C`, a header with an underscore in its name, a preflight. `sidecar test` and "

@@ -22,7 +22,7 @@ class TokenPlace(Section):
     cookie: HttpToken = written(None, "The cookie's name.")
 
     def findings(self) -> Iterator[Finding]:
-        """A place is a header or a cookie."""
+        """Either a header or a cookie is written, and a scheme only for a header."""
         yield from super().findings()
         if not self.is_one_place:
             yield Finding((), "a token is in a header or in a cookie; write one of the two")
@@ -31,7 +31,7 @@ class TokenPlace(Section):
 
     @property
     def is_one_place(self) -> bool:
-        """Whether it is a header or a cookie, and not both or neither."""
+        """Whether exactly one of header and cookie is written."""
         return (self.header is None) != (self.cookie is None)
 
     def source_settings(self) -> TokenSource:
@@ -42,7 +42,7 @@ class TokenPlace(Section):
 
 
 def distinct_sources(draft: Draft, sources: Items[TokenPlace]) -> Iterator[Finding]:
-    """Each place where a token may be is named once."""
+    """Each token source is named once."""
     first: dict[tuple[str, str | None], tuple[Location, TokenPlace]] = {}
     for here, source in sources:
         if not source.is_one_place:

@@ -1,4 +1,4 @@
-"""``trust``: whose tokens are believed, and where their public keys are found."""
+"""``trust``: the trusted issuers, and where their public keys are found."""
 
 from collections.abc import Iterator
 from typing import Annotated, Final
@@ -29,7 +29,7 @@ _REQUEST_TYPES: Final = ("at+jwt",)  # RFC 9068 §2.1
 
 
 class Trust(Section):
-    """An issuer whose tokens of one kind are believed."""
+    """An issuer that is trusted for one kind of token."""
 
     name: Name = Field(description="What it is called in metrics, logs and answers.")
     kind: TokenKind = Field(
@@ -107,7 +107,7 @@ class Trust(Section):
                 yield Finding(("issuer",), f"{fault}; or name the keys with jwks")
 
     def _times_of_keys(self) -> Iterator[Finding]:
-        """What the kind of token says about ``refresh`` is known here alone."""
+        """The times of ``keys``, checked here because ``refresh`` depends on the kind of token."""
         source, here = self.keys.source, ("keys", self.keys.chosen)
         refresh, written = source.refresh_for(self.kind), source.model_fields_set
         if source.max_stale <= refresh:
@@ -132,7 +132,7 @@ class Trust(Section):
         )
 
     def key_settings(self, key_waiters: int) -> KeySettings:
-        """What keeps the entry's keys fresh."""
+        """The settings of the refresher of the entry's keys."""
         source = self.keys.source
         refresh = source.refresh_for(self.kind)
         return copied(

@@ -1,4 +1,4 @@
-"""Servers of HashiCorp Vault and OpenBao: where they are, and how to log in."""
+"""The keys for a server of HashiCorp Vault or OpenBao: its address, and the login."""
 
 from typing import Final
 
@@ -35,7 +35,7 @@ class VaultLogin(OneOf):
     kubernetes: VaultKubernetesLogin | None = written(None, "With the pod's service account.")
     approle: VaultAppRoleLogin | None = written(None, "With a role id and a secret id.")
     token_file: File | None = written(
-        None, "With the token in this file, which something else renews."
+        None, "With the token in this file, which another program renews."
     )
 
     def settings(self) -> vault.Login:
@@ -49,7 +49,7 @@ class VaultLogin(OneOf):
 
 
 class Transit(Section):
-    """The public halves of a transit key, every version that is live."""
+    """A key of the transit engine, with all of its live versions."""
 
     key: Name = Field(description="The key's name.")
     mount: VaultPath = written("transit", "Where the engine is mounted.")

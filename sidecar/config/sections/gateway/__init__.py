@@ -1,1 +1,1 @@
-"""The sections of a gateway's file. ``root`` is the way in, imported for a gateway alone."""
+"""The sections of a gateway's file. Start at ``root``, which is imported only for a gateway."""

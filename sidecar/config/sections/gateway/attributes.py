@@ -10,7 +10,8 @@ from sidecar.gateway.identities import ALWAYS_BROUGHT
 from sidecar.gateway.settings import Attributes
 
 LISTS: Final = ("roles", "groups")
-# RFC 8693 §4.1 and §4.4, RFC 7800 §3.1: who acts, who may, and who holds a key is proved here.
+# The actor, who may act, and the key of the holder (RFC 8693 §4.1 and §4.4, RFC 7800 §3.1): the
+# gateway verifies these itself.
 NEVER_BROUGHT: Final = frozenset({"act", "may_act", "cnf"})
 
 
@@ -46,5 +47,5 @@ class AttributesSection(Section):
 
     def settings(self) -> Attributes:
         """What the gateway needs of them."""
-        # What lies deeper comes first: the whole object, where it is listed too, replaces its part.
+        # Deeper claims first: a whole object that is listed too replaces the part of it.
         return copied(Attributes, self, claims=tuple(sorted(self.claims, key=len, reverse=True)))

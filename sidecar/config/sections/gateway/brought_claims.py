@@ -1,6 +1,6 @@
 """Compares the claims that credentials may bring with those that something reads.
 
-A claim that only one side names is a mistake, or will be dropped.
+A claim that only one of the two sides names is a mistake.
 """
 
 import re
@@ -21,7 +21,7 @@ from sidecar.gateway.identities import ALWAYS_BROUGHT
 from sidecar.gateway.settings import EVERY_NAME
 from sidecar.session.tokens import OWN_CLAIMS
 
-# How and when the subject was authenticated (RFC 9068 §2.2.1), which request tokens always say.
+# How and when the subject was authenticated (RFC 9068 §2.2.1): always copied to request tokens.
 _AUTHENTICATION: Final = frozenset({"acr", "amr", "auth_time"})
 _READ_BY_CONDITION: Final = re.compile(
     r"""\bclaims(?:\.([A-Za-z_][A-Za-z0-9_]*)|\[\s*["']([^"'\\]+)["']\s*\])"""
@@ -46,7 +46,7 @@ def claims_are_read(draft: Draft) -> Iterator[Finding]:
 
 @rule()
 def lists_are_dropped(draft: Draft) -> Iterator[Finding]:
-    """A claim that is said to hold roles or groups, none of which the credential may bring."""
+    """A claim is configured for roles or groups, none of which the credential may bring."""
     entries = {entry.name: (here, entry) for here, entry in draft.items("trust", Trust)}
     for here, credential in draft.items("credentials", CredentialSection):
         claims: list[tuple[Location, Section]] = [entries[name] for name in credential.trusts]
@@ -66,7 +66,7 @@ def lists_are_dropped(draft: Draft) -> Iterator[Finding]:
 
 
 @rule()
-def nobody_brings_claims(draft: Draft) -> Iterator[Finding]:
+def claims_without_source(draft: Draft) -> Iterator[Finding]:
     """A claim that something reads and no credential may bring."""
     credentials = [each for _, each in draft.items("credentials", CredentialSection)]
     brought = [path for each in credentials for path in each.attributes.claims]
@@ -82,7 +82,7 @@ def nobody_brings_claims(draft: Draft) -> Iterator[Finding]:
 
 
 @rule()
-def nobody_brings_names(draft: Draft) -> Iterator[Finding]:
+def names_without_source(draft: Draft) -> Iterator[Finding]:
     """A route that asks for roles or groups of which no credential may bring one."""
     credentials = [each for _, each in draft.items("credentials", CredentialSection)]
     for name, asked in (("roles", "any_role"), ("groups", "any_group")):
@@ -102,7 +102,7 @@ def nobody_brings_names(draft: Draft) -> Iterator[Finding]:
 
 @rule()
 def issuers_under_any_name(draft: Draft) -> Iterator[Finding]:
-    """An issuer that is asked about sessions, and may answer in the name of another."""
+    """An issuer of sessions whose answers may name another issuer."""
     if any(path[0] == "iss" for _, path in _read(draft)):
         for here, each in draft.items("credentials", CredentialSection):
             if each.introspection is not None and each.introspection.issuer is None:
@@ -132,7 +132,7 @@ def _overlap(one: ClaimPath, other: ClaimPath) -> bool:
 
 CLAIM_WARNINGS: Final = (
     lists_are_dropped,
-    nobody_brings_claims,
-    nobody_brings_names,
+    claims_without_source,
+    names_without_source,
     issuers_under_any_name,
 )

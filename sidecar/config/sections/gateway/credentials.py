@@ -1,4 +1,4 @@
-"""``credentials``: what a client may present, and how its subject is found."""
+"""``credentials``: what a client may present, and how it is verified."""
 
 from collections.abc import Iterable, Iterator
 from typing import Final, Self
@@ -66,7 +66,7 @@ class CredentialSection(TokenPlace, _Called):
         return self
 
     def findings(self) -> Iterator[Finding]:
-        """Its place is one for credentials, and a session has nothing of another credential."""
+        """Its source can hold a credential, and a session has no keys of other credentials."""
         yield from super().findings()
         if self.header == "authorization" and self.scheme is None:
             text = (
@@ -111,7 +111,7 @@ class CredentialSection(TokenPlace, _Called):
             yield Finding(("attributes",), text)
 
     def warnings(self) -> Iterator[Finding]:
-        """An issuer whose subjects are told apart, and whose roles or groups are not."""
+        """An issuer whose subjects have a prefix, and whose roles or groups are not limited."""
         for name in LISTS:
             if self.subject_prefix and EVERY_NAME in getattr(self.attributes, name):
                 text = (
@@ -236,7 +236,7 @@ def _sessions_are_issued_for_others(draft: Draft) -> Iterator[Finding]:
 
 @rule()
 def _subjects_look_alike(draft: Draft) -> Iterator[Finding]:
-    """Credentials of several issuers whose subjects are told apart by nothing."""
+    """Credentials of several issuers whose subjects have the same prefix."""
     issuers = {trust.name: trust.issuer for _, trust in draft.items("trust", Trust)}
     owners: dict[str, tuple[str, str]] = {}
     for here, each in draft.items("credentials", CredentialSection):

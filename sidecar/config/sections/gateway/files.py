@@ -1,4 +1,4 @@
-"""The files that a gateway's configuration names, besides those of its trust entries."""
+"""Checks the files that a gateway's configuration names, besides those of trust entries."""
 
 import time
 from collections.abc import Iterator
@@ -24,9 +24,9 @@ _Ring = tuple[Location, Path, type[LocalKey] | type[SealingKey], Timings]
 
 
 def examine(draft: Draft, found: ExaminedFiles, expectation: KeyFiles) -> ExaminedFiles:
-    """Read the keys that sign and seal, and what TLS needs; see that secrets are there.
+    """Read the rings and the TLS files, and check that the files of secrets exist.
 
-    ``found`` is what the files of trust entries hold.
+    ``found`` is the result for the files of trust entries.
     """
     if expectation is KeyFiles.IGNORED:
         return found
@@ -61,7 +61,7 @@ def examine(draft: Draft, found: ExaminedFiles, expectation: KeyFiles) -> Examin
 
 
 def _rings(sections: Items[Section]) -> Iterator[_Ring]:
-    """The rings in directories: where they are named, where they are, and what they must be."""
+    """The rings in directories: location, directory, kind of key and timings."""
     for here, section in sections:
         if isinstance(section, RequestTokens) and section.keys.directory is not None:
             directory = section.keys.directory
@@ -72,7 +72,7 @@ def _rings(sections: Items[Section]) -> Iterator[_Ring]:
 
 
 def _secrets(section: Section) -> dict[str, Path]:
-    """The files that hold secrets, of which only is looked at whether they are there."""
+    """The files that hold secrets. They are not read; only their existence is checked."""
     if not isinstance(section, IssuerClient):
         return {}
     files = {"secret_file": section.secret_file, "key_file": section.key_file}
@@ -80,7 +80,7 @@ def _secrets(section: Section) -> dict[str, Path]:
 
 
 def _unusable(here: Location, section: Section, files: dict[str, Path]) -> Iterator[Finding]:
-    """What is wrong with certificates: of a client, or what a listener shows."""
+    """What is wrong with the certificates of a client or of a listener."""
     if isinstance(section, InternalTls):
         try:
             ServerTls(**files)

@@ -1,4 +1,4 @@
-"""``credentials[].introspection``: opaque sessions, which their issuer is asked about."""
+"""``credentials[].introspection``: opaque sessions, verified by introspection (RFC 7662)."""
 
 from collections.abc import Iterator
 from typing import Annotated, Literal, Self
@@ -21,7 +21,7 @@ from sidecar.session.settings import (
 
 
 class IssuerClient(Section):
-    """How the gateway proves itself to the issuer, which knows it as a client."""
+    """How the gateway authenticates to the issuer, as a client (RFC 6749 §2.3)."""
 
     id: Text = Field(description="The `client_id`.")
     method: Literal["client_secret_basic", "client_secret_post", "private_key_jwt"] = written(
@@ -65,7 +65,7 @@ class IssuerClient(Section):
             in_body = self.method == "client_secret_post"
             return SecretAuthentication(self.id, self.secret_file, in_body)
         assert self.key_file is not None  # noqa: S101 - refused without the file of its method
-        assert self.audience is not None  # noqa: S101 - … and private_key_jwt without its audience
+        assert self.audience is not None  # noqa: S101 - private_key_jwt is refused without it
         return KeyAuthentication(self.id, self.key_file, self.audience, self.algorithm, self.kid)
 
 
@@ -128,7 +128,7 @@ class _Answered(Section):
 
 # The bases stand in reverse: the reference lists the keys of the last one first.
 class Introspection(_Answered, RemoteServer, _Asked):
-    """Opaque sessions that their issuer is asked about (RFC 7662)."""
+    """Opaque sessions, verified by introspection at their issuer (RFC 7662)."""
 
     answer_bytes: AnswerBytes = written(
         64 * 1024,
@@ -141,7 +141,7 @@ class Introspection(_Answered, RemoteServer, _Asked):
     danger = "could read sessions and answer"
 
     def warnings(self) -> Iterator[Finding]:
-        """Every active token is taken for a login here, whoever it was issued to."""
+        """Every active token of the issuer is accepted, whichever client it was issued to."""
         if not self.audiences and not self.clients:
             text = (
                 "any active token of this issuer will do, also one that a user granted to another "

@@ -1,4 +1,4 @@
-"""``listen`` of a gateway, which has a listener for the cluster besides."""
+"""``listen`` of a gateway, which has an additional listener for the cluster."""
 
 from collections.abc import Iterator
 from itertools import combinations
@@ -13,7 +13,7 @@ from sidecar.config.values import File
 
 
 class InternalTls(Section):
-    """What the internal listener shows. Without it, it speaks plain HTTP, for use in a mesh."""
+    """The certificate of the internal listener. Without it, the listener serves plain HTTP."""
 
     certificate: File = Field(description="The certificate with its chain, PEM.")
     private_key: File = Field(description="The certificate's key, PEM.")

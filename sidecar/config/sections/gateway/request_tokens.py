@@ -14,8 +14,8 @@ from sidecar.errors import ConfigurationFault
 from sidecar.mint.settings import LONGEST_LIFETIME, RequestTokenSettings
 from sidecar.rings.lifecycle import Timings
 
-# What a token says by its own rules (RFC 9068 §2.2, RFC 8693 §4, RFC 7800 §3.1) and what services
-# would take for it.
+# Claims that the gateway sets by its own rules (RFC 9068 §2.2, RFC 8693 §4, RFC 7800 §3.1), and
+# claims that services would take for those.
 _NOT_COPIED: Final = frozenset(
     {
         *("iss", "sub", "aud", "exp", "nbf", "iat", "jti", "typ", "client_id", "txn", "cnf"),
@@ -68,7 +68,7 @@ class RequestTokens(Section):
     )
 
     def findings(self) -> Iterator[Finding]:
-        """The audiences are services, the claims nobody else's, and the times fit together."""
+        """Audiences are no patterns, no claim is one of the gateway's, and the times are valid."""
         for name in self.audiences:
             if "*" in name:
                 text = "an audience is one service, and no pattern; name each"
@@ -91,7 +91,7 @@ class RequestTokens(Section):
             yield Finding(("keys", self.keys.chosen, "rotate"), text)
 
     def timings(self) -> Timings:
-        """What the dates of the keys follow from.
+        """The timings that the dates of the keys follow from.
 
         Raises:
             ConfigurationFault: a key is replaced sooner than the other times allow.

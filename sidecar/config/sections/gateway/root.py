@@ -1,4 +1,4 @@
-"""A gateway's configuration: what it has besides what both roles have."""
+"""A gateway's configuration: its own keys, in addition to those of both roles."""
 
 from collections.abc import Iterator
 from typing import Annotated, ClassVar, Final, Literal
@@ -31,7 +31,7 @@ from sidecar.config.values import IdentityHeader
 from sidecar.gateway.settings import GatewaySettings, ServerTlsFiles
 from sidecar.model import TokenKind
 
-# The gateway takes away what a client sends in these, whatever is configured.
+# The gateway removes these headers from every request, whatever is configured.
 _ALWAYS_STRIPPED: Final = frozenset({"authorization", "txn-token"})
 
 
@@ -124,7 +124,7 @@ class Gateway(RootSection):
 
     @classmethod
     def examine(cls, draft: Draft, expectation: KeyFiles) -> ExaminedFiles:
-        """Besides the files of trust entries: the keys that sign and seal, TLS, and secrets."""
+        """In addition to the files of trust entries: rings, TLS files and secrets."""
         return examine_gateway(draft, super().examine(draft, expectation), expectation)
 
     def settings(self, source: LoadedFile) -> Configuration:
@@ -162,7 +162,7 @@ class Gateway(RootSection):
         return self.configuration(source, check, gateway, self.listen.internal)
 
     def _issuers_of(self, item: GatewayRoute) -> Iterator[Issuers]:
-        """Whose tokens a route's ``credentials`` stand for; no rule where any will do."""
+        """The rule for a route's ``credentials``; none where any credential is accepted."""
         named = [each for each in self.credentials if each.name in item.allow.credentials]
         if named:
             yield Issuers(frozenset(name for each in named for name in each.trusts or (each.name,)))

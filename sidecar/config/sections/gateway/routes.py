@@ -1,4 +1,4 @@
-"""``routes`` of a gateway: which credentials they accept, and what their tokens are good for."""
+"""``routes`` of a gateway: which credentials they accept, and the grants of their tokens."""
 
 from collections.abc import Iterator, Mapping
 from typing import Final
@@ -16,7 +16,7 @@ from sidecar.mint.settings import Grant
 
 
 class RouteToken(Section):
-    """What the tokens of a route are good for."""
+    """The audiences and scopes of the tokens of a route."""
 
     audiences: tuple[Text, ...] = Field(
         min_length=1, description="Whom they are for: audiences of `request_tokens`."
@@ -29,13 +29,13 @@ class RouteToken(Section):
     )
 
     def settings(self, declared: Mapping[str, tuple[str, ...]]) -> Grant:
-        """What they are good for, among what is ``declared`` in ``request_tokens``."""
+        """The grant. ``declared`` are the audiences of ``request_tokens``, each with its scopes."""
         known = frozenset(scope for name in self.audiences for scope in declared[name])
         return Grant(self.audiences, frozenset(self.scopes) or known)
 
 
 class GatewayAllow(RouteAllow):
-    """What a route asks of a request. All of what is named must hold."""
+    """What a route requires of a request. All rules that are written must hold."""
 
     credentials: tuple[Name, ...] = written(
         (), "The credentials that are accepted, by name; without it, any.", min_length=1
@@ -51,7 +51,7 @@ class GatewayRoute(RouteSection):
     )
 
     def findings(self) -> Iterator[Finding]:
-        """A token goes with a credential."""
+        """A route has a token if and only if it is not public."""
         yield from super().findings()
         if self.allow.public and self.token is not None:
             text = (

@@ -16,14 +16,14 @@ from sidecar.rings.sealing_key import ALGORITHM as SEALING_ALGORITHM
 from sidecar.rings.settings import InDirectory, RingSettings
 from sidecar.session.settings import SessionTokenSettings
 
-# How often a replica looks for other session keys (DirectoryRing); nobody else verifies sessions.
+# How often a replica reads the session keys (DirectoryRing), in seconds; only gateways use them.
 _KEYS_REFRESH: Final = 1.0
-# Browsers keep no more of a cookie's name and value together (RFC 6265bis §5.4).
+# The largest cookie, name and value together, that browsers store (RFC 6265bis §5.4).
 _COOKIE_BYTES: Final = 4096
 
 
 def _in_a_directory(value: object) -> object:
-    """Says why the keys of sessions cannot be where those of request tokens can."""
+    """Refuses the places of request token keys that session keys cannot have, with the reason."""
     if isinstance(value, dict) and "transit" in value:
         raise ValueError(
             "sessions are encrypted in this process, on every request; keep their keys in a "
@@ -94,9 +94,9 @@ class SessionSection(Section):
             yield Finding(("renew",), text)
 
     def warnings(self) -> Iterator[Finding]:
-        """Sessions may end before ``absolute``, and the file does not say whether that is meant.
+        """Sessions may end before ``absolute``, and the file does not say whether that is intended.
 
-        When a credential expires is known only when it is presented, and is in the log then.
+        When a credential expires is known only when it is presented; it is logged then.
         """
         if "outlives_credential" not in self.model_fields_set:
             text = (
@@ -107,7 +107,7 @@ class SessionSection(Section):
             yield Finding((), text)
 
     def timings(self) -> Timings:
-        """What the dates of the keys follow from. A token lives until its session is idle."""
+        """The timings that the dates of the keys follow from. A token is valid for ``idle``."""
         return Timings(
             verifier_refresh=_KEYS_REFRESH,
             token_life=self.idle,

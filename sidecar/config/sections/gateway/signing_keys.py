@@ -1,4 +1,4 @@
-"""``request_tokens.keys``: where the keys live that sign, and how long each does."""
+"""``request_tokens.keys``: where the signing keys are kept, and how long each one signs."""
 
 from typing import Annotated, Final
 
@@ -71,20 +71,20 @@ class TransitRingSection(_Signing, RemoteServer, Transit, InVault):
 
 
 class EphemeralRingSection(_Rotated, _Signing, RemoteServer, _Folder, InVault):
-    """Keys made in memory, their public halves published in a folder of KV version 2."""
+    """Keys made in memory; their public keys are published in a folder of KV version 2."""
 
     server_url = "address"
     danger = "could sign with the login"
 
     @property
     def place(self) -> InMemory:
-        """Where the public halves are published."""
+        """Where the public keys are published."""
         vault = self.vault_settings(self.http_settings())
         return InMemory(copied(KvKeys, self, vault=vault, replicas=True), self.replica)
 
 
 class RingKeys(OneOf):
-    """Where the keys live: one of these."""
+    """Where the keys are kept: one of these."""
 
     directory: File | None = written(
         None, "In a directory, such as a mounted Secret, that `sidecar keys` manages."
@@ -103,7 +103,7 @@ class RingKeys(OneOf):
 
     def settings(self, timings: Timings) -> RingSettings:
         """The ring of the keys."""
-        if self.directory is not None:  # its keys say themselves what they sign with
+        if self.directory is not None:  # the algorithm is in the ring's file
             return RingSettings("request", InDirectory(self.directory), timings=timings)
         server = self.transit or self.ephemeral
         assert server is not None  # noqa: S101 - one of the three is written
