@@ -1,5 +1,4 @@
-"""Everything that is read or fetched: files, secrets, HTTP with TLS, and Vault.
+"""The clients for everything that is read or fetched: files, secrets, HTTP with TLS, and Vault.
 
-Each of them bounds what it reads and how long it waits, and raises ``SourceFault`` when the other
-side fails.
+Each limits what it reads and how long it waits, and raises ``SourceFault`` on failure.
 """

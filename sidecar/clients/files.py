@@ -1,7 +1,7 @@
-"""Files that are replaced while we run: never half of one, never more than a limit.
+"""Reads files that may be replaced while the program runs: whole, and up to a maximum size.
 
 Kubernetes swaps a symbolic link, which is atomic; editors and scripts write in place, which is
-not. A file is therefore believed only once it has been left alone for a moment.
+not. A file is therefore used only when it has not changed for ``SETTLED_AFTER`` seconds.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ _MOST_ATTEMPTS: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """What tells one state of a file from another, its target included where it is a link."""
+    """Identifies one state of a file; of a link, the state of its target."""
 
     device: int
     inode: int
@@ -28,7 +28,7 @@ class Version:
 
 
 def version(path: Path) -> Version | None:
-    """The file's present state; None when there is none that can be looked at."""
+    """The file's present state; None when it does not exist or cannot be examined."""
     try:
         status = path.stat()
     except OSError:
@@ -43,7 +43,7 @@ def read(path: Path, maximum_bytes: int) -> bytes:
         SourceFault: it cannot be read, is not a regular file, or is larger than ``maximum_bytes``.
     """
     try:
-        # Without O_NONBLOCK a named pipe in the file's place would hold the reader for ever.
+        # Without O_NONBLOCK, opening a named pipe would block for ever.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         with open(descriptor, "rb") as file:
             data = file.read(maximum_bytes + 1)
@@ -55,10 +55,10 @@ def read(path: Path, maximum_bytes: int) -> bytes:
 
 
 async def read_settled(path: Path, maximum_bytes: int) -> tuple[bytes, Version]:
-    """The file's bytes once nobody is writing to it any more, and the version they belong to.
+    """The file's bytes once it has stopped changing, and the version they belong to.
 
     Raises:
-        SourceFault: as ``read``, or it went on changing for a second.
+        SourceFault: as ``read``, or it kept changing for a second.
     """
     for _ in range(_MOST_ATTEMPTS):
         before = version(path)
@@ -76,13 +76,13 @@ def _age(state: Version) -> float:
 
 
 def replace(path: Path, data: bytes) -> None:
-    """Put a file in place whole, readable and writable by us alone; its folder must be there.
+    """Replace a file atomically, with mode 0600; its directory must exist.
 
     Raises:
-        OSError: it cannot be written; what was there before still is.
+        OSError: it cannot be written; the file that was there is unchanged.
     """
     partial = path.with_name(f".{path.name}.partial")
-    partial.unlink(missing_ok=True)  # of a run that ended in the middle
+    partial.unlink(missing_ok=True)  # left by a process that was interrupted
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with open(descriptor, "wb") as file:
         file.write(data)
@@ -92,10 +92,10 @@ def replace(path: Path, data: bytes) -> None:
 
 
 async def changed(path: Path, known: Version | None, interval: float) -> None:
-    """Return once the file is there in another version than ``known``, and settled.
+    """Return when the file exists in another version than ``known``, and has stopped changing.
 
-    Kubernetes replaces a mounted file by turning a link elsewhere, which no watch on the file
-    itself would notice; so it is looked at every ``interval`` seconds.
+    Kubernetes replaces a mounted file by changing a link, which a watch on the file itself would
+    not report. So the file is examined every ``interval`` seconds.
     """
     while True:
         await asyncio.sleep(interval)

@@ -1,7 +1,7 @@
-"""The one client for everything that is fetched over HTTP, with every limit in place.
+"""The HTTP client for everything that is fetched, with limits on size and time.
 
-A server may send anything: what does not fit the limits ends as a ``SourceFault`` whose text names
-the URL and the cause for whoever is on call, and never a secret.
+A server is not trusted: an answer that exceeds the limits is a ``SourceFault``. Its text names the
+URL and the cause for operators, and never contains a secret.
 """
 
 import asyncio
@@ -23,19 +23,20 @@ from sidecar.clients.tls import ClientTls, TlsFiles
 from sidecar.errors import SourceFault
 
 ANSWER_BYTES: Final = 256 * 1024
-# Of an address that a server names: a host name of many labels takes long to be read.
+# Of a URL that a server sends: parsing a host name of many labels takes long.
 LONGEST_URL: Final = 2048
 _MAXIMUM_REDIRECTS: Final = 3
 _MAXIMUM_HEADER_BYTES: Final = 16 * 1024
 _LONGEST_NAME: Final = 200
-# There asyncio keeps a TLS connection whose server does not say goodbye; aiohttp then ends it.
+# In these versions asyncio does not close a TLS connection without the server's close_notify;
+# aiohttp aborts it instead.
 _TLS_STAYS_HALF_CLOSED: Final = sys.version_info < (3, 12, 7)
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})  # RFC 9110 §15.4
 # RFC 9110 §8.8.3, in the characters that a header may safely be sent with, and of bounded length.
 _ENTITY_TAG: Final = re.compile(r'(?:W/)?"[\x21\x23-\x7e]{0,200}"')
 _FIXED_HEADERS: Final = {
     "User-Agent": "authz-sidecar",
-    # What is never unpacked cannot be a bomb (RFC 9110 §12.5.3).
+    # No compression, so no decompression bomb (RFC 9110 §12.5.3).
     "Accept-Encoding": "identity",
 }
 
@@ -46,13 +47,13 @@ class HttpSettings:
 
     ``ca_file`` replaces the system's trusted authorities; ``certificate`` and ``private_key`` are
     the client's own, PEM. ``headers`` are sent with every request, their values read from files
-    each time. Without ``allow_http`` only https is spoken. ``read_timeout`` bounds each wait for
-    the next bytes, in seconds; the caller bounds the whole. ``answer_bytes`` bounds a body: what is
-    read is parsed beside the checks, in the same process.
+    each time. Without ``allow_http`` only https is allowed. ``read_timeout`` limits each wait for
+    the next bytes, in seconds; the caller limits the whole request. ``answer_bytes`` limits a body,
+    because it is parsed in the process that answers checks.
 
-    At most ``connections`` are open at once. With ``idle`` they are kept for further requests, and
-    closed when none came for so many seconds. The server may close one just as a request goes out
-    on it, which then is sent once more: ``idle`` is for requests that are safe to repeat.
+    At most ``connections`` are open at once. With ``idle`` they are reused, and closed after so
+    many seconds without a request. The server may close one while a request is sent on it, which is
+    then sent once more: set ``idle`` only for requests that are safe to repeat.
     """
 
     ca_file: Path | None = None
@@ -77,9 +78,9 @@ class OversizedAnswer(SourceFault):
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A server's whole answer. Names in ``headers`` are compared without case.
+    """A server's complete response. Names in ``headers`` are compared without case.
 
-    ``url`` is where it came from, after any redirects.
+    ``url`` is its URL after redirects.
     """
 
     status: int
@@ -89,11 +90,11 @@ class Response:
 
 
 class HttpClient:
-    """Speaks HTTP/1.1 with servers that are reached alike.
+    """An HTTP/1.1 client for servers that share the same settings.
 
-    Every request has a connection of its own, unless they are kept (``HttpSettings.idle``).
-    Cookies, proxies and .netrc of the surroundings play no part. May be made anywhere; belongs to
-    the event loop of its first request.
+    Every request has a connection of its own unless connections are reused (``HttpSettings.idle``).
+    Cookies, proxy variables and .netrc are ignored. It may be created anywhere, and belongs to the
+    event loop of its first request.
     """
 
     def __init__(self, settings: HttpSettings) -> None:
@@ -114,15 +115,14 @@ class HttpClient:
         """GET a URL.
 
         Args:
-            url: where to ask.
-            headers: sent besides those of the settings.
-            follow: go along up to 3 redirects to the same scheme, host and port.
-            known: the answer of an earlier call. Where the server says that it is still the same
-                (RFC 9110 §13.1.2), it is returned with the headers of now, and its body is not
-                transferred again.
+            url: the URL.
+            headers: sent in addition to those of the settings.
+            follow: follow up to 3 redirects to the same scheme, host and port.
+            known: the response of an earlier call. If the server confirms it with a 304 (RFC 9110
+                §13.1.2), it is returned with the headers of the 304.
 
         Raises:
-            SourceFault: no whole answer within the limits, or a redirect that is not followed.
+            SourceFault: no complete response within the limits, or a redirect that is not followed.
         """
         target = self._checked(url)
         for _ in range(_MAXIMUM_REDIRECTS + 1):
@@ -156,15 +156,15 @@ class HttpClient:
         return response
 
     async def close(self) -> None:
-        """Close what is open, for good: a request under way ends as a SourceFault."""
+        """Close all connections and the client: a request in progress ends as a SourceFault."""
         self._closed = True
         for session in self._sessions.values():
             await session.close()
-            # The transports below TLS end in the loop's next step, which may be its last.
+            # The transports below TLS close in the next iteration of the loop.
             await asyncio.sleep(0)
 
     def _checked(self, text: str) -> URL:
-        """The URL, of a scheme that is spoken here."""
+        """The parsed URL; its scheme is one that the settings allow."""
         try:
             url = URL(text)
         except ValueError as fault:
@@ -198,7 +198,7 @@ class HttpClient:
             raise SourceFault(f"{redacted_url(url)} {_cause(fault)}") from fault
 
     async def _answer(self, method: str, url: URL, **request: Any) -> aiohttp.ClientResponse:
-        """The beginning of an answer, asked for again where the server closed a kept connection."""
+        """Send a request and read the headers; repeated if a reused connection was closed."""
         clock = asyncio.get_running_loop().time
         if not self._settings.idle or clock() < self._fresh_until:
             return await self._session(kept=False).request(method, url, **request)
@@ -209,13 +209,13 @@ class HttpClient:
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
             return await self._session(kept=False).request(method, url, **request)
         if answer.status >= 500:
-            # All that are kept may lead to a server that is out of order, while new ones lead to
-            # its successor: they are left alone until they have been idle for too long.
+            # The reused connections may lead to a failed server, and new ones to its replacement.
+            # The reused ones are not used until they have been idle for too long.
             self._fresh_until = clock() + self._settings.idle
         return answer
 
     async def _body(self, answer: aiohttp.ClientResponse) -> bytes:
-        """The body, read no further than the limit."""
+        """The body, read up to the limit."""
         coding = answer.headers.get("Content-Encoding", "identity").strip().lower()
         if coding != "identity":
             raise SourceFault(f"{redacted_url(answer.url)} sent its answer packed, unasked")
@@ -230,20 +230,20 @@ class HttpClient:
         return bytes(body)
 
     def _session(self, *, kept: bool) -> aiohttp.ClientSession:
-        """The session whose connections are kept, or the one where each serves one request."""
+        """The session that reuses connections, or the one that opens one per request."""
         if self._closed:
-            raise SourceFault("nobody is asked any more: this client was closed")
+            raise SourceFault("no request is sent: this client was closed")
         if kept not in self._sessions:
             settings = self._settings
             self._sessions[kept] = aiohttp.ClientSession(
-                # A connection that is not kept cannot be dead by the next request, minutes later;
-                # and a new one asks DNS anew and uses the certificates of its day.
+                # Requests may be minutes apart. A new connection cannot be stale, resolves the name
+                # again, and uses the current certificates.
                 connector=aiohttp.TCPConnector(
                     force_close=not kept,
                     keepalive_timeout=settings.idle if kept else None,
                     limit=settings.connections,
-                    # For nobody but those who ask at the same moment: each would otherwise hold
-                    # one of a few threads while a name server is silent, and files are read there.
+                    # Shares look-ups in progress only: each would otherwise occupy one of a few
+                    # threads while a name server does not answer; files are read there too.
                     use_dns_cache=True,
                     ttl_dns_cache=0,
                     enable_cleanup_closed=_TLS_STAYS_HALF_CLOSED,
@@ -260,7 +260,7 @@ class HttpClient:
 
 
 def redacted_url(url: str | URL) -> str:
-    """The URL as messages name it: what may be secret, user information and query, is left out."""
+    """The URL for messages, without user information, query and fragment, which may be secret."""
     try:
         address = URL(url)
         shown = address.with_user(None).with_query(None).with_fragment(None)
@@ -272,10 +272,10 @@ def redacted_url(url: str | URL) -> str:
 
 
 def _conditions(known: Response | None, url: URL) -> list[tuple[str, str]]:
-    """The header that asks for a document only if it is another than the known one.
+    """The header of a conditional request, if the known response has an entity tag.
 
-    Only an entity tag will do: the dates of If-Modified-Since are whole seconds (RFC 9110
-    §8.8.2.2), and a key that is taken out in the second in which another was added would stay.
+    If-Modified-Since is not used: its dates are whole seconds (RFC 9110 §8.8.2.2), and a key that
+    is removed in the same second as another change would be missed.
     """
     if known is None or known.status != 200 or known.url != str(url):
         return []
@@ -292,7 +292,7 @@ def _confirmed(known: Response, confirmation: Response) -> Response:
 
 
 def _redirected(url: URL, response: Response, *, follow: bool) -> URL:
-    """Where a redirect leads, if it may be followed: a server cannot send us to its neighbours."""
+    """The target of a redirect; only one to the same origin is followed (SSRF)."""
     location = response.headers.get("Location", "")
     if len(location) > LONGEST_URL:
         raise SourceFault(
@@ -317,7 +317,7 @@ def _redirected(url: URL, response: Response, *, follow: bool) -> URL:
 
 
 def _from_files(headers: Iterable[tuple[str, Path]]) -> list[tuple[str, str]]:
-    """Headers whose values are secrets: read each time, as they are replaced while we run."""
+    """Headers whose values are secrets, read for each request because the files may be replaced."""
     found = []
     for name, path in headers:
         value = read(path, _MAXIMUM_HEADER_BYTES).strip()
@@ -328,7 +328,7 @@ def _from_files(headers: Iterable[tuple[str, Path]]) -> list[tuple[str, str]]:
 
 
 def _cause(fault: Exception) -> str:
-    """What went wrong, in words of our own: the library's may quote what was sent."""
+    """The cause, without the library's text, which may quote what was sent."""
     match fault:
         case aiohttp.ClientConnectorCertificateError():
             why = getattr(fault.certificate_error, "verify_message", "it cannot be verified")
@@ -352,5 +352,5 @@ def _cause(fault: Exception) -> str:
 
 
 def _system_error(fault: OSError) -> str:
-    """The system's own words; asyncio puts the address in their place."""
+    """The system's error text, which asyncio replaces by the address."""
     return os.strerror(fault.errno) if fault.errno else type(fault).__name__

@@ -1,4 +1,4 @@
-"""Secrets in files: one line of text each, that something else puts there and replaces."""
+"""Secrets in files of one line each, which other programs write and replace."""
 
 import asyncio
 from pathlib import Path
@@ -11,7 +11,7 @@ _MAXIMUM_BYTES: Final = 64 * 1024
 
 
 async def read_secret(path: Path) -> str:
-    """The line a file holds; to be read anew for each use, so that a replaced one counts at once.
+    """The line in a file. Call it for each use, so that a replaced secret is used at once.
 
     Raises:
         SourceFault: the file cannot be read or does not hold one line of printable ASCII.

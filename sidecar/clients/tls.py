@@ -1,4 +1,4 @@
-"""TLS as a client: which authorities are trusted, and the certificate shown where one is asked."""
+"""TLS as a client: the trusted certificate authorities, and the client certificate."""
 
 import ssl
 import threading
@@ -22,12 +22,12 @@ class TlsFiles:
 
 
 class ClientTls:
-    """A context for the files as they are now: whoever renews them need not restart anything."""
+    """A TLS context that is rebuilt when its files change, without a restart."""
 
     def __init__(self, files: TlsFiles) -> None:
         self._files = files
         self._built: tuple[tuple[Version | None, ...], ssl.SSLContext] | None = None
-        # Connections are kept by their context: requests that begin at once must have the same.
+        # Connections are pooled by context, so concurrent requests must get the same one.
         self._lock = threading.Lock()
 
     def context(self) -> ssl.SSLContext:
@@ -57,7 +57,7 @@ def client_context(files: TlsFiles) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if files.certificate:
         try:
-            # An encrypted key would otherwise be asked about on the terminal.
+            # Without a password, OpenSSL would prompt for that of an encrypted key.
             context.load_cert_chain(files.certificate, files.private_key, password="")
         except OSError as fault:
             raise SourceFault(

@@ -1,6 +1,6 @@
 """JWS algorithms: which keys each is for, how it verifies and how it signs (RFC 7518 §3, RFC 8037).
 
-The cryptography is OpenSSL's, through ``cryptography``. HMAC and ``none`` do not exist here.
+The cryptography is OpenSSL's, through ``cryptography``. HMAC and ``none`` are not supported.
 """
 
 from collections.abc import Callable
@@ -65,9 +65,9 @@ def algorithms_for(key: PublicKey) -> frozenset[str]:
 
 
 def verify(algorithm: str, key: PublicKey, message: bytes, signature: bytes) -> bool:
-    """Whether ``signature`` is ``key``'s over ``message``.
+    """Whether ``signature`` is a valid signature over ``message`` by ``key``.
 
-    The caller has made sure that the key may be used with the algorithm (``algorithms_for``).
+    The caller has checked that the key may be used with the algorithm (``algorithms_for``).
     """
     try:
         if isinstance(key, EllipticCurvePublicKey):
@@ -87,9 +87,9 @@ def verify(algorithm: str, key: PublicKey, message: bytes, signature: bytes) -> 
 
 
 def signer(private: PrivateKey, algorithm: str) -> Sign:
-    """What turns a message into its signature, on any thread.
+    """A function that signs messages, on any thread.
 
-    What depends on the key and not on the message is settled here, once.
+    What depends only on the key is prepared here, once.
 
     Args:
         private: the key.

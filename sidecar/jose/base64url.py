@@ -1,4 +1,4 @@
-"""base64url as JOSE uses it: without padding, and one spelling for the same bytes (RFC 7515 §2)."""
+"""base64url as JOSE uses it: without padding, one encoding for the same bytes (RFC 7515 §2)."""
 
 import base64
 import binascii
@@ -14,7 +14,7 @@ def decode(segment: str) -> bytes | None:
     """The bytes of a segment, or None where it is not canonical.
 
     Args:
-        segment: characters of the alphabet alone; whoever splits a token has seen to that.
+        segment: only characters of the alphabet; the caller has checked this.
     """
     rest = len(segment) % 4
     if (
@@ -28,5 +28,5 @@ def decode(segment: str) -> bytes | None:
 
 
 def encode(data: bytes) -> str:
-    """The canonical spelling."""
+    """The canonical encoding."""
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")

@@ -1,8 +1,8 @@
 """Encrypted tokens: a compact JWE (RFC 7516 §7.1) under one symmetric key, sealed and opened.
 
-``dir`` with ``A256GCM`` alone (RFC 7518 §4.5 and §5.3): the key encrypts the content itself, and
-its tag proves that a holder of the key wrote it, header included. Parsing is as strict as that of
-a signed token (``check.jws``), for the same reason.
+Only ``dir`` with ``A256GCM`` (RFC 7518 §4.5 and §5.3): the key encrypts the content directly, and
+the tag authenticates content and header. Parsing is as strict as that of a signed token
+(``check.jws``).
 """
 
 import json
@@ -23,17 +23,17 @@ _COMPACT: Final = re.compile(
 )
 _ALGORITHMS: Final = {"alg": "dir", "enc": "A256GCM"}
 # Random, so that replicas need not agree on a counter. NIST SP 800-38D §8.3 allows one key 2^32 of
-# them: as many as 100,000 sessions use up in 30 days when each is renewed every minute, day and
-# night. Rotation stays far below that; a gateway with far more sessions rotates more often.
+# them. 100,000 sessions that are renewed every minute use as many in 30 days. A gateway with far
+# more sessions must rotate its keys more often.
 _IV_BYTES: Final = 12
 _TAG_BYTES: Final = 16
-# Ours have four.
+# The headers that ``seal`` writes have four.
 _HEADER_VALUES: Final = 8
 _NOT_CANONICAL: Final = "a segment is not canonical base64url"
 
 
 class JweError(ValueError):
-    """The text is not a token that this key sealed. The message says why."""
+    """The text is not a token sealed with this key. The message says why."""
 
 
 class ContentKey(Protocol):
@@ -46,12 +46,12 @@ class ContentKey(Protocol):
 
     @property
     def cipher(self) -> AESGCM:
-        """What uses it."""
+        """The cipher with this key."""
         ...
 
 
 class Sealed(NamedTuple):
-    """A token that can be read as far as its header. Nothing in it has been authenticated."""
+    """A parsed token. Nothing in it has been authenticated."""
 
     kid: str
     header: bytes
@@ -63,8 +63,8 @@ def seal(payload: bytes, key: ContentKey, type_: str) -> str:
     """A compact JWE of the payload.
 
     Args:
-        payload: what is kept secret and unchanged.
-        key: the key that will open it.
+        payload: the content.
+        key: the key to encrypt with.
         type_: the header's ``typ``.
     """
     header = _header(key.kid, type_)
@@ -76,10 +76,10 @@ def seal(payload: bytes, key: ContentKey, type_: str) -> str:
 
 
 def parse(text: str, type_: str) -> Sealed:
-    """Take a compact JWE apart.
+    """Parse a compact JWE.
 
     Args:
-        text: what the client sent; any text, its size is the caller's to limit.
+        text: what the client sent; any text, whose size the caller has limited.
         type_: the ``typ`` that its header must have.
 
     Raises:
@@ -100,7 +100,7 @@ def unseal(sealed: Sealed, key: ContentKey) -> bytes:
     """The payload.
 
     Raises:
-        JweError: this key did not seal exactly this token.
+        JweError: the token was changed, or sealed with another key.
     """
     try:
         return key.cipher.decrypt(sealed.iv, sealed.ciphertext, sealed.header)

@@ -12,7 +12,7 @@ from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 from sidecar.jose import base64url
 from sidecar.jose.algorithms import PublicKey
 
-# RFC 7638 §3.2 and RFC 8037 §2: the members that make a key the key it is.
+# The required members of a public key (RFC 7638 §3.2, RFC 8037 §2).
 _MEMBERS: Final = {
     "RSA": ("e", "kty", "n"),
     "EC": ("crv", "kty", "x", "y"),
@@ -24,8 +24,8 @@ _MEMBERS: Final = {
 class VerificationKey:
     """One public key of one issuer, and the algorithms it may verify.
 
-    ``thumbprint`` is the RFC 7638 SHA-256 thumbprint in base64url. Two keys are equal when kid,
-    thumbprint and algorithms are: what is remembered about a token holds on to nothing else.
+    ``thumbprint`` is the RFC 7638 SHA-256 thumbprint in base64url. Two keys are equal if their kid,
+    thumbprint and algorithms are: a remembered token stays valid if its key is fetched again.
     """
 
     kid: str | None
@@ -35,7 +35,7 @@ class VerificationKey:
 
 
 def members(key: PublicKey) -> dict[str, Any]:
-    """The JWK members that make the key the key it is, and no others."""
+    """The required JWK members of the key, and no others (RFC 7638 §3.2)."""
     if isinstance(key, RSAPublicKey):
         jwk = RSAAlgorithm.to_jwk(key, as_dict=True)
     elif isinstance(key, EllipticCurvePublicKey):

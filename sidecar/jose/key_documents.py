@@ -1,4 +1,4 @@
-"""From a published document, a JWKS (RFC 7517) or PEM, to verification keys."""
+"""Reads verification keys from a published document: a JWKS (RFC 7517) or PEM."""
 
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
@@ -24,12 +24,12 @@ from sidecar.jose.strict_json import StrictJsonError, load_object
 from sidecar.jose.weakness import weakness
 
 MAXIMUM_KEYS: Final = 1000
-# RFC 7518 §6.2.2, §6.3.2, §6.4.1 and RFC 8037 §2: what only a private or a shared key has.
+# Members that only private and shared keys have: RFC 7518 §6.2.2, §6.3.2, §6.4.1, RFC 8037 §2.
 _PRIVATE_MEMBERS: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 _BEGIN: Final = b"-----BEGIN "
 _LONGEST_PEM: Final = 4096  # RSA of 8,192 bits takes about 1,400
-_LONGEST_KID: Final = 64  # as it is shown
-_MOST_TOLD: Final = 5
+_LONGEST_KID: Final = 64  # in messages
+_MAXIMUM_CAUSES: Final = 5
 _CURVES: Final = ("P-256", "P-384", "P-521", "Ed25519")
 _FROM_JWK: Final[dict[str, Callable[[dict[str, object]], object]]] = {
     "RSA": RSAAlgorithm.from_jwk,
@@ -39,7 +39,7 @@ _FROM_JWK: Final[dict[str, Callable[[dict[str, object]], object]]] = {
 
 
 class KeyDocument(NamedTuple):
-    """The usable keys of a document, and a sentence for each that is broken or weak."""
+    """The usable keys of a document, and a message for each that is broken or weak."""
 
     keys: tuple[VerificationKey, ...]
     left_out: tuple[str, ...]
@@ -71,8 +71,8 @@ def parse(document: bytes) -> KeyDocument:
 
 def in_short(left_out: tuple[str, ...]) -> str:
     """The first few of the causes, and how many more there are."""
-    more = len(left_out) - _MOST_TOLD
-    return "; ".join(left_out[:_MOST_TOLD]) + (f"; and {more} more" if more > 0 else "")
+    more = len(left_out) - _MAXIMUM_CAUSES
+    return "; ".join(left_out[:_MAXIMUM_CAUSES]) + (f"; and {more} more" if more > 0 else "")
 
 
 def _from_pem(document: bytes) -> Iterator[VerificationKey | str | None]:
@@ -120,7 +120,7 @@ def _bound(keys: int) -> None:
 
 
 def _from_jwk(jwk: dict[str, object]) -> VerificationKey | str | None:
-    """A key, or why it is left out; None for one that is not for us."""
+    """A key, or why it is left out; None for one that is not for signatures checked here."""
     kind, kid, algorithm = jwk.get("kty"), jwk.get("kid"), jwk.get("alg")
     operations = jwk.get("key_ops", ["verify"])
     if not isinstance(kind, str) or kind not in _FROM_JWK:
@@ -137,7 +137,7 @@ def _from_jwk(jwk: dict[str, object]) -> VerificationKey | str | None:
     try:
         key = _FROM_JWK[kind](jwk)
     except (InvalidKeyError, UnsupportedAlgorithm, ValueError, KeyError, TypeError, AttributeError):
-        # PyJWT lets through what binascii and cryptography raise about odd members.
+        # PyJWT does not catch all that binascii and cryptography raise about invalid members.
         return f"{name} cannot be read as one of type {kind}"
     return _verification_key(key, name, kid=kid, algorithm=algorithm)
 
@@ -161,7 +161,7 @@ def _verification_key(
 
 
 def _restricted(key: PublicKey, algorithm: str | None) -> frozenset[str]:
-    """The algorithms a key may verify: all that fit, or the one it names for itself."""
+    """The algorithms a key may verify: all that fit its type, or only the ``alg`` it names."""
     fitting = algorithms_for(key)
     if algorithm is None:
         return fitting

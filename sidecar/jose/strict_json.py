@@ -1,4 +1,4 @@
-"""JSON as RFC 8725 wants it read: one object, each name once, finite numbers, bounded depth."""
+"""Strict reading of JSON: one object, unique names, finite numbers, bounded depth (RFC 8725)."""
 
 import json
 import re
@@ -8,12 +8,12 @@ MAXIMUM_DEPTH: Final = 32
 # Lists and objects cost far more than their bytes. A set of 1,000 keys has up to 3,001.
 MAXIMUM_NESTED: Final = 4096
 
-# A string without its closing quote runs to the end: tried again from every quote inside it, it
-# would cost quadratic time.
+# A string without its closing quote runs to the end. If it did not match, the search would start
+# again at every quote in it, in quadratic time.
 _STRING: Final = re.compile(rb'"[^"]*"?')
 _BRACKETS: Final = bytes.maketrans(b"{}", b"[]")
 _NO_BRACKET: Final = bytes(set(range(256)) - set(b"[]{}"))
-# Reading an integer, and writing it again, takes quadratic time.
+# Parsing an integer, and formatting it, takes quadratic time.
 _MAXIMUM_DIGITS: Final = 1000
 _WHITESPACE: Final = " \t\n\r"  # RFC 8259 §2
 
@@ -26,9 +26,9 @@ def load_object(data: bytes, maximum_values: int | None = None) -> dict[str, obj
     """Read one JSON object (RFC 8259) under the strict rules of this module.
 
     Args:
-        data: what may be one.
-        maximum_values: how many commas, objects and lists it may hold, and with it how many values;
-            those in strings count as well.
+        data: the bytes; any bytes.
+        maximum_values: how many commas, objects and lists it may hold, which limits the number of
+            values; characters in strings count as well.
 
     Raises:
         StrictJsonError: not UTF-8, a byte order mark, not an object, a name twice, NaN or an
@@ -60,14 +60,14 @@ def load_object(data: bytes, maximum_values: int | None = None) -> dict[str, obj
 
 
 def load_again(data: bytes) -> dict[str, object]:
-    """Read once more, without the rules, what ``load_object`` has read before."""
+    """Read again, without the checks, what ``load_object`` has accepted before."""
     value: dict[str, object]
     value, _ = _PLAIN_DECODER.raw_decode(data.decode().lstrip(_WHITESPACE))
     return value
 
 
 def _too_deep(data: bytes) -> bool:
-    """Whether brackets are nested more than 32 levels deep, or begin without an end as often."""
+    """Whether brackets are nested more than 32 levels deep, or more than 32 are not closed."""
     unescaped = data.replace(b"\\\\", b"").replace(b'\\"', b"")
     brackets = _STRING.sub(b"", unescaped).translate(_BRACKETS, _NO_BRACKET)
     for _ in range(MAXIMUM_DEPTH):
@@ -108,7 +108,7 @@ def _no_lone_surrogate(value: object) -> None:
         raise StrictJsonError("holds half of a surrogate pair") from fault
 
 
-# Built once: building it costs as much as reading a token's claims.
+# Created once: its creation costs as much as reading a token's claims.
 _DECODER: Final = json.JSONDecoder(
     object_pairs_hook=_distinct,
     parse_constant=_no_constant,

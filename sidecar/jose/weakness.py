@@ -1,7 +1,7 @@
-"""Public keys that are weak in themselves: whoever knows one may be able to sign for it. Pure.
+"""Detects weak public keys, for which an attacker may be able to make signatures. Pure.
 
-What can be seen in microseconds, since a set may have 1,000 keys. It does not show that a key is
-strong: a modulus that is easy to factor may look like any other.
+Only checks that take microseconds are made, since a set may have 1,000 keys. They do not prove that
+a key is strong: a modulus that is easy to factor may pass them.
 """
 
 import math
@@ -19,25 +19,24 @@ _SMALL_PRIMES: Final = math.prod(
     for number in range(2, _FACTORS_BELOW)
     if all(number % divisor for divisor in range(2, math.isqrt(number) + 1))
 )
-# With a larger one each check takes as long as a signature; in use are 3, 17 and 65,537.
+# With a larger exponent, verifying takes as long as signing. Common ones are 3, 17 and 65,537.
 _EXPONENT_BITS: Final = 32
 
 _P: Final = 2**255 - 19  # RFC 8032 §5.1: the field of the curve
-# The y of the eight points whose order divides 8: with such a key, signatures hold that nobody
-# made with a private one. 0 is of order 4, 1 and -1 are of order 1 and 2, the others of order 8.
+# The y of the eight points whose order divides 8: for such a key, valid signatures can be made
+# without a private key. 0 is of order 4, 1 and -1 are of order 1 and 2, the others of order 8.
 _ORDER_8: Final = 0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7
 _SMALL_ORDER: Final = frozenset({0, 1, _P - 1, _ORDER_8, _P - _ORDER_8})
 
 
 def weakness(key: PublicKey) -> str | None:
-    """What is wrong with a key; None where nothing is seen.
+    """Why a key is weak; None if no weakness is found.
 
-    The text continues a sentence that begins with the key. A NIST curve has no points of small
-    order, and ``cryptography`` reads none that is not on the curve.
+    The text continues a sentence whose subject is the key. A NIST curve has no points of small
+    order, and ``cryptography`` refuses points that are not on the curve.
 
     Args:
-        key: of a size that is accepted (``algorithms_for``): a far larger modulus
-            would take long.
+        key: of an accepted size (``algorithms_for``): a far larger modulus would take long.
     """
     if isinstance(key, RSAPublicKey):
         return _of_rsa(key)
@@ -58,9 +57,9 @@ def _of_rsa(key: RSAPublicKey) -> str | None:
 
 
 def _of_ed25519(encoded: bytes) -> str | None:
-    """RFC 8032 §5.1.3. Bytes that stand for no point are left: no signature holds with them."""
+    """RFC 8032 §5.1.3. Bytes that encode no point need no check: no signature is valid for them."""
     number = int.from_bytes(encoded, "little")
-    y = number % 2**255  # what is left is the sign of x
+    y = number % 2**255  # the highest bit is the sign of x
     if y % _P in _SMALL_ORDER:
         return "is a point of small order"
     return "is a point in an encoding that is not canonical" if y >= _P else None

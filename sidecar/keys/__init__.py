@@ -1,4 +1,4 @@
-"""Public keys: where they are found, how they are kept fresh, and the checks that wait for one.
+"""Public keys: their sources, their refreshing, and the checks that wait for a key.
 
 ``sources`` has one module for each kind of source. ``refresher`` fetches from a source regularly
 and when a check meets an unknown key, and publishes the keys as a snapshot. All of it runs on the

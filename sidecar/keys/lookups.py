@@ -1,7 +1,7 @@
-"""Checks that wait for a key, and the kids that a fetch came back without.
+"""Checks that wait for a key, and the kids that were absent from a fetch.
 
-A token may be refused for its key only when a fetch that *began after the token was seen* came
-back without it (design: no wrong 401 during a rotation). All waiting checks share one fetch.
+A token may be refused for its key only when a fetch that *began after the token was seen* did not
+bring the key, so that a rotation causes no wrong 401. All waiting checks share one fetch.
 """
 
 from collections import OrderedDict
@@ -27,7 +27,7 @@ Done = Callable[[Outcome], None]
 
 @dataclass(eq=False, slots=True)
 class Waiter:
-    """One check that waits. ``since`` is when it began to, on the caller's clock.
+    """One check that waits. ``since`` is when it began to wait, on the caller's clock.
 
     ``kid`` is None for a token without one, which any key may have signed.
     """
@@ -38,7 +38,7 @@ class Waiter:
 
 
 class AbsentKids:
-    """Kids that a fetch came back without, as hashes: clients choose kids, of any length."""
+    """Kids that were absent from a fetch. Stored as hashes, because clients choose their length."""
 
     def __init__(self, limit: int = REMEMBERED_ABSENT) -> None:
         self._limit = limit
@@ -48,13 +48,13 @@ class AbsentKids:
         return _digest(kid) in self._digests
 
     def add(self, kid: str) -> None:
-        """Remember a kid; beyond the limit the oldest is forgotten."""
+        """Add a kid; above the limit the oldest is removed."""
         self._digests[_digest(kid)] = None
         if len(self._digests) > self._limit:
             self._digests.popitem(last=False)
 
     def clear(self) -> None:
-        """Forget all: the keys have changed."""
+        """Remove all, because the keys have changed."""
         self._digests.clear()
 
 

@@ -1,6 +1,6 @@
 """Keeps the keys of one trust entry fresh, and lets checks wait for a key not yet known.
 
-Runs on the event loop, beside the checks. It is three small state machines:
+Runs on the event loop, while checks run on their own thread. It is three small state machines:
 
 **The task** (``run``) fetches and pauses in turn. It leaves ``PAUSING`` for ``FETCHING``
 
@@ -15,14 +15,13 @@ Runs on the event loop, beside the checks. It is three small state machines:
     USABLE  ──``max_stale`` after they were fetched─▶ TOO OLD
     TOO OLD ──fetched───────────────────────────────▶ USABLE
 
-A failed fetch moves nothing: the last good keys serve until they are too old. While they are
-``NONE`` or ``TOO OLD``, each token that needs them waits for a fetch, as one with an unknown kid
-does.
+A failed fetch changes no state: the last good keys stay in use until they are too old. In ``NONE``
+and ``TOO OLD``, each token that needs the keys waits for a fetch, as one with an unknown kid does.
 
 **A check that looks a key up** is answered at once where that is possible, and otherwise waits::
 
     LOOKED UP ──the key is there────────────────────────────────────▶ FOUND
-              ──less than ``cooldown`` ago a fetch came without it──▶ ABSENT
+              ──a fetch less than ``cooldown`` ago did not bring it─▶ ABSENT
               ──too many wait, or no fetch can begin in time────────▶ UNAVAILABLE
               ──otherwise───────────────────────────────────────────▶ WAITING
     WAITING   ──a fetch brings the key, or one without a kid────────▶ FOUND
@@ -56,10 +55,10 @@ _LONGEST_RETRY_AT_START: Final = 0.5
 
 
 class Copy(Protocol):
-    """A copy of the keys that outlives this process. It logs its errors and does not raise them."""
+    """A copy of the keys on disk. It logs its errors and does not raise them."""
 
     async def read(self) -> SavedKeys | None:
-        """What an earlier run saved, if anything."""
+        """The keys that an earlier run saved; None if there are none."""
         ...
 
     async def write(self, saved: SavedKeys) -> None:
@@ -70,12 +69,12 @@ class Copy(Protocol):
 class Refresher:
     """Fetches one trust entry's keys regularly, and at once for a key that is not known.
 
-    ``publish`` gets each good key set. With a ``copy``, the keys an earlier run saved there serve
+    ``publish`` gets each good key set. With a ``copy``, the keys that an earlier run saved are used
     until the source has answered. ``lookup`` may be called from any thread; everything else
     belongs to the event loop.
     """
 
-    def __init__(  # noqa: PLR0913 - what it works with, all of it exchanged in tests
+    def __init__(  # noqa: PLR0913 - its collaborators, each replaced in tests
         self,
         settings: KeySettings,
         source: KeySource,
@@ -93,7 +92,7 @@ class Refresher:
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
-        self._supplied = asyncio.Event()
+        self._has_keys = asyncio.Event()
         self._awaited = 0
         self._now = asyncio.Event()
         self._failures = 0
@@ -135,7 +134,7 @@ class Refresher:
         """Return once there are keys. Meanwhile a failed fetch is repeated within 0.5 s."""
         self._awaited += 1
         try:
-            await self._supplied.wait()
+            await self._has_keys.wait()
         finally:
             self._awaited -= 1
 
@@ -176,7 +175,7 @@ class Refresher:
             done(outcome)
 
     def status(self) -> RefresherStatus:
-        """How the keys are doing at this moment."""
+        """The present state of the keys."""
         keys = self._keys.keys if self._keys else frozenset()
         return RefresherStatus(
             trust=self._settings.trust,
@@ -243,7 +242,7 @@ class Refresher:
         return regular * (1 - random.uniform(0, _JITTER))  # noqa: S311 - no secret
 
     async def _surviving(self, step: Callable[[], Awaitable[None]]) -> None:
-        """Take a step, and survive a bug in it: the task must not end unnoticed."""
+        """Run a step; an unexpected exception is logged and does not end the task."""
         try:
             await step()
         except Exception:
@@ -257,7 +256,7 @@ class Refresher:
             await self._copy.write(good)
 
     async def _recall(self) -> None:
-        """Begin with what an earlier run saved, unless there are keys already."""
+        """Use what an earlier run saved, unless there are keys already."""
         if self._copy is None or self._latest is not None:
             return
         saved = await self._copy.read()
@@ -265,7 +264,7 @@ class Refresher:
             self._observer.recalled(self._settings.trust, len(saved.keys), saved.fetched_at)
 
     async def _fetch(self) -> SavedKeys | None:
-        """Fetch once. What it brought, or None for a failure."""
+        """Fetch once. Returns the keys, or None for a failure."""
         self._now.clear()
         with self._lock:
             self._fetching = True
@@ -279,7 +278,7 @@ class Refresher:
         except TimeoutError:
             self._failed(f"{self._source} gave no answer within {self._settings.timeout:g} s")
         except Exception:
-            # A source that breaks on an odd answer is one that failed: keys go on serving.
+            # An unexpected exception counts as a failed fetch: the last good keys stay in use.
             _log.exception("fetching the keys of %s failed unexpectedly", self._settings.trust)
             self._failed("internal error; the log has its stack trace")
         else:
@@ -307,9 +306,9 @@ class Refresher:
         return latest
 
     def _use(self, latest: SavedKeys) -> KeySet:
-        """Publish keys, before any waiter is answered: a check that is resumed must find them."""
+        """Publish keys. Must come before any waiter is answered, so that its check finds them."""
         now = self._clock()
-        # A date in the future, from a clock set back since, gives keys no longer life.
+        # A date in the future, because the clock was set back, does not extend the keys' life.
         fetched_at = min(latest.fetched_at, now)
         key_set = KeySet.of(latest.at(now), usable_until=fetched_at + self._settings.max_stale)
         self._publish(self._settings.trust, key_set)
@@ -318,21 +317,21 @@ class Refresher:
                 self._absent.clear()
             self._keys = key_set
         self._latest = latest
-        self._supplied.set()
+        self._has_keys.set()
         return key_set
 
     def _failed(self, problem: str) -> None:
         self._failures += 1
         self._last_error = problem
         if self._latest is not None and self._latest.expires:
-            # Keys with an expiry date end then, also when the source cannot be reached.
+            # Keys with an expiry date expire even if the source cannot be reached.
             self._use(self._latest)
         self._observer.refresh_failed(
             self._settings.trust, problem, serving=self._usable() is not None
         )
 
     def _release(self, which: Callable[[Waiter], bool], outcome: Outcome) -> None:
-        """Answer the waiters that ``which`` picks. Each is answered once: it is taken out first."""
+        """Answer the waiters that ``which`` selects. Each is removed first: it is answered once."""
         with self._lock:
             released = [waiter for waiter in self._waiters if which(waiter)]
             self._waiters = [waiter for waiter in self._waiters if not which(waiter)]
@@ -341,5 +340,5 @@ class Refresher:
                 self._observer.looked_up(self._settings.trust, outcome.value)
                 waiter.done(outcome)
             except Exception:
-                # One that cannot be answered must not keep the others from their answers.
+                # If one waiter cannot be answered, the others still are.
                 _log.exception("a check that waited for a key could not be answered")

@@ -1,32 +1,32 @@
-"""What a refresher reports: events to an observer, and its status on request."""
+"""The reports of a refresher: events for an observer, and its status."""
 
 from dataclasses import dataclass
 from typing import Protocol
 
 
 class RefreshObserver(Protocol):
-    """Told what happens to the keys of a trust entry."""
+    """Told the events of a trust entry's keys."""
 
     def refreshed(self, trust: str, keys: int, now: float) -> None:
         """A fetch brought this many keys, at ``now`` (Unix seconds)."""
         ...
 
     def refresh_failed(self, trust: str, problem: str, *, serving: bool) -> None:
-        """A fetch failed. ``serving`` is whether keys of an earlier one are there to be used."""
+        """A fetch failed. ``serving`` is whether keys of an earlier fetch are still in use."""
         ...
 
     def recalled(self, trust: str, keys: int, fetched_at: float) -> None:
-        """As many keys of an earlier run serve until a fetch succeeds."""
+        """``keys`` keys of an earlier run are in use until a fetch succeeds."""
         ...
 
     def looked_up(self, trust: str, result: str) -> None:
-        """A check needed a key that was not there, and how that ended (an ``Outcome``)."""
+        """A check looked up a missing key; ``result`` is the value of an ``Outcome``."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class RefresherStatus:
-    """How a trust entry's keys are doing, for people. Times are Unix seconds.
+    """The state of a trust entry's keys, for the status page. Times are Unix seconds.
 
     ``recalled`` says that they were fetched by an earlier run.
     """

@@ -1,8 +1,8 @@
 """The last good public keys on disk, for a start while the key server is down.
 
 One file per trust entry. Saved keys keep the date of their fetch, so they become too old like any
-other keys. A file that is damaged, that another user can change or that is of another trust
-entry or source is ignored: the entry then waits for its source.
+other keys. A file is ignored if it is damaged, if another user can change it, or if it is of
+another trust entry or source: the entry then waits for its source.
 """
 
 import asyncio
@@ -34,8 +34,8 @@ _MAXIMUM_BYTES: Final = 2 * 1024 * 1024
 class SavedKeys:
     """Keys as a source published them at ``fetched_at`` (Unix seconds).
 
-    ``expires`` has the keys that are good for a time only, and until when. Such keys are not saved:
-    they are short-lived on purpose.
+    ``expires`` has the keys with an expiry, and its date in Unix seconds. Keys of a source with
+    such keys are not saved, because they are short-lived.
     """
 
     keys: tuple[VerificationKey, ...]
@@ -50,7 +50,7 @@ class SavedKeys:
 class SavedCopy:
     """The file of one trust entry. ``source`` is a text that no other source of keys has.
 
-    A name of a trust entry is safe as a file's name: the configuration sees to that.
+    The name of a trust entry is a safe file name: the configuration checks that.
     """
 
     def __init__(self, directory: Path, trust: str, source: str) -> None:

@@ -1,4 +1,4 @@
-"""How the keys of one trust entry are found and kept fresh."""
+"""The settings of key sources and of refreshers."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ class JwksKeys:
 
 @dataclass(frozen=True, slots=True)
 class OidcKeys:
-    """Keys where the issuer's discovery document says (OpenID Connect Discovery, RFC 8414)."""
+    """Keys at the ``jwks_uri`` of the discovery document (OpenID Connect Discovery, RFC 8414)."""
 
     issuer: str
     http: HttpSettings
@@ -47,11 +47,11 @@ SourceSettings = FileKeys | JwksKeys | OidcKeys | TransitKeys | KvKeys | Kuberne
 class KeySettings:
     """One trust entry's keys; all times in seconds.
 
-    ``refresh`` is the longest time between two regular fetches; a source that wants to be asked
-    more often is, down to ``min_refresh``. ``cooldown`` is the least time between two fetches
-    for keys that are not known, ``max_stale`` how long the last good keys serve when no fetch
-    succeeds, ``timeout`` bounds one fetch. At most ``key_waiters`` checks wait at once for a
-    key; the next one is unavailable (503).
+    ``refresh`` is the longest time between two regular fetches; a source's ``max_age`` may shorten
+    it, down to ``min_refresh``. ``cooldown`` is the least time between two fetches for unknown
+    keys, ``max_stale`` how long the last good keys stay in use when no fetch succeeds, ``timeout``
+    limits one fetch. At most ``key_waiters`` checks wait at once for a key; the next one is refused
+    as unavailable (503).
     """
 
     trust: str

@@ -1,4 +1,4 @@
-"""All trust entries' keys together: one refresher each, one snapshot for the checks to read."""
+"""The public keys of all trust entries: a refresher for each, and one snapshot for the checks."""
 
 import asyncio
 from collections.abc import Iterable
@@ -14,11 +14,11 @@ from sidecar.snapshots.keys import KeySet, KeySnapshot
 
 
 class VerificationKeys:
-    """Runs the refreshers and publishes what they bring.
+    """Runs the refreshers and publishes their keys.
 
-    ``cache`` is a directory for copies of the keys that outlive this process. ``before`` is what
-    this object replaces on a reload: its keys serve on for every entry whose source is the same.
-    ``snapshot`` may be read from any thread; it is replaced whole.
+    ``cache`` is a directory for copies of the keys that outlive this process. ``before`` is the
+    object that this one replaces on a reload: its keys stay in use for every entry whose source is
+    the same. ``snapshot`` may be read from any thread; it is replaced whole.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class VerificationKeys:
         self._tasks: list[asyncio.Task[None]] = []
         for trust, entry in self._settings.items():
             source = open_source(entry.source)
-            # A file outlives the process itself.
+            # Keys in files need no copy.
             kept = cache if not isinstance(entry.source, FileKeys) else None
             # The settings distinguish sources whose `str` is the same.
             copy = SavedCopy(kept, trust, repr(entry.source)) if kept else None
@@ -46,7 +46,7 @@ class VerificationKeys:
             self._refreshers[trust] = refresher
 
     def start(self) -> None:
-        """Begin to fetch."""
+        """Start to fetch."""
         self._tasks = [
             asyncio.create_task(refresher.run(), name=f"keys of {trust}")
             for trust, refresher in self._refreshers.items()
@@ -67,7 +67,7 @@ class VerificationKeys:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def fetch_now(self) -> None:
-        """Have all keys fetched (``Refresher.fetch_now``)."""
+        """Fetch all keys at once (``Refresher.fetch_now``)."""
         for refresher in self._refreshers.values():
             refresher.fetch_now()
 
@@ -76,11 +76,11 @@ class VerificationKeys:
         self._refreshers[trust].lookup(kid, timeout, done)
 
     def statuses(self) -> tuple[RefresherStatus, ...]:
-        """How each trust entry's keys are doing, in the configuration's order."""
+        """The state of each trust entry's keys, in the configuration's order."""
         return tuple(refresher.status() for refresher in self._refreshers.values())
 
     def _refresher(self, entry: KeySettings) -> Refresher | None:
-        """What refreshes a trust entry's keys, if they come from the source it names now."""
+        """The refresher of a trust entry, if its source is the one in ``entry``."""
         mine = self._settings.get(entry.trust)
         same = mine is not None and mine.source == entry.source
         return self._refreshers[entry.trust] if same else None

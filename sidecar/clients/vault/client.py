@@ -1,7 +1,7 @@
-"""HashiCorp Vault and OpenBao: login, and the few calls that keys need.
+"""HashiCorp Vault and OpenBao: login, and the calls that key sources and rings need.
 
 Both servers have the API under ``/v1`` used here. Every refusal is a ``SourceFault`` whose text is
-for the person on call and never contains a secret.
+for operators and never contains a secret.
 """
 
 import math
@@ -16,7 +16,7 @@ from sidecar.clients.vault.session import ClientToken, TokenSession
 from sidecar.clients.vault.settings import AppRoleLogin, KubernetesLogin, TokenFile, VaultSettings
 from sidecar.errors import SourceFault
 
-# How long a token from a file is used before the file is looked at again.
+# How long a token from a file is used before the file is read again, in seconds.
 _TOKEN_FILE_LIFETIME: Final = 60.0
 
 
@@ -35,7 +35,7 @@ class VaultClient:
         self._session = TokenSession(self._log_in, self._renew, clock)
 
     async def close(self) -> None:
-        """Let go of connections. The client token is left to expire."""
+        """Close connections. The client token is not revoked; it expires."""
         self._session.close()
         await self._http.close()
 
@@ -45,8 +45,8 @@ class VaultClient:
         """The data of the answer to one request; None for what does not exist.
 
         Args:
-            method: of HTTP.
-            path: what is asked for, without ``/v1/``.
+            method: the HTTP method.
+            path: the path below ``/v1/``.
             body: sent as JSON; None for no body.
             query: the query, with its question mark.
         """
@@ -67,15 +67,15 @@ class VaultClient:
         match document.get("data", {}):
             case dict(data):
                 return data
-        raise self._http.nonsense(path)
+        raise self._http.invalid_answer(path)
 
     def url(self, path: str) -> str:
-        """The full address of a path, for people."""
+        """The full URL of a path, for messages."""
         return self._http.redacted_url(path)
 
     def unexpected(self, path: str) -> SourceFault:
         """The fault of an answer that is not in the format of this API."""
-        return self._http.nonsense(path)
+        return self._http.invalid_answer(path)
 
     async def read_kv(self, mount: str, path: str) -> tuple[dict[str, object], int] | None:
         """A secret and its version; None where there is none (``GET /:mount/data/:path``)."""
@@ -85,21 +85,21 @@ class VaultClient:
                 return None
             case {"data": dict(data), "metadata": {"version": int(version)}}:
                 return data, version
-        raise self._http.nonsense(where)
+        raise self._http.invalid_answer(where)
 
     async def write_kv(
         self, mount: str, path: str, data: Mapping[str, object], cas: int | None = None
     ) -> int:
         """Write a secret and return its new version (``POST /:mount/data/:path``).
 
-        With ``cas`` only if that is its present version, 0 for none at all.
+        With ``cas``, only if that is its current version; 0 means that it does not exist.
         """
         where = f"{mount}/data/{path}"
         options = {} if cas is None else {"cas": cas}
         match await self.call("POST", where, {"data": data, "options": options}):
             case {"version": int(version)}:
                 return version
-        raise self._http.nonsense(where)
+        raise self._http.invalid_answer(where)
 
     async def list_kv(self, mount: str, path: str) -> tuple[str, ...]:
         """The names in a folder; those of folders end in "/" (``LIST /:mount/metadata/:path``)."""
@@ -109,7 +109,7 @@ class VaultClient:
                 return ()
             case {"keys": list(names)}:
                 return tuple(map(str, names))
-        raise self._http.nonsense(where)
+        raise self._http.invalid_answer(where)
 
     async def delete_kv(self, mount: str, path: str) -> None:
         """Remove a secret with all its versions (``DELETE /:mount/metadata/:path``)."""
@@ -145,6 +145,6 @@ class VaultClient:
                 "lease_duration": int(lifetime),
                 "renewable": bool(renewable),
             } if token and lifetime >= 0:
-                # A lease of zero seconds is that of a token which does not expire.
+                # A token with a lease of zero seconds does not expire.
                 return ClientToken(token, lifetime or math.inf, renewable)
-        raise self._http.nonsense(path)
+        raise self._http.invalid_answer(path)

@@ -1,4 +1,4 @@
-"""One request to Vault or OpenBao, and what its answer means.
+"""Sends one request to Vault or OpenBao, and interprets the response.
 
 A refusal is a ``SourceFault`` with the path, the status and the message of the server. A message
 that repeats a secret is left out.
@@ -39,7 +39,7 @@ class VaultHttp:
         """The answer to one request, whatever its status.
 
         Raises:
-            SourceFault: there is none (``HttpClient.send``).
+            SourceFault: there is no response (``HttpClient.send``).
         """
         # Agents and proxies may require it, as a protection against request forgery by browsers.
         headers = [("X-Vault-Request", "true")]
@@ -63,22 +63,22 @@ class VaultHttp:
                     return load_object(response.body)
                 return await asyncio.to_thread(load_object, response.body)
             except StrictJsonError as fault:
-                raise self.nonsense(path) from fault
+                raise self.invalid_answer(path) from fault
         words = explanation(response.body)
         cause = f"{response.status}: {words}" if words and secret not in words else response.status
         meaning = _UNAVAILABLE if response.status == 503 else "says no"
         raise SourceFault(f"{self.redacted_url(path)} {meaning} ({cause})")
 
     def redacted_url(self, path: str) -> str:
-        """The full address of a path, for people."""
+        """The full URL of a path, for messages."""
         return redacted_url(self._url(path))
 
-    def nonsense(self, path: str) -> SourceFault:
+    def invalid_answer(self, path: str) -> SourceFault:
         """The fault of an answer that is not in the format of this API."""
         return SourceFault(f"{self.redacted_url(path)} gave an answer that Vault would not give")
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Close connections."""
         await self._http.close()
 
     def _url(self, path: str) -> str:

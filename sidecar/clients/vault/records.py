@@ -1,7 +1,7 @@
 """Records in a folder of KV version 2: each replica of a gateway publishes its own keys in one.
 
-A record is ``{"jwks": {"keys": [...]}, "expires": <Unix seconds>}``. It counts as absent
-from its expiry on. ``"signs_from"``, the moment its replica first signs, is for the other replicas.
+A record is ``{"jwks": {"keys": [...]}, "expires": <Unix seconds>}``. It is ignored from its expiry
+on. ``"signs_from"`` is the time from which its replica signs; the other replicas read it.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ class Record:
 
 
 class Folder:
-    """Reads the records at ``path``. ``problems`` says by path why a record is not used."""
+    """Reads the records at ``path``. ``problems`` maps a path to why its record is not used."""
 
     def __init__(self, vault: VaultClient, mount: str, path: str) -> None:
         self.problems: dict[str, str] = {}
@@ -62,7 +62,7 @@ class Folder:
         """The records that can be used. Why another cannot is logged when that changes.
 
         Raises:
-            SourceFault: one could not be read. The others are not enough: its keys may be in use.
+            SourceFault: one could not be read. It may hold keys in use, so all are needed.
         """
         read = await asyncio.gather(
             *(self._vault.read_kv(self._mount, path) for path in paths), return_exceptions=True

@@ -3,7 +3,7 @@
 States, and what moves a token from one to the next::
 
     NONE    ──a login succeeds─────────────────────▶ VALID
-            ──a login fails────────────────────────▶ NONE, and none is tried for 2 s
+            ──a login fails────────────────────────▶ NONE, and no login for 2 s
     VALID   ──two thirds of its life are over──────▶ DUE
             ──the server refuses it (``discard``)──▶ NONE
     DUE     ──a renewal or a login succeeds────────▶ VALID
@@ -39,7 +39,7 @@ class ClientToken:
 
 
 @dataclass(frozen=True, slots=True)
-class _Held:
+class _Current:
     grant: ClientToken
     since: float
 
@@ -68,8 +68,8 @@ class TokenSession:
         self._log_in = log_in
         self._renew = renew
         self._clock = clock
-        self._held: _Held | None = None
-        self._attempt: asyncio.Task[_Held | str] | None = None
+        self._current: _Current | None = None
+        self._attempt: asyncio.Task[_Current | str] | None = None
         self._paused_until = clock()
 
     async def token(self) -> str:
@@ -78,28 +78,28 @@ class TokenSession:
         Raises:
             SourceFault: there is none, and the login failed, now or less than 2 seconds ago.
         """
-        held = self._held
-        if held is None or self._clock() >= held.expires_at:
+        current = self._current
+        if current is None or self._clock() >= current.expires_at:
             obtained = await asyncio.shield(self._shared_attempt())
             if isinstance(obtained, str):
                 raise SourceFault(obtained)
             return obtained.grant.token
-        if self._clock() >= held.renew_at:
+        if self._clock() >= current.renew_at:
             self._shared_attempt()
-        return held.grant.token
+        return current.grant.token
 
     def discard(self, token: str) -> bool:
         """Forget a token that the server refused; True to try again with another.
 
-        A token less than 2 seconds old is believed to be good: what was refused is the call, and
-        a new login for each such call would be a flood of them.
+        A token less than 2 seconds old is assumed to be valid, and the call to be denied by policy.
+        A new login for each denied call would overload the server.
         """
-        held = self._held
-        if held is None or held.grant.token != token:
+        current = self._current
+        if current is None or current.grant.token != token:
             return True
-        if self._clock() < held.since + PAUSE:
+        if self._clock() < current.since + PAUSE:
             return False
-        self._held = None
+        self._current = None
         return True
 
     def close(self) -> None:
@@ -107,36 +107,36 @@ class TokenSession:
         if self._attempt is not None:
             self._attempt.cancel()
 
-    def _shared_attempt(self) -> "asyncio.Task[_Held | str]":
+    def _shared_attempt(self) -> "asyncio.Task[_Current | str]":
         """The attempt that is under way, the one that failed a moment ago, or a new one."""
         if self._attempt is None or (self._attempt.done() and self._clock() >= self._paused_until):
             self._attempt = asyncio.create_task(self._obtain(), name="login to Vault")
         return self._attempt
 
-    async def _obtain(self) -> _Held | str:
+    async def _obtain(self) -> _Current | str:
         """Renew or replace the token; the error text, if neither succeeds."""
-        # Its life counts from the request: the answer may have been slow.
+        # The lifetime is counted from the request, because the answer may be slow.
         began = self._clock()
         try:
             async with asyncio.timeout(_TIMEOUT):
-                grant = await self._prolonged(began) or await self._log_in()
+                grant = await self._renewed(began) or await self._log_in()
         except (SourceFault, TimeoutError) as fault:
             self._paused_until = self._clock() + PAUSE
             problem = str(fault) or f"no login to Vault within {_TIMEOUT:g} s"
             _log.warning("no new client token: %s", problem)
             return problem
-        self._held = _Held(grant, began)
-        return self._held
+        self._current = _Current(grant, began)
+        return self._current
 
-    async def _prolonged(self, now: float) -> ClientToken | None:
-        """The same token with a longer life; None where it cannot have one."""
-        held = self._held
-        if held is None or not held.grant.renewable or now >= held.expires_at:
+    async def _renewed(self, now: float) -> ClientToken | None:
+        """The same token with a longer life; None where it cannot be renewed."""
+        current = self._current
+        if current is None or not current.grant.renewable or now >= current.expires_at:
             return None
         try:
-            grant = await self._renew(held.grant.token)
+            grant = await self._renew(current.grant.token)
         except SourceFault:
-            # Revoked, or not allowed to renew itself. A server that is down fails the login, too.
+            # Revoked, or not allowed to renew itself. If the server is down, the login fails too.
             return None
-        # Near its maximum life a token is granted the rest of it, in whole seconds.
-        return grant if grant.lifetime > held.expires_at - now + 1 else None
+        # Near a token's maximum life a renewal grants only the rest of it, in whole seconds.
+        return grant if grant.lifetime > current.expires_at - now + 1 else None

@@ -1,4 +1,4 @@
-"""A Vault or OpenBao server, how to log in to it, and where in it keys are."""
+"""The settings of a Vault or OpenBao server: its address, the login, and where keys are stored."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,7 +46,7 @@ class VaultSettings:
 
 @dataclass(frozen=True, slots=True)
 class TransitKeys:
-    """A transit key: the versions that are live are read, and sign."""
+    """A key of the transit engine, with the mount of the engine."""
 
     vault: VaultSettings
     key: str
@@ -57,8 +57,7 @@ class TransitKeys:
 class KvKeys:
     """Key sets kept in KV version 2.
 
-    ``path`` is one secret, or with ``replicas`` a folder of them, one per replica that publishes
-    its own key there with an expiry.
+    ``path`` is one secret, or with ``replicas`` a folder of records (``clients.vault.records``).
     """
 
     vault: VaultSettings

@@ -1,6 +1,6 @@
-"""A key of the transit engine of Vault or OpenBao, as far as it can be read.
+"""Reads the public part of a key of the transit engine of Vault or OpenBao.
 
-Signing with it is ``rings.transit``.
+``rings.transit`` signs with it.
 """
 
 import base64
@@ -23,7 +23,7 @@ class TransitKey:
     """The public part of a key.
 
     ``public_keys`` holds the live versions: PEM, or for ed25519 the raw bytes in standard base64.
-    It is empty for a symmetric or a derived key, whose public half the engine does not show.
+    It is empty for a symmetric or a derived key, whose public key the engine does not return.
     ``created`` has the dates of these versions, in Unix seconds.
     """
 
@@ -64,8 +64,8 @@ def verification_keys(key: TransitKey) -> dict[int, VerificationKey]:
     """The public keys of the live versions, by version. Each one's kid is its thumbprint.
 
     Raises:
-        SourceFault: the key has no public half, or not one for the signatures checked here, or
-            more than 1,000 live versions.
+        SourceFault: the key has no public key, or one of an unsupported type, or more than 1,000
+            live versions.
     """
     if not key.public_keys:
         raise SourceFault(

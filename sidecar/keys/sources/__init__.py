@@ -16,9 +16,8 @@ _log = logging.getLogger("sidecar.keys")
 class Fetched:
     """What a source published at one moment.
 
-    ``max_age`` is for how many seconds the source lets its answer be reused (RFC 9111 §5.2.2.1);
-    None where it says nothing about it. ``expires`` has the keys that are good for a time only, and
-    until when (Unix seconds).
+    ``max_age`` is for how many seconds the answer may be reused (RFC 9111 §5.2.2.1); None if the
+    source does not say. ``expires`` has the keys with an expiry, and its date in Unix seconds.
     """
 
     keys: tuple[VerificationKey, ...]
@@ -27,7 +26,7 @@ class Fetched:
 
 
 class KeySource(Protocol):
-    """One place that publishes the public keys of one issuer. Its ``str`` names it for people."""
+    """A place that publishes the public keys of one issuer. Its ``str`` is for messages."""
 
     async def fetch(self) -> Fetched:
         """Read the keys published at this moment.
@@ -39,7 +38,7 @@ class KeySource(Protocol):
         ...
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Close connections."""
         ...
 
 

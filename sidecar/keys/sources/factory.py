@@ -1,6 +1,6 @@
-"""Makes the source that settings describe. Its module is imported only when it is configured."""
+"""Creates key sources from settings. A module is imported only if its source is configured."""
 
-# ruff: noqa: PLC0415 - imported when used: a sidecar pays for the sources it has
+# ruff: noqa: PLC0415 - a module is imported only when its source is configured, to save memory
 from sidecar.clients.vault.settings import KvKeys, TransitKeys
 from sidecar.keys import settings as kinds
 from sidecar.keys.sources import KeySource

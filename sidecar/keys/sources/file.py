@@ -1,4 +1,4 @@
-"""Public keys in a file: a JWKS or PEM that something else puts there and replaces."""
+"""Public keys in a file: a JWKS or PEM that other programs write and replace."""
 
 import asyncio
 from pathlib import Path
@@ -31,4 +31,4 @@ class FileSource:
         return fetched
 
     async def close(self) -> None:
-        """Nothing is held open."""
+        """Nothing to close: the file is not kept open."""

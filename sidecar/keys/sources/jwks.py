@@ -15,7 +15,7 @@ _SECONDS: Final = re.compile("[0-9]{1,10}")  # RFC 9111 §1.2.2
 
 
 class JwksSource:
-    """Fetches one key set, as its server lets it be reused."""
+    """Fetches a key set over HTTP, with conditional requests."""
 
     def __init__(self, settings: JwksKeys) -> None:
         self._url = settings.url
@@ -32,22 +32,22 @@ class JwksSource:
         return await self._reader.read(self._url, self._answer)
 
     async def close(self) -> None:
-        """Let go of connections (``KeySource.close``)."""
+        """Close connections (``KeySource.close``)."""
         await self._client.close()
 
 
 class KeySetReader:
-    """From a server's answer to keys. A document that has not changed is not parsed again.
+    """Reads keys from a server's answer. A document that has not changed is not parsed again.
 
-    It is parsed on a thread of its own: a large set takes long enough for checks that wait for the
-    event loop to notice.
+    Parsing is done on another thread, because a large set would delay checks that wait for the
+    event loop.
     """
 
     def __init__(self) -> None:
         self._last: tuple[bytes, tuple[VerificationKey, ...]] | None = None
 
     async def read(self, url: str, answer: Response) -> Fetched:
-        """The keys in an answer. Its media type is not asked for: many servers get it wrong.
+        """The keys in an answer. Its media type is not checked: many servers set a wrong one.
 
         Raises:
             SourceFault: it is not a usable key set.
@@ -60,7 +60,7 @@ class KeySetReader:
 
 
 def refuse_other_than_document(url: str, answer: Response) -> None:
-    """Raise SourceFault for an answer other than 200, and for a page made for people."""
+    """Raise SourceFault for a status other than 200, and for an HTML page."""
     if answer.status != 200:
         raise SourceFault(
             f"{redacted_url(url)} answered with status {answer.status} instead of 200"
@@ -75,7 +75,7 @@ def refuse_other_than_document(url: str, answer: Response) -> None:
 def fresh_for(headers: Mapping[str, str]) -> float | None:
     """For how many more seconds an answer may be reused (RFC 9111 §4.2); None if it does not say.
 
-    Only ``Cache-Control`` counts, and what a cache on the way says in ``Age``.
+    Only ``Cache-Control`` and ``Age`` are read.
     """
     parts = (part.strip().partition("=") for part in headers.get("Cache-Control", "").split(","))
     directives = {name.lower(): value.strip('"') for name, _, value in parts}

@@ -1,7 +1,7 @@
-"""The keys of the cluster's own issuer, so that service account tokens of callers verify.
+"""The keys of the cluster's service account issuer, to verify the tokens of callers.
 
-They are asked of the API server itself. The discovery document there is not looked at: its
-``jwks_uri`` names an address for outsiders, which pods often cannot reach.
+They are fetched from the API server. Its discovery document is not used, because the ``jwks_uri``
+in it is often an external address that pods cannot reach.
 """
 
 from sidecar.clients.http import HttpClient, HttpSettings, redacted_url
@@ -46,5 +46,5 @@ class KubernetesSource:
         return await self._reader.read(self._url, answer)
 
     async def close(self) -> None:
-        """Let go of connections (``KeySource.close``)."""
+        """Close connections (``KeySource.close``)."""
         await self._client.close()

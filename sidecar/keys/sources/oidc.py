@@ -1,6 +1,6 @@
-"""Public keys where an issuer's discovery document says.
+"""Public keys at the ``jwks_uri`` of an issuer's discovery document.
 
-The document and the keys are read together each time, so that an issuer may move its keys.
+Each fetch reads the document and then the keys, so that an issuer may change its ``jwks_uri``.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ class OidcSource:
     def __init__(self, settings: OidcKeys) -> None:
         self._issuer = settings.issuer
         self._client = HttpClient(settings.http)
-        # What proves us to the issuer is a secret between the two.
+        # The configured headers are credentials for the issuer, and are not sent to another host.
         self._elsewhere = HttpClient(replace(settings.http, headers=()))
         self._reader = KeySetReader()
         self._document: Response | None = None
@@ -39,7 +39,7 @@ class OidcSource:
     async def fetch(self) -> Fetched:
         """The keys the issuer publishes (``KeySource.fetch``)."""
         where, document = await self._discovered()
-        # On a thread of its own, as a set of keys (``KeySetReader``).
+        # Parsed on another thread, as key sets are (``KeySetReader``).
         url = await asyncio.to_thread(_jwks_uri, where, document, self._issuer)
         at_issuer = URL(url).origin() == URL(self._issuer).origin()
         client = self._client if at_issuer else self._elsewhere
@@ -47,7 +47,7 @@ class OidcSource:
         return await self._reader.read(url, self._keys)
 
     async def close(self) -> None:
-        """Let go of connections (``KeySource.close``)."""
+        """Close connections (``KeySource.close``)."""
         await self._client.close()
         await self._elsewhere.close()
 
@@ -68,7 +68,7 @@ class OidcSource:
 
 
 def locations(issuer: str) -> tuple[str, str]:
-    """Where a discovery document may be.
+    """The two URLs at which a discovery document may be.
 
     OpenID Connect Discovery 1.0 §4.1 appends to the issuer; RFC 8414 §3.1 inserts before its path.
     """
@@ -78,7 +78,7 @@ def locations(issuer: str) -> tuple[str, str]:
 
 
 def _jwks_uri(where: str, answer: Response, issuer: str) -> str:
-    """The address of the keys, from a document that is this issuer's (RFC 8414 §3.3)."""
+    """The URL of the keys, from a document whose ``issuer`` is this issuer (RFC 8414 §3.3)."""
     refuse_other_than_document(where, answer)
     try:
         document = load_object(answer.body)
@@ -104,7 +104,7 @@ def _jwks_uri(where: str, answer: Response, issuer: str) -> str:
 
 
 def _refuse_unsafe(where: str, url: str, issuer: str) -> None:
-    """The keys are at the issuer, or where a certificate proves who answers."""
+    """Refuse keys that are neither at the issuer's origin nor at an https URL."""
     try:
         at_issuer = URL(url).origin() == URL(issuer).origin()
         https = URL(url).scheme == "https"

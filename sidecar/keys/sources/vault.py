@@ -18,7 +18,7 @@ from sidecar.keys.sources import Fetched, published
 class VaultTransitSource:
     """Reads the public keys of every live version of a transit key.
 
-    A version below the key's ``min_decryption_version`` is no longer live.
+    A version below the key's ``min_decryption_version`` is not live.
     """
 
     def __init__(self, settings: TransitKeys) -> None:
@@ -42,14 +42,14 @@ class VaultTransitSource:
         return self._last[1]
 
     async def close(self) -> None:
-        """Let go of connections (``KeySource.close``)."""
+        """Close connections (``KeySource.close``)."""
         await self._vault.close()
 
 
 class VaultKvSource:
     """Reads a secret whose data is a JWKS (``{"keys": [...]}``), or one record per replica.
 
-    A record that cannot be used is logged and passed over. ``clock`` gives Unix seconds.
+    A record that cannot be used is logged and skipped. ``clock`` gives Unix seconds.
     """
 
     def __init__(self, settings: KvKeys, *, clock: Callable[[], float] = time.time) -> None:
@@ -77,7 +77,7 @@ class VaultKvSource:
         return Fetched(self._last[1])
 
     async def close(self) -> None:
-        """Let go of connections (``KeySource.close``)."""
+        """Close connections (``KeySource.close``)."""
         await self._vault.close()
 
     async def _from_records(self) -> Fetched:

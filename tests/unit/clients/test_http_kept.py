@@ -290,7 +290,7 @@ def test_a_client_that_is_closed_asks_no_more(play: Play) -> None:
         await stage.client.close()
         stage.server.gate.set()
         for asked in (under_way, stage.post()):
-            with pytest.raises(SourceFault, match="nobody is asked any more"):
+            with pytest.raises(SourceFault, match="no request is sent"):
                 await asked
 
     play(story)
