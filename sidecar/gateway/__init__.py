@@ -1,1 +1,1 @@
-"""``role: gateway``: a client's credential in, a fresh request token out. Start at ``pipeline``."""
+"""``role: gateway``: exchanges a client's credential for a request token. See ``pipeline``."""

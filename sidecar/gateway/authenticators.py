@@ -1,7 +1,7 @@
-"""The credentials a client may bring: where each stands, and whose it is.
+"""Authenticators: verify the credentials of clients, one for each entry of ``credentials``.
 
-Each authenticator is one entry of ``credentials``. It is given the text that was found in its
-place, and answers at once where it can; an answer that has to be fetched is ``Pending``.
+An authenticator is given the text that was found at its source. It answers at once if it can;
+an answer that has to be fetched is ``Pending``.
 """
 
 from typing import Protocol
@@ -20,22 +20,22 @@ Identified = Verified
 
 
 class Authenticator(Protocol):
-    """Tells whose a credential is."""
+    """Verifies one kind of credential, and returns its identity."""
 
     @property
     def name(self) -> str:
-        """What the configuration calls the credential."""
+        """The credential's name in the configuration."""
         ...
 
     @property
     def source(self) -> TokenSource:
-        """Where in a request it stands."""
+        """The header or cookie that carries it."""
         ...
 
     def identify(
         self, text: str, digest: bytes, keys: KeySnapshot, now: float, trace: Trace | None = None
     ) -> Identified | Pending[Identified]:
-        """Whose credential it is, or why it is no good.
+        """The identity of the credential, or why it is refused.
 
         Args:
             text: what the client sent; any text.
@@ -47,7 +47,7 @@ class Authenticator(Protocol):
         ...
 
     def cookie(self, identified: Identified, now: float) -> str:
-        """The ``Set-Cookie`` that goes with the answer about it; empty for none."""
+        """The ``Set-Cookie`` value for the response to the client; empty for none."""
         ...
 
 
@@ -64,25 +64,29 @@ class JwtAuthenticator:
     ) -> Identified | Pending[Identified]:
         """The verified token (``Authenticator.identify``)."""
         verified = self._verifier.verify(text, digest, keys, now, trace)
-        return verified.then(_named) if isinstance(verified, Pending) else _named(verified, now)
+        return (
+            verified.then(_with_subject)
+            if isinstance(verified, Pending)
+            else _with_subject(verified, now)
+        )
 
     def cookie(self, identified: Identified, now: float) -> str:
-        """None: it is not ours to change (``Authenticator.cookie``)."""
+        """Empty: the issuer manages this credential (``Authenticator.cookie``)."""
         del identified, now
         return ""
 
 
-def _named(verified: Verified, now: float) -> Identified:
-    """What was verified, if it says who it is about."""
+def _with_subject(verified: Verified, now: float) -> Identified:
+    """The result of the verification; a token without a subject is refused."""
     del now
     if isinstance(verified, VerifiedToken) and not verified.subject:
-        # A request token must have one (RFC 9068 §2.2), and a prefix alone would be everybody.
+        # A request token must have one (RFC 9068 §2.2), and a prefix alone identifies nobody.
         return invalid("sub", "is missing")
     return verified
 
 
 class IntrospectionAuthenticator:
-    """Opaque sessions, which their issuer is asked about."""
+    """Opaque sessions, verified by introspection (RFC 7662)."""
 
     def __init__(self, name: str, source: TokenSource, introspector: Introspector) -> None:
         self.name = name
@@ -93,13 +97,13 @@ class IntrospectionAuthenticator:
         self, text: str, digest: bytes, keys: KeySnapshot, now: float, trace: Trace | None = None
     ) -> Identified | Pending[Identified]:
         """The session as its issuer describes it (``Authenticator.identify``)."""
-        del keys  # what its issuer says over TLS needs no signature
+        del keys  # the issuer's answer comes over TLS and is not signed
         if trace:
             trace.note(Step.SESSION, self.name, text)
         return self._introspector.look_up(text, digest, now)
 
     def cookie(self, identified: Identified, now: float) -> str:
-        """None: it is not ours to change (``Authenticator.cookie``)."""
+        """Empty: the issuer manages this credential (``Authenticator.cookie``)."""
         del identified, now
         return ""
 
@@ -119,16 +123,16 @@ class SessionAuthenticator:
         self, text: str, digest: bytes, keys: KeySnapshot, now: float, trace: Trace | None = None
     ) -> Identified:
         """The session as it was sealed (``Authenticator.identify``)."""
-        del keys  # those of session tokens are published nowhere
+        del keys  # session tokens are sealed with keys that are not published
         if trace:
             trace.note(Step.SESSION, self.name, text)
         return self._tokens.open(text, digest, now)
 
     def cookie(self, identified: Identified, now: float) -> str:
-        """A session is prolonged while it is used, and taken away when it has come to its end.
+        """Renew the cookie of a session in use, and delete that of an expired one.
 
-        A browser that went on sending it would be refused even where no session is needed. One that
-        cannot be opened stays: another replica may have a key that this one does not have yet.
+        A browser that keeps an expired cookie would be refused even on optional routes. A cookie
+        that cannot be opened is kept: another replica may have a key that this one has not read.
         """
         if isinstance(identified, VerifiedToken):
             return self.cookies.renewed(identified, now)

@@ -1,9 +1,9 @@
-"""Whether a page of another site makes a browser send its cookie (cross-site request forgery).
+"""Protection against cross-site request forgery (CSRF).
 
-A browser adds the cookie to whatever request any page makes. ``SameSite=Lax`` keeps it out of most
-of them where the cookie is ours; that of an SSO may say nothing. What a browser says about the page
-itself decides here: ``Origin`` (RFC 6454 §7.3), or else ``Sec-Fetch-Site``. A client that sends
-neither is no browser that could be misled.
+A browser adds a site's cookies to requests that any page makes. ``SameSite=Lax`` prevents most of
+that for the gateway's own cookie; the cookie of an SSO may lack it. So the page's origin is checked
+as the browser reports it: in ``Origin`` (RFC 6454 §7.3), or else in ``Sec-Fetch-Site``. A client
+that sends neither header is not a browser.
 """
 
 from typing import Final
@@ -16,21 +16,21 @@ _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})  # RFC 9110 §9.2.1
 _FETCH_SITE: Final = "sec-fetch-site"
 _DEFAULT_PORTS: Final = {"https": ":443", "http": ":80"}  # RFC 9110 §4.2
 _OWN: Final = frozenset({b"same-origin", b"none"})  # "none": the user, not a page
-# What a browser sends again by itself, once its user has logged in (RFC 7617 §2.2, RFC 4559 §6).
+# Schemes whose credentials a browser sends by itself after a login (RFC 7617 §2.2, RFC 4559 §6).
 _REMEMBERED: Final = frozenset({"basic", "digest", "negotiate", "ntlm"})
 
 
 def refuse_cross_site(
     request: RequestView, source: TokenSource, origins: frozenset[str]
 ) -> Refusal | None:
-    """Refuse what another site's page may not do with what a browser sends by itself.
+    """Refuse a cross-site request whose credential the browser has added by itself.
 
-    None for everything else.
+    None for every other request.
 
     Args:
         request: the request.
-        source: where its credential stands.
-        origins: the origins besides the request's own whose pages may.
+        source: the source of its credential.
+        origins: the allowed origins, in addition to the request's own.
     """
     if not _is_sent_by_itself(source):
         return None
@@ -57,8 +57,8 @@ def refuse_cross_site(
 def _is_own(origin: str, request: RequestView) -> bool:
     """Whether scheme, host and port are those of the request (RFC 6454 §5).
 
-    The edge writes into ``x-forwarded-proto`` how the request came, in place of what a client says
-    there; ``:scheme`` is the client's own over HTTP/2. Without it, the request came over TLS.
+    The edge Envoy sets ``x-forwarded-proto`` and overwrites what the client sent; over HTTP/2 the
+    client chooses ``:scheme``. Without the header, TLS is assumed.
     """
     scheme = "http" if request.values("x-forwarded-proto") == [b"http"] else "https"
     host = _without_default(request.host.lower(), scheme)
@@ -66,7 +66,7 @@ def _is_own(origin: str, request: RequestView) -> bool:
 
 
 def _without_default(authority: str, scheme: str) -> str:
-    """Without the port of the scheme, and without a dot behind the host: Envoy takes it away."""
+    """Without the scheme's default port, and without a trailing dot, which Envoy strips."""
     return authority.removesuffix(_DEFAULT_PORTS[scheme]).replace(".:", ":").removesuffix(".")
 
 

@@ -1,7 +1,7 @@
-"""Sessions in exchange for a credential: how an existing login page begins to use them.
+"""Exchanges a credential for a session; used by login pages.
 
-The page asks inside the cluster, with the credential of whoever has just logged in, in the place
-where a request would carry it. It hands the cookie it gets to the browser.
+A login page sends a request inside the cluster with the credential of the user who has logged in,
+at the credential's usual source. It passes the cookie in the response on to the browser.
 """
 
 import time
@@ -22,10 +22,10 @@ from sidecar.model import Deny, Pending, Question, Reason, RequestView, Verified
 
 @dataclass(frozen=True, slots=True)
 class IssuedSession:
-    """A session token, as the ``Set-Cookie`` that hands it to the client.
+    """A session token, in the ``Set-Cookie`` value for the client.
 
-    ``token`` is the credential that it was issued for. ``ends_within`` is how long that is good
-    for, in seconds, where the session ends with it; None where it does not.
+    ``token`` is the credential that it was issued for. ``ends_within`` is the credential's
+    remaining life in seconds, if the session ends with it; otherwise None.
     """
 
     cookie: str = field(repr=False)
@@ -34,7 +34,7 @@ class IssuedSession:
 
 
 class Exchanged(NamedTuple):
-    """What came of a request for a session. ``credential`` is empty where there was not one."""
+    """The result of a request for a session. ``credential`` is empty if none was identified."""
 
     credential: str
     outcome: IssuedSession | Deny
@@ -42,10 +42,10 @@ class Exchanged(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ExchangeSettings:
-    """What sessions are begun with.
+    """The settings of the exchange.
 
-    ``identities`` tells whom a credential stands for. A session does not outlive its credential,
-    unless ``outlives_credential`` is set. ``cookies`` is how many a request may have.
+    ``identities`` reads the identity of a credential. A session does not outlive its credential,
+    unless ``outlives_credential`` is set. A request may have at most ``cookies`` cookies.
     """
 
     identities: Identities
@@ -112,7 +112,7 @@ class SessionExchange:
         session = self._settings.identities.of(authenticator.name, identified)
         ends, now = None if self._settings.outlives_credential else _end(session), self._clock()
         if ends is not None and ends < now + 1:
-            # Within the leeway its issuer is given; a browser would drop the cookie at once.
+            # Accepted within the leeway, but a browser would drop such a cookie at once.
             detail = "the credential ends before a session of it could be used"
             held = distance("exp", ends, now)
             return Deny(Reason.EXPIRED, None, detail, session.fingerprint, session, held=held)

@@ -1,7 +1,7 @@
-"""Who a credential stands for: its subject told apart, and of its attributes those it may bring.
+"""The identity of a credential: its subject with a prefix, and the attributes it may bring.
 
-What an issuer says about its own people is its word. What counts here is declared for each of its
-credentials: the rules of routes, conditions, sessions and request tokens all see the same.
+An issuer may claim anything about its subjects. Only what the configuration declares for each
+credential is used, equally in routes' rules, conditions, sessions and request tokens.
 """
 
 from collections.abc import Mapping
@@ -12,9 +12,9 @@ from sidecar.check.patterns import matches_any
 from sidecar.gateway.settings import EVERY_NAME, Attributes
 from sidecar.model import VerifiedToken
 
-# What was verified, or bounds the credential itself; these grant nothing in another's name.
+# Claims that were verified, or that limit the credential itself; they identify nobody else.
 _KEPT: Final = ("iss", "aud", "exp", "nbf", "iat", "jti", "scope")
-# Names that another issuer may have given to somebody else: subject_prefix tells them apart.
+# Names that another issuer may use for somebody else; subject_prefix distinguishes them.
 _PREFIXED: Final = ("sub", "client_id", "azp")
 
 # The claims that every credential brings, besides its roles and groups.
@@ -22,7 +22,7 @@ ALWAYS_BROUGHT: Final = frozenset({*_KEPT, *_PREFIXED})
 
 
 class Identities:
-    """Reads whom credentials stand for, under one configuration.
+    """Reads the identities of credentials, under one configuration.
 
     ``subject_prefixes`` and ``attributes`` are those of ``GatewaySettings``.
     """
@@ -34,11 +34,11 @@ class Identities:
         self._attributes = attributes
 
     def of(self, credential: str, token: VerifiedToken) -> VerifiedToken:
-        """The token of the credential with this name, with nothing in it that is not declared.
+        """The token of the credential with this name, reduced to what is declared.
 
         Its claims are those of ``ALWAYS_BROUGHT`` and the declared ones, and its roles and groups
-        under these names. Who acts for the subject (``act``) is never among them: an issuer must
-        not name workloads of ours, and earlier actors are for its own records (RFC 8693 §4.1).
+        under these names. ``act`` is never among them: an issuer must not name workloads of the
+        cluster, and earlier actors are informational only (RFC 8693 §4.1).
         """
         attributes = self._attributes[credential]
         if attributes is None:

@@ -1,8 +1,8 @@
-"""The gateway's check, step by step: a client's credential in, a request token out.
+"""The gateway's check, step by step: from a client's credential to a request token.
 
 It shares its steps with ``check.pipeline`` and differs in two: a credential is one of several kinds
-and may have to be looked up, and what goes on to the service is a token minted for this request.
-What cannot be answered at once comes back as ``Pending``; nothing waits here.
+and may have to be looked up, and the service gets a token that is minted for this request. A result
+that is not known at once is ``Pending``; nothing waits here.
 """
 
 from collections.abc import Sequence
@@ -37,12 +37,12 @@ from sidecar.model import (
 from sidecar.snapshots.keys import KeySnapshot
 
 _AUTHORIZATION: Final = "authorization"
-# Where services look for a token of ours. What a client sends there goes no further.
+# Where services look for a request token. What a client sends there is removed.
 _TOKEN_HEADERS: Final = (_AUTHORIZATION, "txn-token")
 
 
 class _Attempt(NamedTuple):
-    """A credential on its way through the check."""
+    """What ``_authorize`` and ``_allow`` need of a check that may have waited."""
 
     routed: Routed
     cookies: TokenCookies
@@ -69,7 +69,7 @@ class GatewayPipeline:
         self._grants = gateway.grants
         self._identities = Identities(gateway.subject_prefixes, gateway.attributes)
         self._origins = gateway.origins
-        # Those of credentials that only buy sessions as well: none of them goes on to a service.
+        # Including those of exchange-only credentials: none may reach a service.
         sources = tuple(each.source for each in authenticators)
         self._cookies = cookie_finder(sources, check.cookies)
         self._headers = IdentityHeaders(
@@ -87,12 +87,12 @@ class GatewayPipeline:
             now: Unix seconds.
             trace: told what is found at each step.
         """
-        # Token cookies are looked for once: for the credential, and to keep it from services.
+        # Token cookies are found once: to read the credential, and to remove it when forwarding.
         cookies = self._cookies.find(request)
         if isinstance(cookies, Refusal):
             return deny(cookies)
 
-        # 1 and 2. The path has one form, and a route takes it.
+        # 1 and 2. The canonical path, and the route.
         routed = self._router.find(request, trace)
         if isinstance(routed, Refusal):
             return deny(routed)
@@ -100,7 +100,7 @@ class GatewayPipeline:
         if routed.route.public:
             return Allow(Reason.PUBLIC, name, self._headers.for_nobody(request, cookies))
 
-        # 3. At most one credential, and from no page that may not use it.
+        # 3. At most one credential, and no cross-site request.
         credential = extract(request, self._sources, cookies)
         if isinstance(credential, Refusal):
             return deny(credential, name)
@@ -112,7 +112,7 @@ class GatewayPipeline:
         if refusal is not None:
             return deny(refusal, name)
 
-        # 4 to 8. Whose it is, here and now.
+        # 4 to 8. The identity of the credential.
         authenticator = self._authenticators[credential.source]
         digest = sha256(credential.text.encode("latin-1")).digest()
         attempt = _Attempt(routed, cookies, authenticator, digest[:8].hex(), trace)
@@ -122,7 +122,7 @@ class GatewayPipeline:
         return self._authorize(attempt, identified, now)
 
     def refuse(self, request: RequestView, denial: Deny) -> Decision:
-        """A denial as the configured mode carries it out: a gateway always does."""
+        """The denial: a gateway has no shadow mode."""
         del request
         return denial
 
@@ -143,14 +143,13 @@ class GatewayPipeline:
         if refusal is not None:
             return deny(refusal, route.name, attempt.fingerprint, token)
 
-        # 10. A token for this request, and nothing else of the client's.
+        # 10. A token for this request, in place of the client's credential.
         cookie = attempt.authenticator.cookie(identified, now)
         grant = self._grants[route.name]
         minted = self._minter.mint(token, route.name, grant, request.principal, now)
         if isinstance(minted, Pending):
-            return minted.then(
-                lambda signed, _now: self._allow(attempt, token, cookie, signed)  # it has its dates
-            )
+            # The time of the signature is not needed: the token has its dates already.
+            return minted.then(lambda signed, _now: self._allow(attempt, token, cookie, signed))
         return self._allow(attempt, token, cookie, minted)
 
     def _allow(

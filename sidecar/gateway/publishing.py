@@ -1,6 +1,6 @@
-"""What the gateway publishes to those who verify its tokens: documents, and how they are cached.
+"""The documents that the gateway publishes for verifiers of its tokens, and their caching.
 
-Pure: the key ring makes the content, ``pages.internal`` the responses.
+Pure: a key ring provides the keys, ``pages.internal`` writes the responses.
 """
 
 import json
@@ -21,7 +21,7 @@ _ENTITY_TAG: Final = re.compile(r'"[\x21\x23-\x7e\x80-\xff]*"')
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A document and for how many seconds (``max_age``) a cache may answer with it.
+    """A document that a cache may reuse for ``max_age`` seconds.
 
     ``etag`` is a strong entity tag (RFC 9110 §8.8.3): equal for equal bytes, at every replica.
     """
@@ -39,7 +39,7 @@ class Document:
     def is_known(self, if_none_match: str) -> bool:
         """Whether a client that sent this If-None-Match has the document already.
 
-        Tags are compared weakly (RFC 9110 §13.1.2): a cache on the way may have marked ours.
+        Tags are compared weakly (RFC 9110 §13.1.2), because a cache may have made ours weak.
         """
         return if_none_match.strip() == "*" or self.etag in _ENTITY_TAG.findall(if_none_match)
 
@@ -54,7 +54,7 @@ def metadata_document(issuer: str, max_age: int) -> Document:
     metadata = {
         "issuer": issuer,
         "jwks_uri": str(URL(issuer).origin()) + JWKS_PATH,
-        # Required, and left out the second would stand for grants that nobody gets here.
+        # The first is required. Without the second, clients would assume its default grant types.
         "response_types_supported": [],
         "grant_types_supported": [],
     }
@@ -62,10 +62,10 @@ def metadata_document(issuer: str, max_age: int) -> Document:
 
 
 def metadata_paths(issuer: str) -> tuple[str, ...]:
-    """Where an issuer's metadata is looked for; paths, decoded.
+    """The paths, decoded, at which an issuer's metadata is served.
 
-    RFC 8414 §3.1 puts the issuer's path behind the well-known one. It is found without, too: a
-    proxy may have taken the issuer's path away.
+    RFC 8414 §3.1 appends the issuer's path to the well-known one. The well-known path alone is
+    served too, because a proxy may have removed the issuer's path.
     """
     path = URL(issuer).path_safe.removesuffix("/")
     return (_METADATA_PATH, _METADATA_PATH + path) if path else (_METADATA_PATH,)

@@ -1,4 +1,4 @@
-"""Session tokens as the browser gets them: in a cookie, begun, renewed and taken away."""
+"""The cookies with session tokens: for a new session, a renewed one and an ended one."""
 
 import time
 
@@ -10,7 +10,7 @@ from sidecar.session.cookies import clear_cookie, set_cookie
 from sidecar.session.settings import SessionTokenSettings
 from sidecar.session.tokens import SessionToken, SessionTokens
 
-# What a session token is called where tokens are counted.
+# The kind of a session token in metrics.
 SESSION = "session"
 
 
@@ -36,12 +36,12 @@ class SessionCookies:
         try:
             token = self._tokens.begin(identity, now, ends=ends)
         except SourceFault as fault:
-            self._tell("unavailable", started)
+            self._observe("unavailable", started)
             return Refusal(Reason.SIGNING_UNAVAILABLE, str(fault))
         return self._cookie(token, now, started)
 
     def renewed(self, session: VerifiedToken, now: float) -> str:
-        """The cookie that prolongs a session, when it is time; otherwise empty."""
+        """The cookie that renews a session, if it is due; otherwise empty."""
         started = time.perf_counter()
         token = self._tokens.renewed(session, now)
         if token is None:
@@ -50,13 +50,13 @@ class SessionCookies:
         return cookie if isinstance(cookie, str) else ""
 
     def cleared(self) -> str:
-        """The cookie that makes a browser forget its session."""
+        """The cookie that makes a browser delete its session."""
         return clear_cookie(self._settings)
 
     def _cookie(self, token: SessionToken, now: float, started: float) -> str | Refusal:
         cookie = set_cookie(self._settings, token, now)
-        self._tell("minted" if isinstance(cookie, str) else "too_large", started)
+        self._observe("minted" if isinstance(cookie, str) else "too_large", started)
         return cookie
 
-    def _tell(self, result: str, started: float) -> None:
+    def _observe(self, result: str, started: float) -> None:
         self._observer.minted(SESSION, result, time.perf_counter() - started)

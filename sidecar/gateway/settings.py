@@ -1,4 +1,4 @@
-"""Everything a configuration says about the gateway, besides what it shares with the sidecar."""
+"""The settings of the gateway, in addition to those it shares with the sidecar."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from sidecar.session.settings import IntrospectionSettings, SessionTokenSettings
 
 @dataclass(frozen=True, slots=True)
 class JwtCredential:
-    """JWTs of trusted issuers. ``trusts`` names the trust entries that decide about them."""
+    """JWTs of trusted issuers. ``trusts`` names their trust entries."""
 
     name: str
     source: TokenSource
@@ -23,7 +23,7 @@ class JwtCredential:
 
 @dataclass(frozen=True, slots=True)
 class IntrospectedCredential:
-    """Opaque sessions that their issuer is asked about."""
+    """Opaque sessions, verified by introspection (RFC 7662)."""
 
     name: str
     source: TokenSource
@@ -48,7 +48,7 @@ class SessionCredential:
 
 CredentialSettings = JwtCredential | IntrospectedCredential | SessionCredential
 
-# The pattern of attributes that stands for every name, whatever characters it has.
+# The attribute pattern that matches every name, with any characters.
 EVERY_NAME: Final = "*"
 
 
@@ -57,7 +57,7 @@ class Attributes:
     """What a credential may bring besides its subject and scopes; nothing, unless it is listed.
 
     ``roles`` and ``groups`` are patterns (``check.patterns``); ``EVERY_NAME`` alone takes them all.
-    ``claims`` has no path after one that leads to the object it is in.
+    In ``claims`` a nested claim comes before the object that contains it.
     """
 
     roles: tuple[str, ...] = ()
@@ -67,7 +67,7 @@ class Attributes:
 
 @dataclass(frozen=True, slots=True)
 class ServerTlsFiles:
-    """The certificate that a listener shows, with its chain, and its key; PEM."""
+    """The certificate of a listener, with its chain, and its key; PEM."""
 
     certificate: Path
     private_key: Path
@@ -77,13 +77,12 @@ class ServerTlsFiles:
 class GatewaySettings:
     """The gateway's part of a configuration.
 
-    ``credentials`` are in the order in which they are looked for; those named in
-    ``exchange_only`` buy sessions and are no use on a request. ``subject_prefixes`` stand in front
-    of the subjects and clients of a credential, by its name; ``attributes`` has what it may bring,
-    and None for a session of the gateway's own, which has what was brought when it began.
-    ``grants`` has what the tokens of a route are good for, by the route's name. ``origins`` are
-    those besides the request's own whose pages may use a cookie. ``subject_prefixes``,
-    ``attributes`` and ``exchange_only`` hold names of ``credentials``.
+    ``credentials`` are in the order in which they are looked for. By the name of a credential,
+    ``subject_prefixes`` has the prefix of its subjects and clients, and ``attributes`` what it may
+    bring; None for the gateway's own sessions, which were limited when they were issued. Those
+    named in ``exchange_only`` are accepted only to begin a session. ``grants`` has the audiences
+    and scopes of a route's tokens, by the route's name. ``origins`` are the origins, in addition to
+    the request's own, whose pages may use a cookie.
     """
 
     issuer: str

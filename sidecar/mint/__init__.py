@@ -1,1 +1,1 @@
-"""Tokens for the services behind the gateway: what they say, and their signature."""
+"""Request tokens for the services behind the gateway: their claims and their signature."""

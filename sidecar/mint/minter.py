@@ -1,6 +1,6 @@
 """Mints request tokens with the keys of a ring.
 
-A key in this process signs at once; a signature from elsewhere has to be waited for.
+A key in this process signs at once; a signature by Vault is ``Pending``.
 """
 
 import time
@@ -17,7 +17,7 @@ from sidecar.mint.settings import TYPE, Grant, RequestTokenSettings
 from sidecar.model import Pending, Reason, VerifiedToken, ask
 from sidecar.rings.ring import KeyRing
 
-# What a request token is called where tokens are counted.
+# The kind of a request token in metrics.
 REQUEST = "request"
 
 # A token, or why there is none.
@@ -30,7 +30,7 @@ _LATE: Final = Refusal(
 
 
 class SigningRing(Protocol):
-    """Has the keys that sign. They may be read from any thread, and are replaced whole."""
+    """Holds signing keys. They may be read from any thread, and are replaced whole."""
 
     @property
     def keys(self) -> KeyRing:
@@ -39,17 +39,17 @@ class SigningRing(Protocol):
 
 
 class MintObserver(Protocol):
-    """Told about every token that a key is there for, or should be."""
+    """Told about every attempt to mint a token."""
 
     def minted(self, kind: str, result: str, duration: float) -> None:
         """A token was ``minted`` or ``reused``, or is ``unavailable`` or ``too_large``.
 
-        ``duration`` is in seconds, from the question to the answer.
+        ``duration`` is in seconds, from the start of the attempt to its result.
         """
 
 
 class _Purpose(NamedTuple):
-    """What a token is minted for. Only for the same may it serve again."""
+    """What a token is minted for. It is reused only for an equal purpose."""
 
     fingerprint: str
     route: str
@@ -58,14 +58,14 @@ class _Purpose(NamedTuple):
 
 
 class _Reusable(NamedTuple):
-    """A token, and the credential as it was then: one whose claims have changed is another."""
+    """A token, and the credential at that time; the token is reused only for an equal one."""
 
     credential: VerifiedToken
     text: str
 
 
 class _Unsigned(NamedTuple):
-    """A token that only lacks its signature; it may serve again ``since`` then ``until`` then."""
+    """A token without its signature. It may be reused from ``since`` until ``until``."""
 
     started: float
     credential: VerifiedToken
@@ -87,18 +87,18 @@ class Minter:
         self._settings = settings
         self._ring = ring
         self._observer = observer
-        # A credential is identified first: one that has ended or was revoked never gets this far.
+        # A credential is verified before each use, so an expired or revoked one reuses no token.
         self._reusable: TtlCache[_Purpose, _Reusable] = TtlCache(settings.reused_tokens)
 
     def mint(
         self, credential: VerifiedToken, route: str, grant: Grant, principal: str, now: float
     ) -> Minted | Pending[Minted]:
-        """A token for a request, or why there is none; ``Pending`` where the key is elsewhere.
+        """A token for a request, or why there is none; ``Pending`` if Vault signs it.
 
         Args:
-            credential: who asks; valid here and now.
+            credential: the verified credential of the request.
             route: the name of the request's route.
-            grant: what tokens of the route are good for.
+            grant: the audiences and scopes of the route's tokens.
             principal: the caller's mTLS identity, empty without one.
             now: Unix seconds.
         """
@@ -111,12 +111,12 @@ class Minter:
         purpose = _Purpose(credential.fingerprint, route, actor, key.kid)
         before = self._reusable.get(purpose, now) if self._settings.reuse else None
         if before is not None and before.credential == credential:
-            self._tell("reused", started)
+            self._observe("reused", started)
             return before.text
 
         claims, ends = request_tokens.claims(self._settings, grant, credential, actor, now)
         if ends <= now:
-            # Within the leeway its issuer is given; a token made of it would be dead on arrival.
+            # Accepted within the leeway, but a token that expires with it would be expired.
             detail = "the credential ends before a token of it could be used"
             return Refusal(Reason.EXPIRED, detail, held=distance("exp", ends, now))
         message = signing_input(claims, key.kid, key.algorithm, TYPE)
@@ -137,18 +137,18 @@ class Minter:
         text = compact(unsigned.message, signature)
         limit = self._settings.max_bytes
         if len(text) > limit:
-            self._tell("too_large", unsigned.started)
+            self._observe("too_large", unsigned.started)
             detail = f"a token of {len(text)} bytes, and {limit} are allowed"
             return Refusal(Reason.IDENTITY_TOO_LARGE, detail)
         if self._settings.reuse:
             _, credential, purpose, _, since, until = unsigned
             self._reusable.add(purpose, _Reusable(credential, text), since, until)
-        self._tell("minted", unsigned.started)
+        self._observe("minted", unsigned.started)
         return text
 
     def _unavailable(self, started: float, fault: SourceFault) -> Refusal:
-        self._tell("unavailable", started)
+        self._observe("unavailable", started)
         return Refusal(Reason.SIGNING_UNAVAILABLE, str(fault))
 
-    def _tell(self, result: str, started: float) -> None:
+    def _observe(self, result: str, started: float) -> None:
         self._observer.minted(REQUEST, result, time.perf_counter() - started)

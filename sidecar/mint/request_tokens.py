@@ -1,4 +1,4 @@
-"""What a request token says (RFC 9068 §2.2): who, for which services, with which scopes. Pure."""
+"""The claims of a request token (RFC 9068 §2.2). Pure."""
 
 import secrets
 from collections.abc import Mapping
@@ -9,9 +9,9 @@ from sidecar.check.patterns import matches_any
 from sidecar.mint.settings import Grant, RequestTokenSettings
 from sidecar.model import VerifiedToken
 
-# 132 random bits in base64url: the jti of a token and the txn of a request never repeat.
+# 132 random bits in base64url each, so that the jti and txn are unique.
 _ID_LENGTH: Final = 22
-# The bytes of both: drawing them costs a call to the system.
+# The bytes of both, generated in one system call.
 _RANDOM_BYTES: Final = 33
 
 
@@ -33,13 +33,13 @@ def claims(
 ) -> tuple[dict[str, object], int]:
     """The claims of a new token and its end, in Unix seconds.
 
-    It is never good for more, or for longer, than the credential.
+    It never grants more, or lives longer, than the credential.
 
     Args:
         settings: the configuration's.
-        grant: what tokens of the route are good for.
+        grant: the audiences and scopes of the route's tokens.
         token: the credential.
-        actor: who acts for its subject, empty for nobody.
+        actor: the workload that acts for its subject, empty for none.
         now: Unix seconds.
     """
     source = token.claims
@@ -57,7 +57,7 @@ def claims(
         "iat": int(now),
         "exp": ends,
         "jti": drawn[:_ID_LENGTH],
-        # RFC 8417 §2.2. Never what a client sent: it would name other people's work.
+        # RFC 8417 §2.2. Never from the client, which could name the transaction of another.
         "txn": drawn[_ID_LENGTH:],
     }
     # RFC 9068 §2.2.3 and §2.2.3.1.
@@ -67,7 +67,7 @@ def claims(
         document["groups"] = sorted(token.groups)
     if token.roles:
         document["roles"] = sorted(token.roles)
-    # RFC 8693 §4.1. Nobody but who was authenticated here: a service believes the current actor.
+    # RFC 8693 §4.1. Only the caller that was authenticated here: services trust the current actor.
     if actor:
         document["act"] = {"sub": actor}
     return document, ends
@@ -80,7 +80,7 @@ def _expiry(settings: RequestTokenSettings, source: Mapping[str, object], now: f
 
 
 def _client_id(token: VerifiedToken) -> str:
-    """RFC 9068 demands one. OpenID providers call it ``azp``, and some say nothing."""
+    """The ``client_id``, which RFC 9068 requires; or ``azp``, or the name of the credential."""
     for name in ("client_id", "azp"):
         found = token.claims.get(name)
         if isinstance(found, str) and found:
@@ -89,7 +89,7 @@ def _client_id(token: VerifiedToken) -> str:
 
 
 def _authentication(source: Mapping[str, object]) -> dict[str, object]:
-    """When and how the subject was authenticated (RFC 9068 §2.2.1), as far as it is well-formed."""
+    """The well-formed claims about the subject's authentication (RFC 9068 §2.2.1)."""
     found: dict[str, object] = {}
     moment, reference, methods = source.get("auth_time"), source.get("acr"), source.get("amr")
     if isinstance(moment, int | float) and not isinstance(moment, bool):

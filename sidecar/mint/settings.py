@@ -1,4 +1,4 @@
-"""What a configuration says about the tokens that are minted."""
+"""The settings of minted tokens."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ class RequestTokenSettings:
 
     ``claims`` copies further claims of the credential, by name. ``actors`` are patterns of mTLS
     principals: a caller whose principal matches acts for the credential's subject (RFC 8693 §4.1).
-    With ``reuse`` one token may serve the same credential and route for so long.
+    A token may be reused for the same credential and route for ``reuse`` seconds.
     """
 
     issuer: str
@@ -29,7 +29,7 @@ class RequestTokenSettings:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What the tokens of one route are good for, at most: the credential's scopes bound it too."""
+    """The audiences of one route's tokens, and the scopes they have if the credential has them."""
 
     audiences: tuple[str, ...]
     scopes: frozenset[str]

@@ -22,11 +22,11 @@ from sidecar.rings.ring_file import (
 
 
 class DirectoryRing:
-    """Reads the ring in a directory, and reads it again when the file was replaced.
+    """Reads the ring in a directory, and reads it again when its file has been replaced.
 
     ``kind`` is ``LocalKey`` where the keys are to sign (``SigningRing``) and ``SealingKey`` where
     they are to seal (``Ring``). ``needed`` are the timings of what the ring is used for
-    (``usable_ring``). The file is looked at every ``poll_interval`` seconds. ``clock`` gives Unix
+    (``usable_ring``). The file is polled every ``poll_interval`` seconds. ``clock`` gives Unix
     seconds.
     """
 
@@ -65,7 +65,7 @@ class DirectoryRing:
         await self._refresh.stop()
 
     def jwks(self, now: float) -> dict[str, list[dict[str, str]]]:
-        """The public halves (``SigningRing.jwks``). The other replicas read the same directory."""
+        """The public keys (``SigningRing.jwks``). The other replicas read the same directory."""
         return self.keys.jwks(now)
 
     def max_age(self) -> int:

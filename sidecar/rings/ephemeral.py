@@ -1,9 +1,9 @@
 """Signing keys in memory: made by this process, never written down, lost when it ends.
 
-Their public halves are published in KV version 2, in a folder that verifiers read: one record per
+Their public keys are published in KV version 2, in a folder that verifiers read: one record per
 process (``clients.vault.records``). A record is renewed long before it expires; that of a process
 that was killed expires. Each process also publishes the keys of all the others in its JWKS, since
-a verifier may ask any of them. Write access to the folder equals the power to mint tokens.
+a verifier may ask any of them. Whoever can write to the folder can mint tokens.
 
 A new process reads the other records first. If no other process signs, its key is active at once.
 Otherwise its key is *published* until every verifier has it, or until no other process signs.
@@ -31,13 +31,13 @@ from sidecar.rings.ring import KeyRing, RingKey, begin, rotated
 
 _log = logging.getLogger(__name__)
 
-_OFTEN: Final = 1.0  # seconds
+_SHORT_PAUSE: Final = 1.0  # seconds
 
 
 class EphemeralRing:
     """Makes keys and rotates them, and publishes them in a record of its own (``SigningRing``).
 
-    ``replica`` is a name without slashes that tells people whose record it is. Each process adds a
+    ``replica`` is a name without slashes, by which operators recognise the record. A process adds a
     random suffix, so that a restart does not replace the keys of tokens that are still in use.
     The policy of its login needs ``create``, ``update`` and ``read`` on the folder's data, and
     ``list`` and ``delete`` on its metadata. ``clock`` gives Unix seconds.
@@ -84,7 +84,7 @@ class EphemeralRing:
         await self._refresh.start(self._begin)
 
     async def stop(self) -> None:
-        """Sign no more, and leave the record until the last token has expired.
+        """Stop signing, and leave the record until the last token has expired.
 
         The record of keys that never signed is removed.
         """
@@ -104,10 +104,10 @@ class EphemeralRing:
             await self._vault.close()
 
     def jwks(self, now: float) -> dict[str, list[dict[str, str]]]:
-        """The public halves of every replica whose record is known (``SigningRing.jwks``)."""
+        """The public keys of every replica whose record is known (``SigningRing.jwks``)."""
         own = {key.key.kid for key in self.keys.keys}
         others = {
-            key.thumbprint: public_jwk(key.public_key, self._named(key))
+            key.thumbprint: public_jwk(key.public_key, self._algorithm_of(key))
             for record in self._others.values()
             for key in record.keys
             # The kid of each key of a ring is its thumbprint: others are not from a ring.
@@ -120,7 +120,7 @@ class EphemeralRing:
         """For how long they may be reused (``SigningRing.max_age``)."""
         return self.keys.max_age()
 
-    def _named(self, key: VerificationKey) -> str:
+    def _algorithm_of(self, key: VerificationKey) -> str:
         """The one algorithm of another process's key; an Ed25519 key has two names for its own."""
         return self._algorithm if self._algorithm in key.algorithms else min(key.algorithms)
 
@@ -147,8 +147,8 @@ class EphemeralRing:
     async def _pause(self) -> None:
         # Within the propagation time the keys of other processes are published here, even if one
         # reading fails. A process that does not sign yet polls more often: it may take over.
-        rarely = max(_OFTEN, self.keys.timings.propagation / 3)
-        await asyncio.sleep(_OFTEN if self._waits(self._clock()) else rarely)
+        long_pause = max(_SHORT_PAUSE, self.keys.timings.propagation / 3)
+        await asyncio.sleep(_SHORT_PAUSE if self._waits(self._clock()) else long_pause)
 
     async def _renew_and_look(self) -> None:
         now, problem = self._clock(), None
@@ -186,8 +186,8 @@ class EphemeralRing:
         """Read the records of the other processes, and remove the expired ones.
 
         Raises:
-            SourceFault: they cannot be read or are too many. Those known so far serve until they
-                expire.
+            SourceFault: they cannot be read or are too many. Those known so far stay in use until
+                they expire.
         """
         paths = [path for path in await self._folder.paths() if path != self._path]
         self._others = await self._folder.read(paths[:MAXIMUM_RECORDS])

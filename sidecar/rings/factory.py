@@ -1,6 +1,6 @@
-"""Makes the ring that settings describe. Its module is imported only when it is configured."""
+"""Creates key rings from their settings. A module is imported only if its ring is configured."""
 
-# ruff: noqa: PLC0415 - imported when used: a gateway pays for the back ends it has
+# ruff: noqa: PLC0415 - a module is imported only when its ring is configured, to save memory
 from sidecar.errors import ConfigurationFault
 from sidecar.rings import Ring, SigningRing
 from sidecar.rings import settings as places
@@ -28,8 +28,8 @@ def open_sealing_ring(settings: places.RingSettings) -> Ring:
     """The ring of sealing keys that these settings describe. Nothing is read yet.
 
     Raises:
-        ConfigurationFault: it is not in a directory. Every replica needs the secrets, and neither
-            the transit engine nor the memory of another replica hands them out.
+        ConfigurationFault: it is not in a directory. Every replica needs the secrets, which the
+            transit engine and a ring in memory do not share.
     """
     if not isinstance(settings.place, places.InDirectory):
         raise ConfigurationFault(

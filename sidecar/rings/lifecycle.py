@@ -25,7 +25,7 @@ from sidecar.errors import ConfigurationFault
 
 
 class State(Enum):
-    """Where in its life a key is."""
+    """The state of a key in its life."""
 
     PUBLISHED = "published"
     ACTIVE = "active"
@@ -110,7 +110,7 @@ class KeyDates(NamedTuple):
     gone: float | None
 
     def state(self, now: float) -> State:
-        """Where in its life the key is at ``now`` (Unix seconds)."""
+        """The state of the key at ``now`` (Unix seconds)."""
         if now < self.active:
             return State.PUBLISHED
         if self.retired is None or now < self.retired:

@@ -80,7 +80,7 @@ class LocalKey:
     def private_jwk(self) -> dict[str, str]:
         """The key with its private members (RFC 7518 §6)."""
         jwk = _method(self.algorithm).to_jwk(self.private, as_dict=True)
-        # ``use`` says it already; the two would have to be consistent (RFC 7517 §4.3).
+        # ``use`` has the same meaning; the two should not be used together (RFC 7517 §4.3).
         jwk.pop("key_ops", None)
         return {**jwk, **self.jwk}
 

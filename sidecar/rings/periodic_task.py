@@ -1,4 +1,4 @@
-"""A task that keeps a ring up to date in the background: one step, again and again.
+"""A background task that keeps a ring up to date by repeating a step.
 
 States, and what moves the task from one to the next::
 
@@ -25,10 +25,10 @@ RETRY_PAUSE: Final = 2.0  # seconds
 
 
 class PeriodicTask:
-    """Takes ``step`` whenever ``pause`` is over, until it is stopped.
+    """Runs ``step`` each time that ``pause`` returns, until it is stopped.
 
-    A step that fails changes nothing but ``problem``, which stands until one succeeds; it is logged
-    when it changes, not each time.
+    A failure sets ``problem``, which is cleared by the next success. A problem is logged only when
+    it changes.
     """
 
     def __init__(
@@ -44,14 +44,14 @@ class PeriodicTask:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self, first: Callable[[], Awaitable[None]]) -> None:
-        """Take a ``first`` step, and go on in the background of the running event loop.
+        """Run a ``first`` step, then start the background task on the running event loop.
 
         Returns when the first step has succeeded or its source has failed; in the second case it
         is repeated in the background. A caller that is cancelled while it waits does not cancel the
         step: others may use the ring by then.
 
         Raises:
-            ConfigurationFault: of the first step; repeating it would not help. Nothing runs on.
+            ConfigurationFault: of the first step; it is not repeated, and no task is running.
         """
         beginning = asyncio.create_task(self._start(first), name=f"first keys: {self._name}")
         self._tasks.append(beginning)

@@ -1,9 +1,9 @@
 """A key ring: the keys that sign or seal one kind of token, as one immutable value.
 
 Like the snapshots that checks read, it is replaced whole: a thread that mints a token or answers
-with the JWKS sees one consistent state of it. The functions at the end are the changes a ring goes
-through: it begins, its keys are rotated, a key is revoked. They are pure: each takes a ring and
-returns the next one, which is equal to it when nothing is due.
+with the JWKS sees one consistent state. The functions at the end create a ring, rotate its keys and
+revoke a key. They are pure: each takes a ring and returns the next one, which is equal if nothing
+is due.
 """
 
 import math
@@ -17,11 +17,11 @@ from sidecar.rings.sealing_key import SealingKey
 
 
 class SigningKey(Protocol):
-    """One key that can sign, wherever its private half is. Its kid is its RFC 7638 thumbprint."""
+    """A signing key, in this process or in Vault. Its kid is its RFC 7638 thumbprint."""
 
     @property
     def kid(self) -> str:
-        """Its name, in the header of the tokens it signed."""
+        """Its key id, which is in the header of the tokens it signed."""
         ...
 
     @property
@@ -31,17 +31,17 @@ class SigningKey(Protocol):
 
     @property
     def jwk(self) -> Mapping[str, str]:
-        """The public half (RFC 7517), with ``kid``, ``alg`` and ``use``."""
+        """The public key (RFC 7517), with ``kid``, ``alg`` and ``use``."""
         ...
 
     def sign(self, message: bytes) -> bytes | Awaitable[bytes]:
         """The JWS signature (RFC 7518 §3) of a signing input.
 
-        At once, on any thread, where the private half is in this process. Where it is elsewhere,
-        something to be awaited on the event loop of the ring.
+        Bytes, on any thread, if the private key is in this process. Otherwise an awaitable for the
+        event loop of the ring.
 
         Raises:
-            SourceFault: awaited, when whoever holds the private half cannot sign now.
+            SourceFault: when awaited, if Vault cannot sign now.
         """
         ...
 
@@ -62,7 +62,7 @@ class RingKey:
 class KeyRing:
     """The keys of one kind of token, in the order in which they become active.
 
-    All sign or all seal. None does at or after ``signs_until`` (Unix seconds).
+    All of them sign or all of them seal. No key is used at or after ``signs_until`` (Unix seconds).
     """
 
     timings: Timings
@@ -73,8 +73,8 @@ class KeyRing:
         """The key that signs at ``now`` (Unix seconds).
 
         Raises:
-            SourceFault: no key is active: none has been published for long enough, or what was
-                published of them has not been renewed.
+            SourceFault: no key is active: none has been published for long enough, or their
+                published record has not been renewed.
             TypeError: the keys of this ring seal.
         """
         key = self._active(now)
@@ -96,14 +96,14 @@ class KeyRing:
 
     def _active(self, now: float) -> Key:
         if now >= self.signs_until:
-            raise SourceFault("the signing keys are about to be forgotten by those who verify")
+            raise SourceFault("the published record of the signing keys is about to expire")
         for key in reversed(self.keys):
             if key.activates <= now:
                 return key.key
         raise SourceFault("no key has been published for long enough to be used")
 
     def find(self, kid: str, now: float) -> Key | None:
-        """The key of this name, unless it is gone at ``now`` (Unix seconds)."""
+        """The key with this kid, unless it is gone at ``now`` (Unix seconds)."""
         newest = len(self.keys) - 1
         for index, key in enumerate(self.keys):
             if key.key.kid == kid:
@@ -127,7 +127,7 @@ class KeyRing:
         )
 
     def states(self, now: float) -> tuple[State, ...]:
-        """Where each key is in its life at ``now`` (Unix seconds), in the order of ``keys``."""
+        """The state of each key at ``now`` (Unix seconds), in the order of ``keys``."""
         return tuple(dates.state(now) for dates in self.dates())
 
     def jwks(self, now: float) -> dict[str, list[dict[str, str]]]:
@@ -147,14 +147,14 @@ class KeyRing:
     def max_age(self) -> int:
         """For how many seconds the document may be reused (RFC 9111 §5.2.2.1).
 
-        As long as verifiers keep it themselves: keys are published for twice as long before they
-        sign (``Timings.ahead``). A ring without keys is asked again at once.
+        The verifiers' refresh interval: keys are published for twice as long before they sign
+        (``Timings.ahead``). It is 0 for a ring without keys.
         """
         return int(self.timings.verifier_refresh) if self.keys else 0
 
 
 def begin(key: Key, timings: Timings, now: float) -> KeyRing:
-    """A new ring. Its first key is active at once: nobody holds older ones."""
+    """A new ring. Its first key is active at once, because there are no older ones."""
     # Active earlier by the leeway, for a replica whose clock is behind.
     return KeyRing(timings, (RingKey(key, now, now - timings.leeway),))
 
@@ -180,7 +180,7 @@ def rotated(ring: KeyRing, make: Callable[[], Key], now: float, *, early: bool =
 
 
 def next_publication(ring: KeyRing) -> float:
-    """When the next key is to be published, in Unix seconds: in time to replace the newest."""
+    """When the next key must be published to replace the newest in time, in Unix seconds."""
     return ring.keys[-1].activates + ring.timings.period - ring.timings.ahead
 
 

@@ -10,9 +10,9 @@ Times are seconds, dates Unix seconds, keys private or symmetric JWKs (RFC 7517)
 they sign, or they seal. Any other member is an error: an older version must not read half of a
 later format.
 
-There is always one whole file to read: it is written beside its place and moved there
-(``clients.files.replace``), and the move is on the disk before the writer goes on. Writers exclude
-one another with a lock on the directory.
+The file is replaced atomically (``clients.files.replace``): it is written under another name and
+renamed, and the rename is flushed to the disk. Writers exclude one another with a lock on the
+directory.
 """
 
 import fcntl
@@ -89,7 +89,7 @@ def parse(path: Path, content: bytes) -> KeyRing:
 def refuse_open_to_all(path: Path) -> None:
     """Refuse secret keys that every user of the machine may read or replace.
 
-    The group may: that is how the kubelet gives a Secret to a pod with an ``fsGroup``.
+    Access by the group is allowed: the kubelet uses it for a pod with an ``fsGroup``.
 
     Raises:
         SourceFault: every user has a right to the file, or its mode cannot be read.
@@ -139,7 +139,7 @@ def store(directory: Path, ring: KeyRing) -> None:
 
 
 def _flush(directory: Path) -> None:
-    """Flush the move to the disk: a power cut must not lose a key that signed already."""
+    """Flush the rename to the disk, so that a power failure loses no key that has signed."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -151,7 +151,7 @@ def dump(ring: KeyRing) -> bytes:
     """The content of the file.
 
     Raises:
-        TypeError: the private half of a key is not in this process.
+        TypeError: the private key of a key is not in this process.
     """
     document = {
         "timings": asdict(ring.timings),
@@ -236,7 +236,7 @@ def _from_jwk(jwk: Mapping[str, object]) -> StoredKey:
 def _private_jwk(key: Key) -> dict[str, str]:
     if isinstance(key, LocalKey | SealingKey):
         return key.private_jwk()
-    raise TypeError("the private half of this key is not in this process")
+    raise TypeError("the private key is not in this process")
 
 
 def require_kind(ring: KeyRing, kind: type[StoredKey]) -> KeyRing:

@@ -1,7 +1,7 @@
 """Symmetric keys that encrypt data for the ring itself, such as session tokens.
 
-A holder of one can read and make all such tokens. There is no public half, and nothing of these
-keys is ever published.
+A holder of the key can read and make all such tokens. There is no public key, and nothing of these
+keys is published.
 """
 
 import base64
@@ -27,9 +27,9 @@ _KID_BYTES: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class SealingKey:
-    """A secret of 32 bytes for AES-256-GCM, its name, and ``cipher``, which uses it.
+    """A secret of 32 bytes for AES-256-GCM, its kid, and the ``cipher`` with it.
 
-    The name is random. A thumbprint would publish a hash of the secret (RFC 7638 §7 warns of that).
+    The kid is random. A thumbprint would publish a hash of the secret (RFC 7638 §7).
     """
 
     kid: str
@@ -37,7 +37,7 @@ class SealingKey:
     cipher: AESGCM = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        # Kept, because making it takes longer than using it once.
+        # Kept, because creating it takes longer than using it once.
         object.__setattr__(self, "cipher", AESGCM(self.secret))
 
     @classmethod

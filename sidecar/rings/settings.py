@@ -23,9 +23,9 @@ class InTransit:
 
 @dataclass(frozen=True, slots=True)
 class InMemory:
-    """Keys in the memory of this process; public halves are in a folder of KV version 2.
+    """Keys in the memory of this process; the public keys are in a folder of KV version 2.
 
-    ``replica`` is a name without slashes that tells people whose record it is.
+    ``replica`` is a name without slashes, by which operators recognise the record.
     """
 
     folder: KvKeys

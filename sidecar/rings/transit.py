@@ -1,9 +1,9 @@
 """Signing keys that never leave Vault or OpenBao: the versions of a transit key.
 
-A rotation in Vault makes a new version the latest at once. Here the new version is *published* at
-first, and signs when every verifier has it: each request to sign names its version. An
-administrator raises ``min_encryption_version`` only after that, since older versions cannot sign
-then. Raising ``min_decryption_version`` removes older versions from the ring at once.
+A rotation in Vault makes a new version the latest at once. In the ring, the new version is first
+*published*, and signs when every verifier has it: each request to sign names its version. An
+administrator may raise ``min_encryption_version`` only after that, because older versions then
+cannot sign. Raising ``min_decryption_version`` removes older versions from the ring at once.
 """
 
 import asyncio
@@ -24,8 +24,8 @@ from sidecar.rings.ring import KeyRing, RingKey
 # Seconds. A signature is one short request; a new TLS connection would take most of its time.
 _IDLE: Final = 30.0
 _CONNECTIONS: Final = 32
-# Each signature that is waited for occupies a check: a Vault that hangs must leave capacity for
-# checks that need no signature.
+# Each pending signature occupies a check. The limit leaves capacity for checks that need no
+# signature when Vault does not answer.
 MOST_WAITING: Final = 4 * _CONNECTIONS
 
 _HASHES: Final = {"256": "sha2-256", "384": "sha2-384", "512": "sha2-512"}
@@ -79,12 +79,12 @@ class TransitRing:
         await self._refresh.start(self._read)
 
     async def stop(self) -> None:
-        """Stop looking, and let go of connections."""
+        """Stop polling, and close connections."""
         await self._refresh.stop()
         await self._vault.close()
 
     def jwks(self, now: float) -> dict[str, list[dict[str, str]]]:
-        """The public halves (``SigningRing.jwks``). The other replicas read the same key."""
+        """The public keys (``SigningRing.jwks``). The other replicas read the same key."""
         return self.keys.jwks(now)
 
     def max_age(self) -> int:
@@ -95,7 +95,7 @@ class TransitRing:
         """The signature of one version.
 
         Raises:
-            SourceFault: as ``sign``, or too many signatures are waited for.
+            SourceFault: as ``sign``, or too many signatures are pending.
         """
         if self._waiting >= MOST_WAITING:
             raise SourceFault(f"{self._waiting} signatures are waited for, as many as may be")
@@ -122,7 +122,7 @@ class TransitRing:
             if self._algorithm not in live[version].algorithms:
                 raise SourceFault(f"{self} is of type {key.type}, not for {self._algorithm}")
             public, created = live[version].public_key, key.created[version]
-            # The oldest version signs at once: there is nothing else to sign with.
+            # The oldest version is active at once, because there is no other.
             activates = created + timings.ahead if versions else created - timings.leeway
             jwk = public_jwk(public, self._algorithm)
             signer = TransitVersion(jwk["kid"], self._algorithm, jwk, self, version)
@@ -138,7 +138,7 @@ async def sign(
     Args:
         vault: the server.
         path: of signing with the key, ``:mount/sign/:name``.
-        version: the key version whose public half has been published.
+        version: the key version, whose public key has been published.
         message: the JWS signing input.
         algorithm: the JWS ``alg``, which has to fit the key.
 
@@ -155,8 +155,8 @@ async def sign(
 def _sign_request(version: int, message: bytes, algorithm: str) -> dict[str, object]:
     """The body of a request to sign ``message``, a JWS signing input, with a key version.
 
-    ``algorithm`` is the JWS ``alg``. The version is named because a rotation makes its new version
-    the engine's choice at once, before its public half is known to anybody.
+    ``algorithm`` is the JWS ``alg``. The version is named because by default the engine signs with
+    the latest one, whose public key may not be published yet.
     """
     request: dict[str, object] = {
         "input": base64.b64encode(message).decode(),

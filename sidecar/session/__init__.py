@@ -1,1 +1,1 @@
-"""Sessions a client may hold: opaque ones of an SSO (RFC 7662), and those the gateway seals."""
+"""Sessions of clients: opaque ones of an SSO (RFC 7662), and session tokens of the gateway."""

@@ -1,6 +1,6 @@
-"""What an issuer's answer about a session means (RFC 7662 §2.2). Pure.
+"""Reads introspection responses (RFC 7662 §2.2). Pure.
 
-Whatever is not plainly a yes or a no is neither: it ends as a fault, and never lets anyone in.
+An answer that does not say clearly whether a session is active is a fault, and refuses the request.
 """
 
 import re
@@ -26,8 +26,8 @@ from sidecar.session.settings import MOST_NAMES, IntrospectionSettings
 Verdict = VerifiedToken | Refusal
 
 _AUDIENCE: Final = ("aud",)
-# Issuers name the use of a token in these members, and a use that is no session's in these words,
-# each with hyphens and capitals of its own.
+# The members in which issuers name the use of a token, and the uses that are no session. Spellings
+# differ between issuers in hyphens and capitals, which are ignored.
 _USE_MEMBERS: Final = ("token_use", "typ")
 _OTHER_USES: Final = frozenset(
     {
@@ -39,24 +39,24 @@ _NO_LETTER: Final = re.compile(r"[^a-z]+")
 
 
 class UnusableAnswer(SourceFault):
-    """The issuer answered, and what it said tells nothing about this session."""
+    """The issuer answered, but the answer does not say whether the session is active."""
 
 
 def read(
     response: Response, settings: IntrospectionSettings, fingerprint: str, now: float
 ) -> Verdict:
-    """The session an answer describes, or why it is no good.
+    """The session that an answer describes, or why it is refused.
 
     Args:
-        response: the issuer's answer, whatever it is.
-        settings: what is expected of it.
+        response: the issuer's answer; any response.
+        settings: what the answer must match.
         fingerprint: the session's, as ``VerifiedToken.fingerprint``.
         now: Unix seconds.
 
     Raises:
         UnusableAnswer: it is not a JSON object that says whether the session is active.
     """
-    if _is_of_no_kind_it_issues(response):
+    if _is_unsupported_token_type(response):
         return Refusal(Reason.INACTIVE_SESSION, "it is no session that its issuer would issue")
     answer = _document(response, settings.url)
     active = answer.get("active")
@@ -73,10 +73,11 @@ def read(
     )
 
 
-def _is_of_no_kind_it_issues(response: Response) -> bool:
-    """A no in the words of revocation (RFC 7009 §2.2.1), where RFC 7662 would have a plain one.
+def _is_unsupported_token_type(response: Response) -> bool:
+    """Whether the error is ``unsupported_token_type`` (RFC 7009 §2.2.1): the token is not active.
 
-    Providers say it of whatever looks like a JWT. Were it a fault, any client could feign one.
+    Some providers answer with it for any JWT. It is no fault of the issuer, which a client could
+    otherwise cause.
     """
     try:
         error = load_object(response.body).get("error") if response.status == 400 else None
@@ -97,10 +98,10 @@ def _document(response: Response, url: str) -> dict[str, object]:
 
 
 def _other_than_a_session(answer: dict[str, object]) -> Refusal | None:
-    """The refusal of a token that is active, and not for whoever bears it to call services with.
+    """The refusal of an active token that is not a bearer access token; None for one that is.
 
     RFC 7662 §2.2: ``token_type`` is that of RFC 6749 §5.1, compared without case. A DPoP-bound
-    token (RFC 9449 §5) is worth nothing without a proof, which is not looked at here.
+    token (RFC 9449 §5) needs a proof, which is not supported here.
     """
     kind = answer.get("token_type")
     if kind is not None and not (isinstance(kind, str) and kind.lower() == "bearer"):
@@ -113,24 +114,24 @@ def _other_than_a_session(answer: dict[str, object]) -> Refusal | None:
 
 
 def _uses(value: object) -> list[str]:
-    """The uses that a member names, in lower case and of letters alone."""
+    """The uses that a member names, in lower case, without characters that are not letters."""
     return [_NO_LETTER.sub("", media_type(use)) for use in names_in(value)]
 
 
 def _refusal(
     answer: dict[str, object], settings: IntrospectionSettings, now: float
 ) -> Refusal | None:
-    """Why an active session is no good here; None where it is."""
+    """Why an active session is refused; None if it is accepted."""
     refusal = check_dates(answer, now, settings.leeway)
     if refusal is None and settings.audiences:
         refusal = check_audience(answer, _AUDIENCE, settings.audiences, settings.name)
     client = answer.get("client_id")
     if refusal is None and settings.clients and not _is_one_of(client, settings.clients):
-        # What a user granted to another client is no login here.
-        listed = ", ".join(sorted(settings.clients))
+        # A token that a user granted to another client is no login here.
+        accepted = ", ".join(sorted(settings.clients))
         refusal = Refusal(
             Reason.WRONG_AUDIENCE,
-            f"{settings.name} accepts the clients: {listed}",
+            f"{settings.name} accepts the clients: {accepted}",
             held=(("client_id", client),) if isinstance(client, str) else (),
         )
     return about(answer, settings.name, refusal) if refusal is not None else None
@@ -143,7 +144,7 @@ def _is_one_of(value: object, names: frozenset[str]) -> bool:
 def _session(
     answer: dict[str, object], settings: IntrospectionSettings, fingerprint: str
 ) -> Verdict:
-    # Who answers is known from TLS: an issuer need not name itself, but not name another either.
+    # TLS authenticates the issuer, so ``iss`` may be absent; but it must not name another issuer.
     issuer = answer.get("iss", settings.issuer or settings.url)
     if not isinstance(issuer, str) or not issuer:
         return invalid("iss", "is not a name")

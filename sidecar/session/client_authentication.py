@@ -1,7 +1,7 @@
-"""How we prove to an issuer which of its clients we are: by a secret, or a signed assertion.
+"""Client authentication at an issuer (RFC 6749 §2.3): with a secret, or a signed assertion.
 
-What it takes is in files, read anew whenever they have changed, so that a replaced secret or key
-counts without a restart.
+The secret or key is in a file, which is read again when it has changed, so that a replacement is
+used without a restart.
 """
 
 import asyncio
@@ -34,13 +34,13 @@ _FROM_JWK: Final[dict[str, Callable[[dict[str, object]], object]]] = {
     "EC": ECAlgorithm.from_jwk,
     "OKP": OKPAlgorithm.from_jwk,
 }
-# What a key signs with when nobody says so: what every issuer knows for its kind.
+# The default algorithm of a key: the first of these that fits its type.
 _USUAL: Final = ("RS256", "ES256", "ES384", "ES512", "EdDSA")
 
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What a request carries as the client's proof, once."""
+    """The headers and form parameters that authenticate one request."""
 
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     form: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -52,7 +52,7 @@ class _AssertionKey(NamedTuple):
 
 
 class ClientAuthenticator:
-    """Makes the proofs of one client."""
+    """Creates the proofs of one client."""
 
     def __init__(self, settings: ClientAuthentication) -> None:
         self._settings = settings
@@ -73,14 +73,14 @@ class ClientAuthenticator:
 
     def _signed(self, settings: KeyAuthentication, now: float) -> Proof:
         state = version(settings.key_file)
-        # An RSA key takes longer to read than a thousand to sign with.
+        # Reading an RSA key takes far longer than signing with it.
         if self._loaded is None or self._loaded[0] != state:
             self._loaded = (state, _read_key(settings))
         return _assertion(settings, self._loaded[1], now)
 
 
 def _basic(client_id: str, secret: str) -> Proof:
-    # RFC 6749 §2.3.1: both are form-encoded first, so that neither can hold the colon.
+    # RFC 6749 §2.3.1: both are form-encoded first, so that neither contains a colon.
     pair = f"{quote_plus(client_id)}:{quote_plus(secret)}"
     credentials = base64.b64encode(pair.encode()).decode("ascii")
     return Proof(headers=(("Authorization", f"Basic {credentials}"),))
@@ -91,7 +91,7 @@ def _in_body(client_id: str, secret: str) -> Proof:
 
 
 def _assertion(settings: KeyAuthentication, key: _AssertionKey, now: float) -> Proof:
-    """A JWT as RFC 7523 §3 wants it; good for one use, and for half a minute."""
+    """A JWT for client authentication (RFC 7523 §3), for one use within 30 seconds."""
     issued = int(now)
     claims = {
         "iss": settings.client_id,
@@ -117,7 +117,7 @@ def _read_key(settings: KeyAuthentication) -> _AssertionKey:
             members = load_object(data)
             private = _FROM_JWK[str(members.get("kty"))](members)
     except (InvalidKeyError, UnsupportedAlgorithm, ValueError, KeyError, TypeError) as fault:
-        # What went wrong may quote the key.
+        # The cause may quote the key, so it is not part of the text.
         raise SourceFault(
             f"{path} does not hold a private key as PEM without a passphrase, or as a JWK"
         ) from fault

@@ -1,4 +1,4 @@
-"""The cookie that carries a session token (RFC 6265bis §4.1): set, and taken away."""
+"""The ``Set-Cookie`` values of session tokens (RFC 6265bis §4.1): to set and to delete one."""
 
 from typing import Final
 
@@ -7,13 +7,13 @@ from sidecar.model import Reason
 from sidecar.session.settings import SessionTokenSettings
 from sidecar.session.tokens import SessionToken
 
-# For this host alone, over TLS alone, out of reach of scripts, and not sent along when a page of
-# another site makes the browser send a form or load an image. __Host- needs the first two.
+# For this host and TLS only (as the prefix __Host- requires), hidden from scripts, and not sent
+# when a page of another site submits a form or loads an image.
 _ATTRIBUTES: Final = "Path=/; Secure; HttpOnly; SameSite=Lax"
 
 
 def set_cookie(settings: SessionTokenSettings, token: SessionToken, now: float) -> str | Refusal:
-    """The ``Set-Cookie`` that hands a token to a browser, which forgets it when it expires.
+    """The ``Set-Cookie`` value with a token; browsers delete the cookie when the token expires.
 
     Args:
         settings: the configuration's.
@@ -21,7 +21,7 @@ def set_cookie(settings: SessionTokenSettings, token: SessionToken, now: float) 
         now: Unix seconds.
 
     Returns:
-        The header's value, or a refusal (403) where browsers would drop the cookie without a word.
+        The header's value, or a refusal (403) if the cookie is larger than browsers accept.
     """
     size = len(settings.cookie) + len(token.text)
     if size > settings.max_bytes:
@@ -34,5 +34,5 @@ def set_cookie(settings: SessionTokenSettings, token: SessionToken, now: float) 
 
 
 def clear_cookie(settings: SessionTokenSettings) -> str:
-    """The ``Set-Cookie`` that makes a browser forget its token."""
+    """The ``Set-Cookie`` value that makes a browser delete its token."""
     return f"{settings.cookie}=; {_ATTRIBUTES}; Max-Age=0"

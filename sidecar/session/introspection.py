@@ -1,8 +1,8 @@
-"""Sessions of an SSO: opaque to us, so their issuer is asked about them (RFC 7662).
+"""Looks up opaque sessions of an SSO at their issuer (RFC 7662).
 
-Two threads meet here. ``look_up`` is called by the thread that makes the checks and touches
-nothing but the remembered answers, which have a lock. What it asks is asked on the event loop,
-to which everything else belongs: the look-ups under way, the connections, the breaker.
+Two threads use this module. ``look_up`` is called on the check thread and uses only the cached
+answers, which have a lock. Look-ups run on the event loop, to which everything else belongs: the
+look-ups in progress, the connections, the circuit breaker.
 """
 
 import asyncio
@@ -24,14 +24,15 @@ from sidecar.session.introspection_client import IntrospectionClient
 from sidecar.session.introspection_log import FailureLog
 from sidecar.session.settings import IntrospectionSettings
 
-# Seconds. A failed look-up may be this one session's fault; whoever repeats it waits a little.
+# Seconds for which a failed look-up is not repeated for the same session, which may be its cause.
 FAILURE_REMEMBERED: Final = 0.5
 
-# One in so many look-ups, and places to wait for them, is kept for sessions that were active when
-# last asked about: whoever makes sessions up keeps nobody out who is logged in.
-_KEPT: Final = 4
+# One in so many look-ups, and places to wait for them, is reserved for sessions that were active at
+# their last look-up, so that a flood of made-up sessions does not block users who are logged in.
+_RESERVED: Final = 4
 
-# What a cookie may hold (RFC 6265 §4.1.1), and with it every bearer token (RFC 6750 §2.1).
+# The characters of a cookie value (RFC 6265 §4.1.1), which include those of a bearer token
+# (RFC 6750 §2.1).
 _SESSION: Final = re.compile(r"[!\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]+")
 
 
@@ -41,33 +42,33 @@ _LATE: Final = Refusal(
 
 
 class IntrospectionObserver(Protocol):
-    """Told about look-ups and what spares them; from the event loop, and from the check thread."""
+    """Told about look-ups, on the event loop, and about uses of the cache, on the check thread."""
 
     def introspected(self, credential: str, result: str, duration: float) -> None:
         """A look-up ended after ``duration`` seconds: active, inactive or unavailable."""
         ...
 
     def remembered_session(self, credential: str, *, hit: bool) -> None:
-        """A session was looked for among the answers that are still believed."""
+        """A session was looked up in the cache of answers."""
         ...
 
 
 class Issuer(Protocol):
-    """Answers questions about sessions (``IntrospectionClient``)."""
+    """Answers introspection requests (``IntrospectionClient``)."""
 
     async def ask(self, session: str) -> Response:
-        """Its answer, in time. Raises SourceFault where there is none."""
+        """The answer about a session. Raises SourceFault if there is none in time."""
         ...
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Close connections."""
         ...
 
 
 class Introspector:
-    """Looks up the sessions of one credential: once for all who ask, and not again for a while.
+    """Looks up the sessions of one credential. Concurrent look-ups are shared, answers are cached.
 
-    ``clock`` gives Unix seconds. May be made anywhere.
+    ``clock`` gives Unix seconds. It may be created on any thread.
     """
 
     def __init__(
@@ -82,9 +83,10 @@ class Introspector:
         self._observer = observer
         self._clock = clock
         self._issuer = issuer or IntrospectionClient(settings, clock)
-        # A short memory bounds how late the end of a session is noticed (RFC 7662 §4).
+        # Cached for a short time, which limits how late the end of a session is noticed (RFC 7662
+        # §4).
         self._answers: TtlCache[bytes, Verdict] = TtlCache(settings.remembered_sessions)
-        # The sessions that were active when last asked about. What is made up displaces none.
+        # The sessions that were active at their last look-up. A made-up session is never added.
         self._active: LruCache[bytes, bool] = LruCache(settings.remembered_sessions)
         self._breaker = CircuitBreaker()
         self._failures = FailureLog(settings.name)
@@ -93,7 +95,7 @@ class Introspector:
         self._closed = False
 
     def look_up(self, text: str, digest: bytes, now: float) -> Verdict | Pending[Verdict]:
-        """A session as its issuer describes it, or why it is no good.
+        """A session as its issuer describes it, or why it is refused.
 
         Args:
             text: what the client sent; any text.
@@ -101,18 +103,18 @@ class Introspector:
             now: Unix seconds.
 
         Returns:
-            An answer that is still believed; otherwise a question. Whoever gives up waiting for
-            the answer takes it from nobody else.
+            A cached answer; otherwise a question. A check that stops waiting does not cancel the
+            look-up for the others.
         """
         verdict = self._answers.get(digest, now)
         self._observer.remembered_session(self._settings.name, hit=verdict is not None)
         if verdict is None:
             verdict = _unfit(text, self._settings.token_bytes)
-        # Not a partial, whose repr would show the session.
+        # Not a partial, whose repr would contain the session.
         return verdict or ask(lambda: self._answer(text, digest), late=_LATE)
 
     async def close(self) -> None:
-        """Let the look-ups under way come to their end, which their time-out bounds, and close."""
+        """Wait for the look-ups in progress, whose time is limited, and close connections."""
         self._closed = True
         if self._under_way:
             await asyncio.wait(list(self._under_way.values()))
@@ -139,21 +141,21 @@ class Introspector:
                 del self._waiting[digest]
 
     def _crowd(self, digest: bytes, *, new: bool) -> str | None:
-        """Why no other check of a session can wait now, be it for a look-up under way."""
+        """Why no further check of a session can wait now, even for a look-up in progress."""
         limit, waiting = self._settings.max_waiters, self._waiting.total()
         if waiting >= _share(limit, new=new):
             return f"{waiting} checks wait for look-ups, as many as may{_for(new=new)}"
-        # Half of the places, or whoever has one session could take those of everybody else.
-        alike = self._waiting[digest]
-        if alike >= limit - limit // 2:
-            return f"{alike} checks wait for the look-up of this session, as many as may"
+        # At most half of the places, so that one session cannot occupy all of them.
+        same = self._waiting[digest]
+        if same >= limit - limit // 2:
+            return f"{same} checks wait for the look-up of this session, as many as may"
         return None
 
     def _problem(self, *, new: bool) -> str | None:
         """Why no look-up can begin at this moment."""
         under_way = len(self._under_way)
         if self._closed:
-            return "nobody is asked any more: this configuration is no longer used"
+            return "no look-up is made: this configuration is no longer used"
         if under_way >= _share(self._settings.max_lookups, new=new):
             return f"{under_way} look-ups are under way, as many as may be{_for(new=new)}"
         if not self._breaker.admits(_now(), under_way=under_way):
@@ -161,7 +163,7 @@ class Introspector:
         return None
 
     async def _look_up(self, text: str, digest: bytes) -> Verdict:
-        # An answer counts from before it was asked for: it may have taken its time.
+        # An answer is valid from the time of its request, because it may have been slow.
         asked, began = self._clock(), _now()
         try:
             response = await self._issuer.ask(text)
@@ -173,7 +175,7 @@ class Introspector:
             self._breaker.succeeded()
             self._failures.succeeded()
             self._note(digest, active=isinstance(verdict, VerifiedToken))
-            until = self._believed_until(verdict, asked)
+            until = self._cached_until(verdict, asked)
         finally:
             del self._under_way[digest]
         if until > asked:
@@ -190,37 +192,37 @@ class Introspector:
     def _failed(self, fault: SourceFault) -> Refusal:
         problem, now = str(fault), _now()
         self._failures.failed(problem, now)
-        # An answer that is of no use may be about this one session, which its bearer chose. What
-        # anybody can bring about must not keep everybody else out.
+        # An unusable answer may be caused by this session, which the client chose. A client must
+        # not be able to open the circuit breaker.
         if isinstance(fault, UnusableAnswer):
             self._breaker.succeeded()
         else:
             self._breaker.failed(now)
         return Refusal(Reason.INTROSPECTION_UNAVAILABLE, problem)
 
-    def _believed_until(self, verdict: Verdict, asked: float) -> float:
+    def _cached_until(self, verdict: Verdict, asked: float) -> float:
         if isinstance(verdict, Refusal):
             return asked + self._settings.negative_cache
-        # RFC 7662 §4: not beyond its end, the leeway not included: from then on it is asked again.
+        # RFC 7662 §4: not beyond its ``exp``, without leeway: after that it is looked up again.
         expires = verdict.claims.get("exp")
         end = expires if isinstance(expires, int | float) else math.inf
         return min(asked + self._settings.cache, end)
 
 
 def _unfit(text: str, token_bytes: int) -> Refusal | None:
-    """Why a text is not sent anywhere."""
+    """Why a text is not sent to the issuer; None if it is."""
     if len(text) > token_bytes:
         return Refusal(Reason.TOKEN_TOO_LARGE, f"more than {token_bytes} bytes")
     if not _SESSION.fullmatch(text):
-        # Not a malformed token, of which the reason speaks: of what form a session is, its issuer
-        # alone knows, and none would have given out this one.
+        # Not MALFORMED_TOKEN, which is about JWTs: only the issuer knows the format of a session,
+        # and no issuer would issue this one.
         return Refusal(Reason.INACTIVE_SESSION, "empty, or with characters that no session has")
     return None
 
 
 def _share(limit: int, *, new: bool) -> int:
-    """What a session may use of a limit."""
-    return limit - limit // _KEPT if new else limit
+    """The part of a limit that a session may use."""
+    return limit - limit // _RESERVED if new else limit
 
 
 def _for(*, new: bool) -> str:
@@ -235,5 +237,5 @@ def _result(verdict: Verdict) -> str:
 
 
 def _now() -> float:
-    """Seconds, by a clock that nobody sets back."""
+    """Seconds of the event loop's monotonic clock."""
     return asyncio.get_running_loop().time()

@@ -1,4 +1,4 @@
-"""A circuit breaker: an issuer that gives no answers is spared, and so are those who would wait."""
+"""A circuit breaker: while an issuer does not answer, look-ups fail at once."""
 
 from typing import Final
 
@@ -7,10 +7,10 @@ PAUSE: Final = 1.0  # seconds
 
 
 class CircuitBreaker:
-    """Counts failures that say nothing about the single session, only that the issuer is away.
+    """Counts failures of the issuer as a whole, not those about a single session.
 
-    After three in a row nobody is asked for a second, and from then on one look-up at a time finds
-    out whether the issuer is back. Without that, each request would wait out its whole time-out.
+    After three failures in a row no look-up is admitted for a second, and then one at a time until
+    one succeeds. Without this, each request would wait for the full time-out.
     """
 
     def __init__(self) -> None:
@@ -21,8 +21,8 @@ class CircuitBreaker:
         """Whether one more look-up may begin.
 
         Args:
-            now: seconds, by a clock that nobody sets back.
-            under_way: how many look-ups have not come to an end.
+            now: seconds of a monotonic clock.
+            under_way: how many look-ups are in progress.
         """
         if self._failures < TRIPPED_BY:
             return True
@@ -33,6 +33,6 @@ class CircuitBreaker:
         self._failures = 0
 
     def failed(self, now: float) -> None:
-        """It did not, or not to anybody."""
+        """The issuer did not answer, or refuses every request."""
         self._failures += 1
         self._paused_until = now + PAUSE

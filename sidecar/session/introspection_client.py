@@ -1,4 +1,4 @@
-"""The question to a session's issuer (RFC 7662 §2.1), and the answer in time or not at all."""
+"""The client for introspection requests (RFC 7662 §2.1), with a time-out."""
 
 import asyncio
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from sidecar.session.settings import IntrospectionSettings, SecretAuthentication
 # How long a connection is kept unused, in seconds.
 _IDLE: Final = 15.0
 _ACCEPT: Final = ("Accept", "application/json")
-# What is wrong with us, or with the issuer as a whole: of any other session it says the same.
+# Statuses that do not depend on the session: the client or the issuer as a whole is the cause.
 _REFUSALS: Final = {
     401: "does not accept us as the client {client}: it knows another secret or key",
     429: "wants to be asked less often (429)",
@@ -23,7 +23,7 @@ _REFUSALS: Final = {
 
 
 class IntrospectionClient:
-    """Asks one issuer. Belongs to the event loop of its first question."""
+    """Sends introspection requests to one issuer. Belongs to the event loop of its first one."""
 
     def __init__(self, settings: IntrospectionSettings, clock: Callable[[], float]) -> None:
         self._settings = settings
@@ -32,12 +32,12 @@ class IntrospectionClient:
         self._http = HttpClient(_http_settings(settings))
 
     async def ask(self, session: str) -> Response:
-        """The issuer's whole answer about a session, within ``timeout`` seconds.
+        """The issuer's complete answer about a session, within ``timeout`` seconds.
 
         Raises:
-            UnusableAnswer: it says too much about this session.
-            SourceFault: it gives none, or would not to any such question: ours is the wrong
-                secret, or it is overloaded. The text says which.
+            UnusableAnswer: it is larger than ``answer_bytes``.
+            SourceFault: there is none, or the issuer refuses every request, because the client's
+                secret is wrong or the issuer is overloaded. The text says which.
         """
         settings = self._settings
         try:
@@ -61,14 +61,14 @@ class IntrospectionClient:
         return response
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Close connections."""
         await self._http.close()
 
 
 def _http_settings(settings: IntrospectionSettings) -> HttpSettings:
-    """As many connections as there may be questions, and kept where one may be asked twice.
+    """As many connections as look-ups, reused if a request may be repeated.
 
-    An assertion may not: an issuer takes each for one question alone (RFC 7523 §3, ``jti``).
+    A request with an assertion may not: an issuer accepts each only once (RFC 7523 §3, ``jti``).
     """
     repeatable = isinstance(settings.authentication, SecretAuthentication)
     return replace(

@@ -1,11 +1,11 @@
-"""What is written down about look-ups that fail: when it begins and when it ends, and not more."""
+"""Logs when look-ups begin to fail and when they succeed again, not every failure."""
 
 import logging
 from typing import Final
 
 _log = logging.getLogger(__name__)
 
-# Seconds. One odd session among good ones would otherwise begin and end a failure at every request.
+# The least time between two log lines about failures, in seconds.
 QUIET: Final = 10.0
 
 
@@ -18,7 +18,7 @@ class FailureLog:
         self._quiet_until = 0.0
 
     def failed(self, problem: str, now: float) -> None:
-        """A look-up failed: ``problem`` says why, ``now`` when (seconds, never set back)."""
+        """A look-up failed because of ``problem`` at ``now`` (seconds of a monotonic clock)."""
         if problem == self._problem or now < self._quiet_until:
             return
         self._problem, self._quiet_until = problem, now + QUIET

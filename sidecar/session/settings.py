@@ -1,6 +1,6 @@
-"""What a configuration says about sessions. All times are in seconds.
+"""The settings of sessions. All times are in seconds.
 
-Defaults are the configuration's alone.
+The defaults are in the configuration's sections.
 """
 
 from dataclasses import dataclass
@@ -10,16 +10,16 @@ from typing import Final
 from sidecar.check.trust import ClaimPath
 from sidecar.clients.http import HttpSettings
 
-# Scopes, roles and groups of a session: each check looks at all of them. Directories have a limit
-# of their own, some 1,000 groups of one person.
+# The most scopes, roles and groups of a session, all of which each check reads. Directories limit
+# the groups of a user to about 1,000.
 MOST_NAMES: Final = 2000
 
 
 @dataclass(frozen=True, slots=True)
 class SecretAuthentication:
-    """The client proves itself with a shared secret (RFC 6749 §2.3.1).
+    """Client authentication with a shared secret (RFC 6749 §2.3.1).
 
-    ``in_body`` sends it in the form (``client_secret_post``) and not in the Authorization header
+    ``in_body`` sends it in the form (``client_secret_post``) instead of the Authorization header
     (``client_secret_basic``).
     """
 
@@ -30,11 +30,11 @@ class SecretAuthentication:
 
 @dataclass(frozen=True, slots=True)
 class KeyAuthentication:
-    """The client proves itself with a signed assertion, ``private_key_jwt`` (RFC 7523 §2.2).
+    """Client authentication with a signed assertion, ``private_key_jwt`` (RFC 7523 §2.2).
 
     ``key_file`` holds a private key, as PEM or as a JWK; ``audience`` is what the issuer expects
     as the assertion's ``aud``. ``algorithm`` and ``kid`` default to the JWK's; then the algorithm
-    is the one that is usual for the key, and there is no ``kid``.
+    is the default one for the key's type, and there is no ``kid``.
     """
 
     client_id: str
@@ -53,11 +53,11 @@ class IntrospectionSettings:
 
     ``name`` is the credential's. ``issuer``, ``audiences`` and ``clients``, where they are set,
     must agree with the answer's ``iss``, ``aud`` and ``client_id``. ``scopes`` are granted to every
-    active session besides those of its scope claim. ``cache`` and ``negative_cache`` bound how long
-    an answer is believed; ``timeout`` bounds one look-up, ``max_lookups`` how many are under
-    way at once, ``max_waiters`` how many checks wait for them, and ``remembered_sessions`` how many
-    answers are kept, and of how many sessions is known that they were active.
-    ``token_bytes`` bounds what is sent as a session.
+    active session besides those of its scope claim. ``cache`` and ``negative_cache`` limit how long
+    an answer is cached; ``timeout`` limits one look-up, ``max_lookups`` how many are in progress at
+    once, ``max_waiters`` how many checks wait for them, and ``remembered_sessions`` how many
+    answers are cached, and how many active sessions are known. ``token_bytes`` limits the length of
+    a session.
     """
 
     name: str
@@ -86,11 +86,11 @@ class SessionTokenSettings:
     """The session tokens that clients hold.
 
     ``issuer`` is the gateway's own, and their audience. A session ends ``absolute`` seconds after
-    it began, and earlier when it was not used for ``idle`` seconds; a token is made anew when
-    ``renew`` seconds have passed since the last one was. ``claims`` names what a session keeps of
-    its credential besides what every session does. ``leeway`` is how far the clocks of two replicas
-    may be apart. ``max_bytes`` bounds the cookie's name and value together: browsers keep no
-    more than 4,096.
+    it began, and earlier when it was not used for ``idle`` seconds; a token is renewed when it is
+    ``renew`` seconds old. ``claims`` names the credential's claims that a session keeps, in
+    addition to those that every session keeps. ``leeway`` is how far the clocks of two replicas may
+    be apart. ``max_bytes`` limits the cookie's name and value together: browsers store at most
+    4,096.
     """
 
     name: str
@@ -105,5 +105,5 @@ class SessionTokenSettings:
 
     @property
     def token_bytes(self) -> int:
-        """What the cookie's name leaves for its value."""
+        """The largest value of the cookie."""
         return self.max_bytes - len(self.cookie)

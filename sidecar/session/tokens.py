@@ -1,8 +1,8 @@
-"""Session tokens that clients hold: a session's state, sealed, so that no replica has to keep it.
+"""Session tokens: a session's state, encrypted and held by the client, so that replicas keep none.
 
-A token is an encrypted JWT (RFC 7519, ``session+jwt``) whose issuer and audience is the gateway
-alone. It dies with each renewal's idle time; the session it stands for keeps its id, ``sid``, and
-its end, the private claim ``session_exp``, however often it is renewed. Pure but for randomness.
+A token is an encrypted JWT (RFC 7519, ``session+jwt``) whose issuer and audience is the gateway. It
+expires after the idle time, unless it is renewed. The session keeps its id, ``sid``, and its end,
+the private claim ``session_exp``, in every renewal. Pure except for randomness.
 """
 
 import json
@@ -30,10 +30,10 @@ _TYPES: Final[Mapping[str, type]] = {
     **dict.fromkeys(("iat", "exp", "session_exp"), int),
     **dict.fromkeys(_LISTS, list),
 }
-# What a session has besides what it keeps of its credential.
+# The claims of a session that are not copied from its credential.
 OWN_CLAIMS: Final = frozenset({*_TYPES, "kid"})
-# What request tokens copy of every credential that brings it: who the client is, how and when the
-# subject was authenticated.
+# Claims that request tokens always copy: the client, and how and when the subject was
+# authenticated.
 _KEPT: Final = ("client_id", "azp", "auth_time", "acr", "amr")
 # 128 random bits: no two sessions share an id.
 _RANDOM_BYTES: Final = 16
@@ -48,7 +48,7 @@ class SessionToken:
 
 
 class SessionRing(Protocol):
-    """Has the keys that seal. They may be read from any thread, and are replaced whole."""
+    """Holds sealing keys. They may be read from any thread, and are replaced whole."""
 
     @property
     def keys(self) -> KeyRing:
@@ -95,7 +95,7 @@ class SessionTokens:
         return self._seal(claims, self._ring.keys.sealer(now), now)
 
     def open(self, text: str, digest: bytes, now: float) -> VerifiedToken | Refusal:
-        """The session that a token stands for, if it is alive.
+        """The session of a token, or why it is refused.
 
         The claims are the token's own, and the ``kid`` of its header.
 
@@ -104,14 +104,14 @@ class SessionTokens:
             digest: the SHA-256 of its bytes.
             now: Unix seconds.
         """
-        # 1. It is small enough to be looked at, and has the form of a token.
+        # 1. Its size and its form.
         settings = self._settings
         if len(text) > self._maximum_bytes:
             return Refusal(Reason.TOKEN_TOO_LARGE, f"more than {self._maximum_bytes} bytes")
         try:
             sealed = jwe.parse(text, TYPE)
 
-            # 2. A key of ours sealed it, header and all.
+            # 2. It was sealed with a key of this ring; this includes the header.
             key = self._ring.keys.find(sealed.kid, now)
             if not isinstance(key, SealingKey):
                 return _invalid("its key is unknown here, or gone")
@@ -119,14 +119,14 @@ class SessionTokens:
         except JweError as fault:
             return _invalid(str(fault))
 
-        # 3. It was made by this gateway, as tokens are made now.
+        # 3. Its claims are those of a session of this gateway.
         claims = _read(payload)
         if isinstance(claims, Refusal):
             return claims
         if claims["iss"] != settings.issuer or claims["aud"] != settings.issuer:
             return _invalid("it was made by another gateway")
 
-        # 4. Its session is alive.
+        # 4. Its session has not ended.
         refusal = _check_dates(claims, now, settings.leeway)
         if refusal is not None:
             return about(claims, settings.name, refusal)
@@ -144,10 +144,10 @@ class SessionTokens:
         )
 
     def renewed(self, token: VerifiedToken, now: float) -> SessionToken | None:
-        """A new token for the same session, when it is time; otherwise None.
+        """A new token for the same session, if a renewal is due; otherwise None.
 
-        It is time when ``renew`` seconds have passed since the last one, or another key seals now.
-        While none does, the token in hand goes on being good.
+        It is due when the token is ``renew`` seconds old, or another key is active. While no key is
+        active, tokens are not renewed.
 
         Args:
             token: what ``open`` returned.
@@ -176,7 +176,7 @@ def _read(payload: bytes) -> dict[str, Any] | Refusal:
         claims: dict[str, Any] = load_object(payload)
     except StrictJsonError as fault:
         return _invalid(f"its payload {fault}")
-    # By type: to isinstance a bool is an int.
+    # By exact type, because a bool is an int for isinstance.
     wrong = [name for name, type_ in _TYPES.items() if type(claims.get(name)) is not type_]
     if wrong or [item for name in _LISTS for item in claims[name] if not isinstance(item, str)]:
         return _invalid("its claims are not those of a session")
@@ -184,7 +184,7 @@ def _read(payload: bytes) -> dict[str, Any] | Refusal:
 
 
 def _check_dates(claims: Mapping[str, Any], now: float, leeway: float) -> Refusal | None:
-    # No leeway for the ends: they are limits of ours, not dates of somebody else's clock.
+    # No leeway for the ends: they are limits set by the gateway, not dates of another clock.
     if now >= claims["session_exp"]:
         return Refusal(
             Reason.EXPIRED,

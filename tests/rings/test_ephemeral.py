@@ -162,7 +162,7 @@ def test_who_leaves_signs_no_more_and_its_last_tokens_verify(folder: Folder) -> 
         ring = folder.ring()
         await ring.start()
         await ring.stop()
-        with pytest.raises(SourceFault, match="about to be forgotten"):
+        with pytest.raises(SourceFault, match="about to expire"):
             ring.keys.signer(time.time())
         assert await folder.fetched() == {kid(ring)}
         (record,) = folder.records().values()
@@ -262,7 +262,7 @@ def test_who_cannot_renew_stops_signing_before_verifiers_forget(
         folder.openbao.revoke(accessor["accessor"])
         await until(lambda: ring.problem is not None)
         (record,) = folder.records().values()
-        with pytest.raises(SourceFault, match="about to be forgotten"):
+        with pytest.raises(SourceFault, match="about to expire"):
             ring.keys.signer(record["expires"] - FAST.kept)
         # It cannot say good-bye either, and its record expires by itself.
         await ring.stop()

@@ -61,7 +61,7 @@ def test_a_ring_about_to_be_forgotten_does_not_sign() -> None:
     ring = replace(new_ring(), signs_until=START + 5)
 
     assert ring.signer(START + 4.9).kid == "first"
-    with pytest.raises(SourceFault, match="about to be forgotten"):
+    with pytest.raises(SourceFault, match="about to expire"):
         ring.signer(START + 5)
 
 

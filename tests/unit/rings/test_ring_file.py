@@ -181,5 +181,5 @@ def test_two_writers_lose_nothing_of_one_another(tmp_path: Path) -> None:
 def test_a_key_whose_private_half_is_elsewhere_cannot_be_written_down() -> None:
     ring = begin(NamedKey("in-vault"), Timings(), 1000.0)
 
-    with pytest.raises(TypeError, match="the private half of this key is not in this process"):
+    with pytest.raises(TypeError, match="the private key is not in this process"):
         dump(ring)

@@ -622,7 +622,7 @@ def test_closing_waits_for_the_look_ups_under_way_and_begins_none() -> None:
         await asyncio.sleep(0)
         refused = await scene.look_up("another")
         assert refused == Refusal(
-            UNAVAILABLE, "nobody is asked any more: this configuration is no longer used"
+            UNAVAILABLE, "no look-up is made: this configuration is no longer used"
         )
         assert not scene.sso.closed
         assert subject(await waiting) == "the bearer of alices-session"
