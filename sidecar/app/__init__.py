@@ -1,4 +1,4 @@
-"""The composition root: the only place that wires things. Start at ``program``."""
+"""The composition root: the only package that creates and connects the parts. See ``program``."""
 
 from sidecar.app.program import serve
 

@@ -1,4 +1,4 @@
-"""``role: gateway``, wired: credentials, the keys that sign, sessions, and what is published."""
+"""``role: gateway``: connects credentials, signing keys, sessions and the published documents."""
 
 import asyncio
 import logging
@@ -51,17 +51,17 @@ R = TypeVar("R", bound=Ring)
 
 _log = logging.getLogger("sidecar")
 
-# How often it is looked whether a ring has a key that signs by now, in seconds.
-_LOOK: Final = 0.2
-# How long metadata may be reused, in seconds: what it says changes with the configuration alone.
+# How often rings are polled for their keys and for an active key, in seconds.
+_POLL_INTERVAL: Final = 0.2
+# How long metadata may be cached, in seconds: it changes only with the configuration.
 _METADATA_MAX_AGE: Final = 300
 
 
 class GatewayRole:
-    """At the edge: it swaps what a client authenticates with for a token of its own (``Role``).
+    """At the edge: exchanges the credential of a client for a request token (``Role``).
 
-    The public keys, rings and remembered sessions of ``before``, the role it takes over from, serve
-    on where their settings stay the same.
+    ``before`` is the role it replaces: its public keys, rings and cached sessions stay in use where
+    their settings are unchanged.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class GatewayRole:
         self._metrics = metrics
         self._handover = before.hand_over() if isinstance(before, GatewayRole) else Handover()
         self._rings: dict[str, Ring] = {}
-        # The sets whose rings say when their keys are replaced.
+        # The sets whose next rotation has a known date; Vault does not report one.
         self._rotated: list[str] = []
         self._unstarted: list[tuple[RingSettings, Ring]] = []
         self._starting: list[asyncio.Task[None]] = []
@@ -95,57 +95,62 @@ class GatewayRole:
         self._expect()
 
     async def start(self) -> None:
-        """Begin to fetch keys, and read or make those of the rings (``Role.start``)."""
+        """Start to fetch public keys, and to read or create those of the rings (``Role.start``)."""
         self._keys.start()
         for settings, ring in self._unstarted:
             if isinstance(settings.place, InDirectory):
                 await ring.start()
-            else:  # a Vault that is down must not keep everything else from starting
+            else:  # in the background: a Vault that is down must not delay the start
                 name = f"{settings.set} keys"
                 self._starting.append(asyncio.create_task(ring.start(), name=name))
 
     async def first_keys(self, timeout: float) -> None:
-        """Wait for first keys, to verify with and to sign with (``Role.first_keys``).
+        """Wait for the first verification keys and signing keys (``Role.first_keys``).
 
-        A key that is published and signs only later is waited for until then: meanwhile the other
-        replicas sign, and this one would refuse.
+        If the only signing key is published and not active yet, this waits until it is active.
+        Until then the other replicas sign, and this one would refuse.
         """
         await asyncio.gather(
-            self._keys.first_keys(timeout), self._started(timeout), self._supplied(timeout)
+            self._keys.first_keys(timeout), self._started(timeout), self._ring_keys(timeout)
         )
         if self._signs_later():
-            _log.info("not ready before its key signs", extra={"ring": str(self._request_ring)})
-        while self._signs_later():  # noqa: ASYNC110 - its date comes; nobody tells of it
-            await asyncio.sleep(_LOOK)
-        # From here on it is the role in use.
+            _log.info(
+                "not ready until its signing key is active", extra={"ring": str(self._request_ring)}
+            )
+        while self._signs_later():  # noqa: ASYNC110 - a date that is reached sets no event
+            await asyncio.sleep(_POLL_INTERVAL)
+        # The metrics show the role in use, which is this one from here on.
         self._metrics.watch(
             {name: partial(_states, ring) for name, ring in self._rings.items()},
             {name: partial(_rotation_due, self._rings[name]) for name in self._rotated},
         )
 
     async def _started(self, timeout: float) -> None:
-        """Return when the rings have begun or ``timeout`` is over; a bug in one is raised."""
+        """Return when the rings have started, or after ``timeout`` seconds.
+
+        An exception that ended a start is raised: it is a bug.
+        """
         if self._starting:
             done, _ = await asyncio.wait(self._starting, timeout=timeout)
             for task in done:
                 task.result()
 
-    async def _supplied(self, timeout: float) -> None:
-        """Return when the rings have keys or ``timeout`` seconds are over.
+    async def _ring_keys(self, timeout: float) -> None:
+        """Return when every ring has keys, or after ``timeout`` seconds.
 
-        One that could not be read or made when it began is tried again.
+        A ring that could not be read or created at its start retries in the background.
         """
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout):
-                while not all(ring.keys.keys for ring in self._rings.values()):  # noqa: ASYNC110 - nobody tells of it
-                    await asyncio.sleep(_LOOK)
+                while not all(ring.keys.keys for ring in self._rings.values()):  # noqa: ASYNC110 - rings set no event
+                    await asyncio.sleep(_POLL_INTERVAL)
 
     def _signs_later(self) -> bool:
         states = self._request_ring.keys.states(time.time())
         return State.PUBLISHED in states and State.ACTIVE not in states
 
     async def stop(self) -> None:
-        """End what the next role does not go on with (``Role.stop``)."""
+        """Stop everything that the next role does not take over (``Role.stop``)."""
         for task in self._starting:
             task.cancel()
         await asyncio.gather(*self._starting, return_exceptions=True)
@@ -153,9 +158,9 @@ class GatewayRole:
         await self._handover.release()
 
     def fixed_but_changed(self, configuration: Configuration) -> list[str]:
-        """What others rely on, and keys that exist in memory alone (``Role.fixed_but_changed``).
+        """The issuer, the internal TLS files, and a ring in memory (``Role.fixed_but_changed``).
 
-        New ones would not sign before the other replicas' verifiers have them.
+        New keys in memory would sign before the verifiers have fetched them.
         """
         old, new = self._settings, configuration.gateway
         if new is None:
@@ -170,7 +175,7 @@ class GatewayRole:
         return [name for name, same in fixed.items() if not same]
 
     def hand_over(self) -> Handover:
-        """What the role of the next configuration begins with."""
+        """What the role of the next configuration takes over."""
         return Handover(self._handover)
 
     def status(self) -> dict[str, object]:
@@ -199,7 +204,7 @@ class GatewayRole:
         return await self._exchange.begin(request)
 
     def internal_log(self, decisions: DecisionLog) -> InternalLog:
-        """What tells of the internal listener; its metrics outlive this role."""
+        """The observer of the internal listener; its metrics live as long as the process."""
         return InternalLog(self._metrics, decisions)
 
     def _ring(self, settings: RingSettings, open_it: Callable[[RingSettings], R]) -> R:
@@ -246,7 +251,7 @@ class GatewayRole:
         return SessionAuthenticator(credential.name, credential.source, tokens, cookies)
 
     def _new_exchange(self, authenticators: Mapping[str, Authenticator]) -> SessionExchange | None:
-        """What begins sessions; a configuration has one kind of them, or none."""
+        """The session exchange; a configuration has at most one credential with own sessions."""
         for credential in self._settings.credentials:
             authenticator = authenticators[credential.name]
             if isinstance(credential, SessionCredential) and isinstance(
@@ -263,7 +268,7 @@ class GatewayRole:
         return None
 
     def _expect(self) -> None:
-        """Have the metrics show what there can be."""
+        """Create every metric series that can occur, so that it is exported as zero."""
         check = self._configuration.check
         self._instruments.metrics.expect(
             [entry.name for entry in check.trust],
@@ -289,12 +294,12 @@ class GatewayRole:
 def internal_listener(
     configuration: Configuration, current: Callable[[], Role], decisions: DecisionLog
 ) -> HttpListener:
-    """Where those inside find keys and metadata, and get sessions.
+    """The internal listener: serves the JWKS and the metadata, and begins sessions.
 
     Args:
         configuration: a gateway's.
-        current: gives the role in use by the time a page is asked for.
-        decisions: told of sessions and of what is refused.
+        current: returns the role in use when a page is requested.
+        decisions: records the sessions that begin and the refusals.
 
     Raises:
         ListenFault: the certificate cannot be used.

@@ -1,6 +1,6 @@
-"""What the role of one configuration hands to that of the next, where its settings stay the same.
+"""What the role of one configuration passes to the next: objects whose settings are unchanged.
 
-A ring that is read again, or sessions that are asked about again, would cost somebody something.
+A reload then neither reads rings again nor introspects known sessions again.
 """
 
 from collections.abc import Awaitable, Callable
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 class _Shared(Generic[T]):
-    """Something that several roles may hold. It is closed when none does any more."""
+    """An object that several roles may hold. The last one to release it closes it."""
 
     def __init__(self, settings: object, thing: T, close: Callable[[T], Awaitable[None]]) -> None:
         self.settings = settings
@@ -25,7 +25,7 @@ class _Shared(Generic[T]):
 
 
 class Handover:
-    """What one role holds: taken over from the role ``before``, or made."""
+    """The shared objects that one role holds: taken over from the role ``before``, or created."""
 
     def __init__(self, before: "Handover | None" = None) -> None:
         self._earlier = before._held if before else {}
@@ -38,7 +38,7 @@ class Handover:
         make: Callable[[], T],
         close: Callable[[T], Awaitable[None]],
     ) -> tuple[T, bool]:
-        """The thing of this name, and whether it is new: only equal settings make it the same."""
+        """The object of this name, and whether it is new; reused if the settings are equal."""
         shared = self._earlier.get(name)
         new = shared is None or shared.settings != settings
         if shared is None or new:
@@ -48,7 +48,7 @@ class Handover:
         return shared.thing, new
 
     async def release(self) -> None:
-        """Hold nothing any more."""
+        """Release every object that is held."""
         held, self._held = self._held, {}
         for shared in held.values():
             await shared.release()

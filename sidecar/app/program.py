@@ -1,7 +1,7 @@
-"""The program from its start to its end: read it as a list.
+"""The program from its start to its end: start, serve, reload, drain, stop.
 
-``serve`` runs it until it is told to stop; ``_Program`` holds what lives that long, and replaces
-what a reload replaces: the role and all it brings.
+``serve`` runs it until it is told to stop. ``_Program`` holds what lives as long as the process; a
+reload replaces the role and what belongs to it.
 """
 
 import asyncio
@@ -46,10 +46,10 @@ def serve(path: Path) -> int:
     """Run until SIGTERM or SIGINT; returns the exit code.
 
     Raises:
-        Fault: it cannot be started; nothing is left running.
+        Fault: the program cannot start; nothing is left running.
     """
-    # Checks have a thread of their own. While a scrape of /metrics computes, each of its turns
-    # would otherwise begin with Python's default wait of 5 ms.
+    # Checks have a thread of their own. With Python's default switch interval, the thread would
+    # wait up to 5 ms for the interpreter lock while /metrics is rendered.
     sys.setswitchinterval(_SWITCH_INTERVAL)
     return asyncio.run(_run(load(path)))
 
@@ -59,7 +59,7 @@ async def _run(configuration: Configuration) -> int:
 
 
 class _Program:
-    """One running sidecar or gateway. Belongs to the event loop it is made on."""
+    """One running sidecar or gateway. Belongs to the event loop it is created on."""
 
     def __init__(self, configuration: Configuration) -> None:
         self._configuration = configuration
@@ -87,7 +87,7 @@ class _Program:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        loop.add_signal_handler(signal.SIGHUP, self._hang_up, reload)
+        loop.add_signal_handler(signal.SIGHUP, self._on_sighup, reload)
 
         async with AsyncExitStack() as stack:
             stack.callback(self._logs.close)
@@ -116,17 +116,17 @@ class _Program:
             stopping = asyncio.create_task(stop.wait())
             await asyncio.wait((tending, stopping), return_when=asyncio.FIRST_COMPLETED)
             if tending.done():
-                tending.result()  # it ends only by what went wrong
+                tending.result()  # it ends only by an exception
             tending.cancel()
             self._ready = False
             _log.info("draining", extra={"connections": server.connections()})
             await asyncio.to_thread(server.stop, self._configuration.drain)
         return 0
 
-    def _hang_up(self, reload: asyncio.Event) -> None:
-        """Reload. The keys in use are fetched at once: a reload may fail, or wait for others.
+    def _on_sighup(self, reload: asyncio.Event) -> None:
+        """Reload, and fetch the keys in use at once: the reload may fail, or wait for new keys.
 
-        Those of a configuration that waits already, too: they are in use next.
+        The keys of a configuration that is being loaded are fetched too.
         """
         for role in (self._role, self._next_role):
             if role is not None:
@@ -134,7 +134,7 @@ class _Program:
         reload.set()
 
     async def _tend(self, checks: Checks, reload: asyncio.Event) -> None:
-        """Be ready when there are keys, or time is up, and reload when asked from then on."""
+        """Become ready when there are keys or the timeout has passed; then reload when asked."""
         await self._role.first_keys(self._configuration.start_timeout)
         self._settle()
         await self._reload_on_change(checks, reload)
@@ -154,11 +154,11 @@ class _Program:
         return listeners
 
     async def _stop_role(self) -> None:
-        """Stop the role in use by now; a reload may have replaced the first."""
+        """Stop the role in use, which a reload may have replaced since the start."""
         await self._role.stop()
 
     def _settle(self) -> None:
-        """Say that checks are answered. What was made so far lives long: the collector skips it."""
+        """Become ready. The garbage collector skips what exists now, which is long-lived."""
         gc.collect()
         gc.freeze()
         self._ready = True
@@ -191,14 +191,14 @@ class _Program:
             try:
                 await self._reload(checks)
             except Exception:
-                # A bug in loading must not be the end of reloading.
+                # After an unexpected exception the next change is still reloaded.
                 _log.exception("reloading failed unexpectedly")
                 self._not_reloaded("internal error; the log has its stack trace")
 
     async def _reload(self, checks: Checks) -> None:
-        """Replace what checks are made with; a bad configuration leaves everything as it is."""
+        """Replace the context of checks; a configuration that cannot be used changes nothing."""
         path = self._configuration.path
-        # Also of one that cannot be read: it is looked at again when it has changed once more.
+        # Set before the file is read: one that cannot be read is retried at its next change.
         self._file_version = files.version(path)
         try:
             _, self._file_version = await files.read_settled(path, MAXIMUM_BYTES)
@@ -260,10 +260,10 @@ class _Program:
 def _maker(
     configuration: Configuration, instruments: Instruments
 ) -> Callable[[Configuration, Role | None], Role]:
-    """What makes the role of a configuration, and of those that replace it."""
+    """The factory for the role of this configuration and of those that replace it."""
     if configuration.gateway is None:
         return partial(SidecarRole, instruments)
-    # A sidecar does not pay for what a gateway imports.
+    # Imported here, because a sidecar does not need these modules.
     from sidecar.app.gateway import GatewayRole  # noqa: PLC0415 - see above
     from sidecar.telemetry.gateway_metrics import GatewayMetrics  # noqa: PLC0415 - see above
 

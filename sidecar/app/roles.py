@@ -1,4 +1,4 @@
-"""What a role makes checks with: made anew by every reload, from the configuration."""
+"""The roles: each creates from a configuration what checks need. A reload creates a new one."""
 
 from typing import NamedTuple, Protocol
 
@@ -12,7 +12,7 @@ from sidecar.telemetry.refreshes import RefreshLog
 
 
 class Instruments(NamedTuple):
-    """What is reported to, for as long as the process lives."""
+    """The metrics and logs, which live as long as the process."""
 
     metrics: Metrics
     refreshes: RefreshLog
@@ -23,38 +23,38 @@ class Role(Protocol):
 
     @property
     def context(self) -> CheckContext:
-        """What checks are made with."""
+        """The pipeline, keys and limits of the checks."""
         ...
 
     async def start(self) -> None:
-        """Begin whatever goes on beside the checks.
+        """Start the background tasks.
 
         Raises:
-            Fault: it cannot be had. ``stop`` ends what has begun.
+            Fault: one cannot start. ``stop`` ends those that have started.
         """
         ...
 
     async def first_keys(self, timeout: float) -> None:
-        """Return when there are keys for everything, or ``timeout`` seconds are over."""
+        """Return when all needed keys are there, or after ``timeout`` seconds."""
         ...
 
     async def stop(self) -> None:
-        """End it, except for what the role of a later configuration goes on with."""
+        """Stop everything that the role of a later configuration has not taken over."""
         ...
 
     def fixed_but_changed(self, configuration: Configuration) -> list[str]:
-        """What a later configuration says otherwise, and a role cannot hand over."""
+        """The settings that differ in a later configuration and need a restart to change."""
         ...
 
     def status(self) -> dict[str, object]:
-        """What the status page shows of it."""
+        """The role's entries on the status page."""
         ...
 
 
 class SidecarRole:
-    """Beside a service: it verifies tokens and hands on who they are about (``Role``).
+    """Beside a service: verifies tokens and passes the identity on in headers (``Role``).
 
-    The keys of ``before``, the role it takes over from, serve on until others have been fetched.
+    ``before`` is the role it replaces: its keys stay in use until others have been fetched.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class SidecarRole:
         self.context = new_context(configuration, self._pipeline, keys)
 
     async def start(self) -> None:
-        """Begin to fetch keys (``Role.start``)."""
+        """Start to fetch keys (``Role.start``)."""
         self.context.keys.start()
 
     async def first_keys(self, timeout: float) -> None:
@@ -80,18 +80,18 @@ class SidecarRole:
         await self.context.keys.stop()
 
     def fixed_but_changed(self, configuration: Configuration) -> list[str]:
-        """Nothing but the role (``Role.fixed_but_changed``)."""
+        """The role alone (``Role.fixed_but_changed``)."""
         return [] if configuration.gateway is None else ["role"]
 
     def status(self) -> dict[str, object]:
-        """How much is remembered (``Role.status``)."""
+        """The number of remembered tokens (``Role.status``)."""
         return {"remembered_tokens": self._pipeline.remembered_tokens}
 
 
 def new_keys(
     configuration: Configuration, instruments: Instruments, before: Role | None
 ) -> VerificationKeys:
-    """The public keys of the trust entries; those of ``before`` are where they begin."""
+    """The public keys of the trust entries, starting with those of ``before``."""
     return VerificationKeys(
         configuration.keys,
         instruments.refreshes,
@@ -103,7 +103,7 @@ def new_keys(
 def new_context(
     configuration: Configuration, pipeline: AnyPipeline, keys: VerificationKeys
 ) -> CheckContext:
-    """What the checks of a configuration are made with."""
+    """The context of the checks of a configuration."""
     return CheckContext(
         pipeline,
         keys,

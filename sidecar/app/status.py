@@ -1,4 +1,4 @@
-"""What the status page shows: what runs, with which keys, and what it denied lately."""
+"""The content of the status page: version, configuration, keys and recent denials."""
 
 import time
 from dataclasses import asdict
@@ -17,7 +17,7 @@ _LONGEST_ERROR: Final = 1000
 
 
 class Life(NamedTuple):
-    """How the process is doing. ``loaded_at`` is when its configuration was, in Unix seconds.
+    """The state of the process. ``loaded_at`` is when its configuration was loaded (Unix seconds).
 
     ``reload_error`` is why a later configuration is not in use.
     """
@@ -53,7 +53,7 @@ def status_page(
 
 
 def issuer_status(status: RefresherStatus) -> dict[str, object]:
-    """How the keys of an issuer are doing, as the page says it."""
+    """The state of an issuer's keys, as the status page shows it."""
     return {
         "source": f"saved copy of {status.source}" if status.recalled else status.source,
         "keys": len(status.kids),
@@ -66,7 +66,7 @@ def issuer_status(status: RefresherStatus) -> dict[str, object]:
 
 
 def _kids(kids: tuple[str, ...]) -> list[str]:
-    """The first of them: how many there are, and how long, is for a key server to choose."""
+    """The first kids, shortened: a key server chooses their number and their length."""
     shown = [kid[:_LONGEST_KID] for kid in kids[:_MOST_KIDS]]
     more = len(kids) - len(shown)
     return [*shown, f"and {more} more"] if more else shown

@@ -1,1 +1,1 @@
-"""HTTP listeners for people, Prometheus, the kubelet and the cluster, and their pages."""
+"""The HTTP listeners for operators, Prometheus, the kubelet and the cluster, and their pages."""

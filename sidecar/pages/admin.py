@@ -1,4 +1,4 @@
-"""The status page, for people in the pod."""
+"""The status page, for operators in the pod."""
 
 import json
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from sidecar.pages.metrics import readiness
 def admin_pages(
     status: Callable[[], dict[str, object]], ready: Callable[[], bool]
 ) -> web.Application:
-    """``/`` and ``/readyz?verbose``: what runs, with which keys, and what it denied lately."""
+    """``/`` and ``/readyz?verbose``: the status as JSON or text (``app.status``)."""
 
     async def overview(request: web.Request) -> web.Response:
         return _status(request, status(), 200)
@@ -53,5 +53,5 @@ def _lines(value: object, indent: str) -> list[str]:
 
 
 def _format_value(value: object) -> str:
-    """One value on one line: a key server chooses what its keys are called."""
+    """One value on one line; a key server may choose kids with line breaks."""
     return value if isinstance(value, str) and value.isprintable() else json.dumps(value)

@@ -1,7 +1,7 @@
 """The gateway's internal listener: its public keys, its metadata, and sessions for login pages.
 
-For those inside the cluster alone: the Envoy at the edge has no route to it. Keys and metadata may
-be read by anybody; ``POST /session`` answers to a client's credential, which is in its headers.
+It is reachable only inside the cluster: the edge Envoy has no route to it. Keys and metadata are
+public; ``POST /session`` needs a client's credential in its headers.
 """
 
 import logging
@@ -21,16 +21,16 @@ from sidecar.wire.denials import problem
 
 _log = logging.getLogger(__name__)
 
-# The largest credential there may be, with room for the other cookies of its line.
+# Room for the largest credential, and for other cookies in the same header.
 LARGEST_HEADER: Final = 16 * 1024
 
-# Stands in for a request that could not be read.
+# Reported for a request that could not be read.
 _UNREADABLE: Final = RequestView("", "", "", ())
 _UNFOUND: Final = {404: "there is no such page", 405: "the page is not for this method"}
 
 
 class InternalGateway(Protocol):
-    """The gateway as those inside see it (``app.gateway``)."""
+    """What the pages need of the gateway (``app.gateway``)."""
 
     def jwks(self) -> Document | None:
         """The public keys of request tokens; None as long as there are none."""
@@ -46,7 +46,7 @@ class InternalGateway(Protocol):
 
 
 class InternalObserver(Protocol):
-    """Told about every request that the internal listener refuses, and every session it begins."""
+    """Told about requests for sessions, and about every other request that is refused."""
 
     def exchanged(
         self, request: RequestView, request_id: str, exchanged: Exchanged, duration: float
@@ -64,14 +64,14 @@ def internal_pages(
 ) -> web.Application:
     """The pages of ``issuer``. ``realm`` names the protection space in the challenge of a 401.
 
-    ``gateway`` gives the one in use by the time a page is asked for.
+    ``gateway`` returns the role in use when a page is requested.
     """
 
     async def keys(request: web.Request) -> web.Response:
         document = gateway().jwks()
         if document is None:
             observer.refused(*_received(request), Deny(Reason.KEYS_UNAVAILABLE), 503)
-            # An empty set would say that every token is forged.
+            # With an empty set, verifiers would refuse every token.
             return web.Response(
                 status=503,
                 text="no keys yet\n",
@@ -99,7 +99,7 @@ def internal_pages(
 
     @web.middleware
     async def refusing(request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Refuse what has a body, of which no page here reads one, and tell of what is no page."""
+        """Refuse requests with a body, which no page reads, and report unknown pages."""
         if request.body_exists:
             observer.refused(*_received(request), Deny(Reason.UNEXPECTED_BODY), 413)
             response = web.Response(status=413, text="send no body\n")
@@ -128,7 +128,7 @@ def internal_pages(
 
 
 def _published(request: web.Request, document: Document) -> web.Response:
-    """The document, or that the client has it already, with the same headers (RFC 9110 §15.4.5)."""
+    """The document, or a 304 with the same headers if the client has it (RFC 9110 §15.4.5)."""
     headers = {"ETag": document.etag, "Cache-Control": document.cache_control}
     # Several lines of a list are one (RFC 9110 §5.3).
     if document.is_known(",".join(request.headers.getall("If-None-Match", []))):
@@ -139,7 +139,7 @@ def _published(request: web.Request, document: Document) -> web.Response:
 
 
 def _received(request: web.Request) -> tuple[RequestView, str]:
-    """The request as a check sees one, and its id. There is no mTLS: a credential says who asks."""
+    """The request as a check sees it, without a principal, and its id."""
     headers = tuple((name.decode("latin-1").lower(), value) for name, value in request.raw_headers)
     hosts = [value for name, value in headers if name == "host"]
     view = RequestView(

@@ -1,4 +1,4 @@
-"""An HTTP listener: connections few, requests small, one answer to each."""
+"""An HTTP listener with limits: few connections, small requests, one response per connection."""
 
 import asyncio
 import logging
@@ -17,21 +17,21 @@ from sidecar.pages.tls import ServerTls
 _IDLE: Final = 75.0
 _BACKLOG: Final = 16
 _LARGEST_HEADER: Final = 4096
-# What an application has called for each request that is refused because it cannot be read.
+# The application's callback for each request that is refused because it cannot be parsed.
 MALFORMED: Final[web.AppKey[Callable[[], None]]] = web.AppKey("malformed")
-# Connections of one listener: few enough to leave files for everything else to open.
+# Connections of one listener: few enough to leave file descriptors for everything else.
 MOST_CONNECTIONS: Final = 200
 
 
-# What is said of a request that cannot be read, and of a page that failed; nothing of either.
+# The bodies for a request that cannot be parsed and for a page that failed; they quote nothing.
 _UNREADABLE: Final = "this is not HTTP as it is read here\n"
 _FAILED: Final = "the page could not be made\n"
 
 
-class _NotTheClients(logging.Filter):
-    """Keeps what went wrong in a page, and not what a client got wrong.
+class _WithoutMalformedRequests(logging.Filter):
+    """Drops the library's records about malformed requests, and keeps those about failed pages.
 
-    The library quotes a malformed request, and with it the credential that may be in it.
+    The library quotes a malformed request, which may contain a credential.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -39,15 +39,15 @@ class _NotTheClients(logging.Filter):
 
 
 _log = logging.getLogger(__name__)
-_log.addFilter(_NotTheClients())
+_log.addFilter(_WithoutMalformedRequests())
 
 
 class HttpListener:
     """One address and its pages. ``host`` is an IP address; ``::`` takes IPv4 as well.
 
-    With ``tls`` it speaks HTTPS. ``largest_header`` bounds each line of a request, in bytes. The
-    oldest connection makes room where there are too many: who only holds them keeps nobody out.
-    A connection is closed after one answer: who sends requests and does not read gets no more.
+    With ``tls`` it serves HTTPS. ``largest_header`` limits each line of a request, in bytes. When
+    there are too many connections, the oldest is closed, so that idle ones do not block new ones.
+    Each connection is closed after one response.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class HttpListener:
         self._host = host
         self._port = port
         self._context = tls.context if tls else None
-        application.on_response_prepare.append(_say_no_versions)
+        application.on_response_prepare.append(_remove_server_header)
         self._runner = web.AppRunner(application, handle_signals=False)
         self._connection = partial(
             _Connection,
@@ -79,7 +79,7 @@ class HttpListener:
         """Listen.
 
         Raises:
-            ListenFault: the address cannot be had.
+            ListenFault: the address cannot be used.
         """
         await self._runner.setup()
         try:
@@ -100,24 +100,24 @@ class HttpListener:
         await self._runner.cleanup()
 
     def _accept(self) -> asyncio.BaseProtocol:
-        """What speaks on a new connection."""
+        """The protocol of a new connection; the oldest ones are closed if there are too many."""
         pages = self._runner.server
-        assert pages is not None  # noqa: S101 - nobody connects before it was set up
+        assert pages is not None  # noqa: S101 - set up before the server listens
         connections = pages.connections
         for oldest in connections[: max(0, len(connections) + 1 - MOST_CONNECTIONS)]:
             transport = oldest.transport
             oldest.force_close()
             if transport is not None:
-                # To be closed, it would wait until the client has read what was sent.
+                # Closing would wait until the client has read what was sent.
                 transport.abort()
         return self._connection(pages)
 
 
 class _Connection(web.RequestHandler):
-    """One connection: it is closed after one answer, and tells of what it cannot read.
+    """One connection. It is closed after one response, and reports requests it cannot parse.
 
-    Nobody who asks here asks often, and a client may send ahead as much as it likes (RFC 9112
-    §9.3.2): all of it would be answered, read or not.
+    Clients of these pages send few requests. With pipelining (RFC 9112 §9.3.2), a client could make
+    the listener buffer any number of responses.
     """
 
     __slots__ = ("_malformed",)
@@ -135,8 +135,8 @@ class _Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """The answer to a request that ended by an exception. The library would quote it."""
-        super().handle_error(request, status, exc, message)  # writes down what went wrong
+        """The response after an exception. The library's own one would quote the request."""
+        super().handle_error(request, status, exc, message)  # logs the exception
         if isinstance(exc, HttpProcessingError):
             return self._unreadable()
         return _Plain(status=500, text=_FAILED)
@@ -144,7 +144,7 @@ class _Connection(web.RequestHandler):
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        """Send an answer, whichever part of the library made it."""
+        """Send a response, whichever part of the library made it, and close the connection."""
         if isinstance(resp, web.HTTPExpectationFailed):
             resp = self._unreadable()  # the library quotes the expectation, before any middleware
         resp.force_close()
@@ -157,20 +157,20 @@ class _Connection(web.RequestHandler):
 
 
 class _Plain(web.Response):
-    """An answer that belongs to no page, for which the library sends no signal."""
+    """A response outside of a page, for which the library sends no ``on_response_prepare``."""
 
     async def _prepare_headers(self) -> None:
         await super()._prepare_headers()
         self.headers.popall("Server", None)
 
 
-async def _say_no_versions(_: web.Request, response: web.StreamResponse) -> None:
-    """Take the library's name and release out of an answer: neighbours have no use for them."""
+async def _remove_server_header(_: web.Request, response: web.StreamResponse) -> None:
+    """Remove the ``Server`` header, which names the library and its version."""
     response.headers.popall("Server", None)
 
 
 def page(body: bytes, content_type: str, code: int) -> web.Response:
-    """A page of any length. As a file, it is sent no further ahead than the client reads."""
+    """A page of any length. Sent as a file, so that it is written only as fast as it is read."""
     return web.Response(body=BytesIO(body), status=code, headers={"Content-Type": content_type})
 
 
@@ -183,5 +183,5 @@ def _listen(host: str, port: int) -> socket.socket:
     except OSError:
         if not both or socket.has_dualstack_ipv6():
             raise
-        # A pod without IPv6: every address it has is an IPv4 one.
+        # A pod without IPv6.
         return socket.create_server(("0.0.0.0", port))  # noqa: S104 - as configured

@@ -1,4 +1,4 @@
-"""Metrics and probes, for neighbours: nothing here has to be kept from one."""
+"""The pages for Prometheus and the kubelet: metrics and probes. They contain no secrets."""
 
 import time
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from prometheus_client.exposition import choose_encoder
 from sidecar.caches import TtlCache
 from sidecar.pages.listener import page
 
-# How long all who ask are shown the same metrics, in seconds.
+# How long rendered metrics are reused, in seconds.
 _METRICS_AGE: Final = 1.0
 
 _TEXT: Final = choose_encoder("")
@@ -26,8 +26,7 @@ def metrics_pages(
 ) -> web.Application:
     """``/metrics``, ``/livez`` and ``/readyz``: for Prometheus and the kubelet.
 
-    Metrics are written at most once a second in each of their two formats, whoever asks. ``clock``
-    gives seconds.
+    Metrics are rendered at most once a second in each of the two formats. ``clock`` gives seconds.
     """
     written: TtlCache[str, bytes] = TtlCache(limit=2)
 
@@ -54,7 +53,7 @@ def metrics_pages(
 
 
 def readiness(*, ready: bool) -> web.Response:
-    """Whether checks are answered, as a probe asks (``/readyz``)."""
+    """The response of ``/readyz``: 200 if checks are answered, else 503."""
     return (
         web.Response(text="ok\n", status=200)
         if ready
@@ -63,13 +62,13 @@ def readiness(*, ready: bool) -> web.Response:
 
 
 def _format(accept: str) -> tuple[Callable[[CollectorRegistry], bytes], str]:
-    """How the metrics are written for an ``Accept`` header, and the media type of that.
+    """The encoder for an ``Accept`` header, and its media type.
 
-    One of two: a client may name any version and escaping, and each would be written for itself.
+    One of two: a client may name any version and escaping, and each would be rendered separately.
     """
     try:
         _, content_type = choose_encoder(accept)
     except (TypeError, ValueError):
-        # The library trips over odd versions; a neighbour could have us log each of them.
+        # The library raises for malformed versions; each would otherwise be logged.
         return _TEXT
     return _OPENMETRICS if content_type.startswith("application/openmetrics-text") else _TEXT

@@ -1,4 +1,4 @@
-"""TLS as a server: the certificate that is shown, renewed while we run."""
+"""TLS as a server: a certificate that may be replaced while the program runs."""
 
 import logging
 import ssl
@@ -14,8 +14,8 @@ _log = logging.getLogger(__name__)
 class ServerTls:
     """A context to listen with, TLS 1.2 or later (RFC 9325 §3.1), for two PEM files.
 
-    Each new connection gets the certificate that is in the files by then. Where they cannot be
-    used, as when only one of them was replaced yet, it gets the last that could.
+    Each new connection gets the certificate that is in the files at that time. If they cannot be
+    used, as when only one of them has been replaced, it gets the last good one.
     """
 
     def __init__(self, certificate: Path, private_key: Path) -> None:
@@ -32,7 +32,7 @@ class ServerTls:
     def _choose(
         self, connection: ssl.SSLSocket | ssl.SSLObject, _name: str | None, _: ssl.SSLContext
     ) -> None:
-        """Take the present context for a connection; called for every one, named or not."""
+        """Set the present context of a connection; called for each, with or without SNI."""
         seen = self._versions()
         if seen != self._seen:
             self._seen = seen
@@ -49,7 +49,7 @@ class ServerTls:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         try:
-            # An encrypted key would otherwise be asked about on the terminal.
+            # Without a password, OpenSSL would prompt for that of an encrypted key.
             context.load_cert_chain(self._certificate, self._private_key, password="")
         except OSError as fault:  # ssl.SSLError is one
             raise ListenFault(

@@ -1,16 +1,16 @@
-"""One check, from its arrival to its answer by value, whatever wire brought it.
+"""One check, from its arrival to its answer, independent of the wire.
 
 A check is in one of three states, and sees one configuration in all of them:
 
-    arrived   Its thread is the wire's. A passed deadline is refused as overloaded, before any
-              cryptography; otherwise the pipeline decides. A decision: it is answered. ``Pending``:
-              its question is asked, and it waits.
-    waiting   It holds no thread. The answer, or ``LATE`` when there is none in time, goes back to
-              the pipeline: a decision, or the next question. An answer after the deadline is
-              refused as overloaded. A question about a key is answered by a call, on the wire's
-              thread where the answer is known at once and otherwise on the event loop's; any other
-              makes the check a task of the event loop, which it stays to its end.
-    answered  The wire has replied, once, and the observer was told.
+    arrived   It runs on the wire's thread. If the deadline has passed, it is refused as overloaded,
+              before any cryptography. Otherwise the pipeline decides: it is answered with a
+              decision, or it waits for the answer to the question of a ``Pending``.
+    waiting   It holds no thread. The answer, or ``LATE`` if there is none in time, goes back to the
+              pipeline, which returns a decision or the next question. After the deadline, the check
+              is refused as overloaded. The answer about a key comes in a call: on the wire's thread
+              if it is known at once, otherwise on the event loop's. For any other question the
+              check becomes a task of the event loop until it is answered.
+    answered  The wire has replied, once, and the observer has been told.
 
 An exception in any state is a bug: it is logged, and the check answered with internal_error.
 """
@@ -32,11 +32,11 @@ from sidecar.snapshots.keys import KeySnapshot
 
 _log = logging.getLogger(__name__)
 
-# How long (seconds) a check may wait whose caller set no deadline, and how much earlier than a
-# deadline it is given up: an answer on the very moment would find nobody.
+# How long (seconds) a check without a deadline may wait, and how long before a deadline the waiting
+# ends, so that the answer still arrives in time.
 _LONGEST: Final = 30.0
 _MARGIN: Final = 0.02
-# Longer than any check is made for (seconds) until it is known to have to wait.
+# Longer (seconds) than any check runs before it waits.
 _BEGINNING: Final = 0.1
 
 # What request ids are made of: UUIDs, hexadecimal digits, base64, the trace ids of load balancers.
@@ -49,16 +49,16 @@ class Pipeline(Protocol):
     def check(
         self, request: RequestView, keys: KeySnapshot, now: float
     ) -> Decision | Pending[Decision]:
-        """Decide about one request at ``now`` (Unix seconds), or say what there is to wait for."""
+        """Decide about one request at ``now`` (Unix seconds), or return what it waits for."""
         ...
 
     def refuse(self, request: RequestView, denial: Deny) -> Decision:
-        """A denial as the configured mode carries it out."""
+        """A denial as the configured mode enforces it."""
         ...
 
 
 class RequestLimits(NamedTuple):
-    """Above these a wire does not look at a request: bytes of its description, header lines."""
+    """The largest request that is checked: bytes of its description, and header lines."""
 
     request_bytes: int = 131072
     header_lines: int = 512
@@ -69,7 +69,7 @@ DEFAULT_LIMITS: Final = RequestLimits()
 
 @dataclass(frozen=True, slots=True)
 class CheckContext:
-    """What checks are made with. Replaced whole when the configuration is reloaded.
+    """What checks need of the configuration. It is replaced whole by a reload.
 
     ``realm`` names the protection space to clients (RFC 9110 §11.5). ``key_wait`` is how long, in
     seconds, a check may wait for an unknown key.
@@ -95,17 +95,17 @@ class DecisionObserver(Protocol):
 def printable_id(value: bytes) -> str:
     """An ``x-request-id`` as it may be repeated and logged; empty for one that is not plain.
 
-    A client may send anything under this name. Of what is longer than 64 characters nothing is
-    shown: a piece of it could be a piece of a token.
+    A client may send anything in this header. An id of more than 64 characters is dropped, not cut,
+    because a part of it could be a part of a token.
     """
     return value.decode() if _PLAIN_ID.fullmatch(value) else ""
 
 
 class Checks:
-    """Makes checks with ``context``, the one in use at this moment.
+    """What all checks share. ``context`` is the one in use at this moment.
 
-    ``loop`` is where the questions of checks are awaited. A role whose checks have none but about
-    keys needs no loop. ``clock`` gives Unix seconds.
+    Questions other than those about keys are awaited on ``loop``. A role without such questions
+    needs no loop. ``clock`` gives Unix seconds.
     """
 
     def __init__(
@@ -122,9 +122,9 @@ class Checks:
         self.clock = clock
 
     async def ended(self) -> None:
-        """Return when the checks have ended that have begun and wait on the event loop.
+        """Return when the checks that have begun and wait on the event loop have ended.
 
-        Their deadlines bound that. Until then they need what their context was made of.
+        Their deadlines limit the time. Until then they use the parts of their context.
         """
         if self.tasks is not None:
             await asyncio.sleep(_BEGINNING)
@@ -132,7 +132,7 @@ class Checks:
 
 
 class Check:
-    """One check on its way; made when it arrives, answered by ``decide`` or ``refuse``.
+    """One check; created when it arrives, answered by ``decide`` or ``refuse``.
 
     ``deadline`` is in Unix seconds, infinite for none.
     """
@@ -157,11 +157,11 @@ class Check:
     def decide(
         self, request: RequestView, request_id: str, reply: Callable[[Decision], None]
     ) -> None:
-        """Decide about a request, now or when what it takes is known.
+        """Decide about a request, at once or when the answers to its questions are known.
 
         Args:
             request: the request.
-            request_id: what the request is called in the log; empty for none.
+            request_id: the request's id for the log; empty for none.
             reply: called once with the decision, from any thread.
         """
         self._request, self._request_id, self._reply = request, request_id, reply
@@ -169,7 +169,7 @@ class Check:
         try:
             self._arrived = now = self._checks.clock()
             if now >= self._deadline:
-                # Its caller has given up on this one: no cryptography for nobody.
+                # The caller has given up: save the cryptography.
                 self._refuse(Deny(Reason.OVERLOADED))
                 return
             verdict = context.pipeline.check(request, context.keys.snapshot, now)
@@ -187,9 +187,9 @@ class Check:
         reply: Callable[[Decision], None],
         denial: Deny,
     ) -> None:
-        """Refuse a request whose headers nobody has looked at; otherwise as ``decide``.
+        """Refuse a request whose headers were not read; otherwise as ``decide``.
 
-        Shadow mode lets no such request through: they may say who it is from.
+        It is refused in shadow mode too: its headers may contain forged identity headers.
         """
         self._request, self._request_id, self._reply = request, request_id, reply
         try:
@@ -223,7 +223,7 @@ class Check:
                 verdict = self._resume(verdict, answer)
             self._answer(verdict)
         except asyncio.CancelledError:
-            # The process ends, or whatever this one waited for together with others was given up.
+            # The process ends, or a task that this check shares with others was cancelled.
             if isinstance(verdict, Pending):
                 self._answered(verdict, LATE)
             raise
@@ -242,7 +242,7 @@ class Check:
 
     @property
     def _until(self) -> float:
-        """When it is given up, in Unix seconds."""
+        """When the waiting ends, in Unix seconds."""
         return min(self._deadline - _MARGIN, self._arrived + _LONGEST)
 
     def _fail(self) -> None:
@@ -259,5 +259,5 @@ class Check:
                 self._request, self._request_id, decision, time.perf_counter() - self._started
             )
         except Exception:
-            # The client has its answer; that it could not be written down changes nothing of it.
-            _log.exception("a decision could not be written down")
+            # The client has its answer already.
+            _log.exception("a decision could not be logged")

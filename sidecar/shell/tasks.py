@@ -1,7 +1,7 @@
-"""Coroutines that any thread may start on the event loop, held until they are done.
+"""Coroutines that any thread may start on the event loop, referenced until they are done.
 
-The loop itself holds its tasks only weakly: one that waits for nothing but others of its kind could
-be collected in the middle.
+The loop itself has only weak references to its tasks, so a task could be garbage collected while
+it waits.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ class Tasks:
         self._running: set[asyncio.Task[None]] = set()
 
     def start(self, coroutine: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Have the loop make the coroutine and run it. Raises RuntimeError once it is closed."""
+        """Create and run the coroutine on the loop. Raises RuntimeError if the loop is closed."""
         self._loop.call_soon_threadsafe(self._run, coroutine)
 
     async def ended(self) -> None:

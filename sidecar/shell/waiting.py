@@ -1,7 +1,7 @@
-"""Asking what a check has to know, and waiting for the answer: bounded in time, holding no thread.
+"""Waits for the answer to a check's question, for a limited time and without holding a thread.
 
-A question about a key goes to the verification keys, where everybody who waits shares one fetch.
-Any other question is awaited on the event loop.
+A question about a key goes to the verification keys, where all waiting checks share one fetch. Any
+other question is awaited on the event loop.
 """
 
 import asyncio
@@ -62,7 +62,7 @@ class Waiting(NamedTuple):
         except TimeoutError:
             if limit.expired():
                 return LATE
-            raise  # one of the question's own
+            raise  # raised by the question itself
 
     def _answer(self, outcome: Outcome) -> KeyAnswer:
         if outcome is Outcome.FOUND:
@@ -71,5 +71,5 @@ class Waiting(NamedTuple):
 
 
 def _set_result(answer: "asyncio.Future[KeyAnswer]", found: KeyAnswer) -> None:
-    if not answer.done():  # whoever asked may have gone
+    if not answer.done():  # the waiting task may have been cancelled
         answer.set_result(found)

@@ -1,1 +1,1 @@
-"""What can be seen from outside: metrics and logs. Wired by the composition root alone."""
+"""Metrics and logs: the observers that the composition root passes to the other layers."""

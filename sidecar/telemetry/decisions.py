@@ -1,7 +1,4 @@
-"""What is written down about decisions: at most one line each, rate-limited.
-
-A flood of denials is what an attack looks like; it must not fill a disk.
-"""
+"""Logs decisions: at most one line each, rate-limited, so that an attack does not fill a disk."""
 
 import logging
 import random
@@ -25,7 +22,7 @@ RECENT: Final = 50
 class RecentDenial:
     """A denial as the status page shows it.
 
-    ``at`` is in Unix seconds, ``held`` what was found in place of what is accepted, by name.
+    ``at`` is in Unix seconds. ``held`` has the values that were refused, by name (``Deny.held``).
     """
 
     at: float
@@ -61,13 +58,13 @@ class DecisionLog:
         """Change what is logged, from the next decision on."""
         self._allows = allows
         self._limit = LineLimit(per_second, time.monotonic)
-        # Of its own: a flood at the edge must not hide who gets sessions inside.
+        # A separate limit, so that a flood of checks does not suppress lines about sessions.
         self._internal_limit = LineLimit(per_second, time.monotonic)
 
     def decided(
         self, request: RequestView, request_id: str, decision: Decision, duration: float
     ) -> None:
-        """Count the decision, and write it down where it is a denial or is sampled."""
+        """Count the decision, and log it if it is a denial or sampled."""
         self._metrics.decided(decision, duration)
         denial = decision if isinstance(decision, Deny) else decision.would_deny
         held: dict[str, str] | None = None
@@ -96,7 +93,7 @@ class DecisionLog:
         denial: Deny | None,
         line: Mapping[str, object],
     ) -> None:
-        """Write down what the gateway's internal listener answered; ``denial`` where it refused."""
+        """Log a response of the gateway's internal listener; ``denial`` is None if it succeeded."""
         held: dict[str, str] = {}
         if denial is not None:
             self._denials[denial.reason.label] += 1
@@ -129,7 +126,7 @@ class DecisionLog:
 
 
 def _held(request: RequestView, denial: Deny) -> dict[str, str]:
-    """What was found in place of what is accepted: what the denial says, and what it is about."""
+    """The values that were refused: those of the denial, and those its reason is about."""
     token = denial.token
     held = {name: excerpt(value) for name, value in denial.held}
     if denial.route is None:

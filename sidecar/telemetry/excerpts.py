@@ -1,4 +1,4 @@
-"""What of a request operators are shown: one line, cut to a length, without what looks secret."""
+"""Excerpts of requests for operators: one line of limited length, without possible secrets."""
 
 import re
 from typing import Final
@@ -7,8 +7,7 @@ from sidecar.telemetry.logs import escaped, redact
 
 LONGEST: Final = 256
 
-# Where a path ends and what only looks like one begins, encoded by mistake or not: a query, a
-# fragment, path parameters (";jsessionid=…").
+# The end of a path, encoded or not: a query, a fragment or path parameters (";jsessionid=…").
 _END: Final = re.compile(r"[?#;]|%3[BFbf]|%23")
 # A random secret of 256 bits takes 43 characters in base64url; a UUID has 36.
 _LONG_SEGMENT: Final = re.compile(r"[^/]{41,}")
@@ -28,6 +27,6 @@ def path_excerpt(path: str) -> str:
     if end is not None:
         part = part[: end.start()]
     elif len(part) < len(path):
-        # Of a segment that was cut through, nobody knows how long it is.
+        # The length of the last segment is unknown, because the path was cut in it.
         part = part.rpartition("/")[0] + "/..."
     return excerpt(_LONG_SEGMENT.sub("[redacted]", part))

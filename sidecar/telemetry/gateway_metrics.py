@@ -1,4 +1,4 @@
-"""The gateway's own metrics: what it mints and with which keys, and what it asks about sessions."""
+"""The gateway's own metrics: about minted tokens, key rings, introspection and sessions."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -9,7 +9,7 @@ from sidecar.model import LISTENER_REASONS, Deny, Reason, Step
 from sidecar.rings.lifecycle import State
 from sidecar.telemetry.metrics import Metrics
 
-# The steps that tell whose a credential is.
+# The steps that verify a credential.
 _IDENTIFYING: Final = frozenset(
     {Step.PARSE, Step.TRUST, Step.KEY, Step.SIGNATURE, Step.SESSION, Step.CLAIMS}
 )
@@ -46,7 +46,7 @@ class GatewayMetrics:
         )
         self._mint_duration = metrics.histogram(
             "sidecar_mint_duration_seconds",
-            "From the question for a token to the token, the signature included.",
+            "The time to mint a token, including its signature.",
         )
         self._signing_keys = metrics.gauge(
             "sidecar_signing_keys",
@@ -61,21 +61,21 @@ class GatewayMetrics:
         )
         self._introspections = metrics.counter(
             "sidecar_introspections",
-            "Questions to a session's issuer. result: active, inactive or unavailable.",
+            "Introspection requests. result: active, inactive or unavailable.",
             ("credential", "result"),
         )
         self._introspection_duration = metrics.histogram(
             "sidecar_introspection_duration_seconds",
-            "From a question to a session's issuer to its answer.",
+            "The time of an introspection request.",
         )
         self._session_hits = metrics.counter(
             "sidecar_session_cache_hits",
-            "Sessions about which a recent answer was remembered.",
+            "Sessions whose introspection response was cached.",
             ("credential",),
         )
         self._session_misses = metrics.counter(
             "sidecar_session_cache_misses",
-            "Sessions about which no recent answer was remembered.",
+            "Sessions whose introspection response was not cached.",
             ("credential",),
         )
         self._exchanges = metrics.counter(
@@ -91,7 +91,7 @@ class GatewayMetrics:
         )
         for reason in _REFUSED_INSIDE:
             self._refused_inside.labels(reason.label)
-        # As in Metrics: looking a child up by its labels is half of what counting costs.
+        # As in Metrics: looking up a child by its labels is half the cost of counting.
         self._mint = cache(self._minted.labels)
         self._session_hit = cache(self._session_hits.labels)
         self._session_miss = cache(self._session_misses.labels)
@@ -99,11 +99,11 @@ class GatewayMetrics:
     def expect(
         self, kinds: Iterable[str], introspected: Iterable[str], exchanged: Iterable[str] = ()
     ) -> None:
-        """Export 0 for every label set the configuration can lead to, before it happens.
+        """Export 0 for every label set that is possible under the configuration.
 
         Args:
-            kinds: of the tokens that are minted.
-            introspected: the credentials whose issuer is asked.
+            kinds: the kinds of the tokens that are minted.
+            introspected: the credentials that are verified by introspection.
             exchanged: the credentials that sessions are issued for.
         """
         for reason in _NO_CREDENTIAL:
@@ -125,11 +125,11 @@ class GatewayMetrics:
         rings: Mapping[str, Callable[[], Iterable[State]]],
         rotations: Mapping[str, Callable[[], float]],
     ) -> None:
-        """Export how it is with the rings, by set, whenever somebody asks.
+        """Export the state of the rings, by set; it is read for each scrape.
 
         Args:
-            rings: give the states of their keys.
-            rotations: give when the next key is due, in Unix seconds.
+            rings: functions that return the states of a ring's keys.
+            rotations: functions that return when the next key is due, in Unix seconds.
         """
         self._signing_keys.clear()
         self._rotation_due.clear()
@@ -154,12 +154,12 @@ class GatewayMetrics:
         self._refused_inside.labels(denial.reason.label).inc()
 
     def introspected(self, credential: str, result: str, duration: float) -> None:
-        """A session's issuer was asked (``IntrospectionObserver``)."""
+        """An introspection request has ended (``IntrospectionObserver``)."""
         self._introspections.labels(credential, result).inc()
         self._introspection_duration.observe(duration)
 
     def remembered_session(self, credential: str, *, hit: bool) -> None:
-        """A session was looked for among the recent answers (``IntrospectionObserver``)."""
+        """A session was looked up in the cache of answers (``IntrospectionObserver``)."""
         (self._session_hit if hit else self._session_miss)(credential).inc()
 
 

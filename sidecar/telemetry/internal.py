@@ -1,4 +1,4 @@
-"""What is written down about the gateway's internal listener: sessions, and all that it refuses."""
+"""Logs and counts requests to the gateway's internal listener: for sessions, and refused ones."""
 
 from typing import Final
 
@@ -21,7 +21,7 @@ class InternalLog:
     def exchanged(
         self, request: RequestView, request_id: str, exchanged: Exchanged, duration: float
     ) -> None:
-        """A session was asked for. Who got one is told, and never the session."""
+        """A session was requested. The subject is logged, and never the session."""
         credential, outcome = exchanged
         denial = outcome._replace(route=_SESSION) if isinstance(outcome, Deny) else None
         self._metrics.exchanged(credential, denial)

@@ -1,7 +1,7 @@
-"""Logs: one JSON object a line (or text for a terminal), never a secret, never in a check's way.
+"""Logs: one JSON object a line (or text for a terminal), without secrets, and without blocking.
 
-Lines go through a bounded queue to a thread that writes them: a reader that stalls costs lines,
-not requests.
+Lines go through a bounded queue to a thread that writes them. If the reader of the log stalls,
+lines are dropped and requests are not delayed.
 """
 
 import contextlib
@@ -16,18 +16,17 @@ from datetime import UTC, datetime
 from typing import Final, TextIO
 
 QUEUED_LINES: Final = 10_000
-# Characters. A claim or a server's words may be as long as a token or an answer.
+# Characters. A claim or a server's message may be as long as a token or an answer.
 LONGEST_FIELD: Final = 4096
 LONGEST_TRACE: Final = 32 * 1024
-# In place of the rest. Together with the beginning of a credential it still looks like one.
+# Replaces the rest. It has no dots or spaces, so that a cut credential is still redacted.
 _CUT: Final = "...shortened"
 
-# What every record has; the rest was given as `extra`.
+# The attributes of every record; the others were given as `extra`.
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
-# What looks like a compact JWS or JWE, or like the beginning of one, and what follows an
-# authentication scheme. Without the beginnings, a text of `eyJeyJ…` would be tried from each of
-# them to its end.
+# Matches a compact JWS or JWE, or the beginning of one, and what follows an authentication scheme.
+# Beginnings match too, because otherwise a text of `eyJeyJ…` would take quadratic time.
 _SECRET: Final = re.compile(
     r"eyJ[A-Za-z0-9_-]{5,}(?:\.[A-Za-z0-9_-]*){0,4}"
     r"|(?i:(?:bearer|basic) )[A-Za-z0-9._~+/=-]{8,}"
@@ -64,14 +63,14 @@ class Logs:
 
 
 class _DroppingHandler(logging.Handler):
-    """Hands records over as they are; leaves out those for which there is no room."""
+    """Puts records into the queue, and drops them when it is full."""
 
     def __init__(self, lines: "queue.Queue[logging.LogRecord | None]") -> None:
         super().__init__()
         self._lines = lines
 
     def emit(self, record: logging.LogRecord) -> None:
-        # Where there is no room there is nobody to tell: the log itself is what does not keep up.
+        # A dropped line cannot be reported, because the log itself is full.
         with contextlib.suppress(queue.Full):
             self._lines.put_nowait(record)
 
@@ -79,7 +78,7 @@ class _DroppingHandler(logging.Handler):
 class LineLimit:
     """At most so many lines a second, with a burst of as many (a token bucket).
 
-    ``clock`` gives seconds and never goes back.
+    ``clock`` gives seconds and is monotonic.
     """
 
     def __init__(self, per_second: float, clock: Callable[[], float]) -> None:
@@ -132,7 +131,7 @@ class TextLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The line, and a stack trace below it where there is one."""
-        # A line break in a claim would begin a line, and a terminal obeys some characters.
+        # Escaped, because a claim may contain line breaks and control characters.
         extra = escaped(" ".join(f"{name}={value}" for name, value in _extra(record).items()))
         event = escaped(_shortened(record.getMessage()))
         line = f"{_time(record)} {record.levelname.lower():7} {event}  {extra}"
@@ -154,5 +153,5 @@ def _extra(record: logging.LogRecord) -> dict[str, object]:
 
 
 def _shortened(text: str, longest: int = LONGEST_FIELD) -> str:
-    # The end is cut: what begins a credential is what it is recognised by.
+    # The end is cut, because a credential is recognised by its beginning.
     return text if len(text) <= longest else text[:longest] + _CUT

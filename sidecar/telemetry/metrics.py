@@ -1,4 +1,4 @@
-"""The metrics, each once. Labels come from closed sets: the configuration's names and ours."""
+"""The metrics of both roles. Label values come from closed sets, never from requests."""
 
 from collections.abc import Iterable
 from functools import cache
@@ -28,7 +28,7 @@ DURATION_BUCKETS: Final = (
 )
 
 _TOKEN_STEPS: Final = (Step.PARSE, Step.TRUST, Step.KEY, Step.SIGNATURE, Step.CLAIMS)
-# A token whose key is not there is looked up, and counted with the look-ups.
+# A token with a missing key is counted with the look-ups.
 _LOOKED_UP: Final = (Reason.UNKNOWN_KEY, Reason.KEYS_UNAVAILABLE)
 _TOKEN_RESULTS: Final = tuple(
     reason.label
@@ -47,10 +47,10 @@ class Description(NamedTuple):
 
 
 class Metrics:
-    """Every metric of this program, and the observers the other layers report to."""
+    """The metrics of both roles. ``telemetry.gateway_metrics`` adds those of a gateway."""
 
     def __init__(self) -> None:
-        # One more series for each, of no use to Prometheus, and half of what a scrape costs.
+        # The _created series are not used by Prometheus, and half the cost of a scrape.
         disable_created_metrics()  # type: ignore[no-untyped-call]  # it has no annotations
         self.registry = CollectorRegistry()
         self.descriptions: list[Description] = []
@@ -87,7 +87,7 @@ class Metrics:
         )
         self._lookups = self.counter(
             "sidecar_unknown_key_lookups",
-            "Checks whose key was not there: an unknown id, or no usable keys at all. result: "
+            "Look-ups of missing keys: an unknown kid, or no usable keys at all. result: "
             "found, absent or unavailable.",
             ("issuer", "result"),
         )
@@ -126,7 +126,7 @@ class Metrics:
             "what that needs, at a higher cost per check.",
             ("implementation",),
         )
-        # Looking a child up by its labels is half of what counting costs; labels are closed sets.
+        # Looking up a child by its labels is half the cost of counting; labels are closed sets.
         self._check = cache(self._checks.labels)
         self._verification = cache(self._verifications.labels)
         self._call = cache(self._handled.labels)
@@ -143,9 +143,9 @@ class Metrics:
         shadow: bool,
         further: Iterable[Reason] = (),
     ) -> None:
-        """Export 0 for every label set the configuration can lead to, before it happens.
+        """Export 0 for every label set that is possible under the configuration.
 
-        ``further`` are reasons for which a role denies on routes that look at a credential.
+        ``further`` are additional reasons of a role, on routes that are not public.
         """
         denied = "would_deny" if shadow else "deny"
         for issuer in issuers:
@@ -176,9 +176,9 @@ class Metrics:
                 self._checks.labels(route.name, decision, reason.label)
 
     def forget(self, issuers: Iterable[str]) -> None:
-        """Say nothing more of the keys of issuers that are no longer trusted.
+        """Remove the series about keys of issuers that are no longer trusted.
 
-        Their age would grow for ever, and an alert on it would not end.
+        Otherwise the age of their keys would grow, and an alert on it would not end.
         """
         for issuer in issuers:
             self._keys.remove(issuer)
@@ -190,7 +190,7 @@ class Metrics:
             self._call(method, code)
 
     def decided(self, decision: Decision, duration: float) -> None:
-        """A check was answered after ``duration`` seconds. No request is ever in a label."""
+        """A check was answered after ``duration`` seconds (``DecisionObserver``)."""
         route = decision.route or NO_ROUTE
         self._check(route, outcome_of(decision), decision.reason.label).inc()
         self._duration.observe(duration)
@@ -221,7 +221,7 @@ class Metrics:
         self._refreshes.labels(trust, "failure").inc()
 
     def looked_up(self, trust: str, result: str) -> None:
-        """A check needed a key that was not there (``RefreshObserver``)."""
+        """A missing key was looked up (``RefreshObserver``)."""
         self._lookups.labels(trust, result).inc()
 
     def configured(self, *, shadow: bool, now: float) -> None:
@@ -270,7 +270,7 @@ class Metrics:
 
 
 def outcome_of(decision: Decision) -> str:
-    """What became of a request, as metrics, logs and metadata name it."""
+    """The decision, as metrics, logs and metadata name it."""
     if isinstance(decision, Allow):
         return "would_deny" if decision.would_deny else "allow"
     return "deny"

@@ -1,4 +1,4 @@
-"""What is written down about keys: failures when they begin and end, not once per attempt."""
+"""Logs failures to fetch keys when they begin and end, not once per attempt."""
 
 import logging
 from datetime import UTC, datetime
@@ -26,7 +26,7 @@ class RefreshLog:
             _log.info("keys can be fetched again", extra={"issuer": trust, "keys": keys})
 
     def refresh_failed(self, trust: str, problem: str, *, serving: bool) -> None:
-        """A fetch failed: the last good keys serve, if there are any."""
+        """A fetch failed: the last good keys stay in use, if there are any."""
         self._metrics.refresh_failed(trust, problem, serving=serving)
         message = _SERVING if serving else _NONE
         if self._problems.get(trust) != (message, problem):
@@ -34,7 +34,7 @@ class RefreshLog:
             _log.error(message, extra={"issuer": trust, "problem": problem})
 
     def recalled(self, trust: str, keys: int, fetched_at: float) -> None:
-        """Keys of an earlier run serve until a fetch succeeds."""
+        """Keys of an earlier run are in use until a fetch succeeds."""
         self._metrics.recalled(trust, keys, fetched_at)
         fetched = datetime.fromtimestamp(fetched_at, UTC).isoformat(timespec="seconds")
         _log.info(
@@ -43,5 +43,5 @@ class RefreshLog:
         )
 
     def looked_up(self, trust: str, result: str) -> None:
-        """A check needed a key that was not there."""
+        """A check looked up a missing key."""
         self._metrics.looked_up(trust, result)

@@ -1,1 +1,1 @@
-"""What talks to Envoy, each wire in a folder of its own, and what denials say on all of them."""
+"""The protocols that Envoy calls, each in its own package, and the denials they share."""

@@ -1,4 +1,4 @@
-"""A denial as a client that speaks HTTP is told it: problem details, and a challenge."""
+"""The HTTP response of a denial: problem details (RFC 9457), and a challenge."""
 
 import json
 from http import HTTPStatus
@@ -8,7 +8,7 @@ from sidecar.model import Deny
 
 
 class Problem(NamedTuple):
-    """An HTTP response that says no. Header names are in lower case."""
+    """The HTTP response of a denial. Header names are in lower case."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
@@ -16,7 +16,7 @@ class Problem(NamedTuple):
 
 
 def problem(deny: Deny, realm: str, request_id: str) -> Problem:
-    """Problem details (RFC 9457) of ``deny``, of which no one may keep a copy.
+    """Problem details (RFC 9457) of ``deny``, which must not be stored by caches.
 
     ``realm`` names the protection space to the client (RFC 9110 §11.5). The cookie is not among
     the headers: it is no part of the problem.
@@ -33,7 +33,7 @@ def problem(deny: Deny, realm: str, request_id: str) -> Problem:
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
         "status": status,
-        # What exactly was missing is for the log: to a client it says how to get in.
+        # The detail is only for the log, because it would help an attacker.
         "detail": deny.reason.sentence,
         "reason": deny.reason.label,
         "request_id": request_id,
@@ -42,7 +42,7 @@ def problem(deny: Deny, realm: str, request_id: str) -> Problem:
 
 
 def http_status(deny: Deny) -> int:
-    """The status to deny with. A reason that has none of an error becomes a 500, never a yes."""
+    """The status to deny with. A reason whose status is not an error becomes a 500."""
     return deny.reason.status if deny.reason.status >= 400 else 500
 
 

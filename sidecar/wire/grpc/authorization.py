@@ -1,6 +1,6 @@
 """``envoy.service.auth.v3.Authorization/Check``: bytes to a check, and its decision to bytes.
 
-This only translates. What happens to a check is in ``shell.check``.
+This module only translates; ``shell.check`` runs the check.
 """
 
 import logging
@@ -35,7 +35,7 @@ class Authorization:
         self._checks = checks
 
     def check(self, call: Call) -> None:
-        """Answer one call, now or when what it needs was looked for."""
+        """Answer one call, at once or when the answers to its questions are known."""
         check = Check(self._checks, call.deadline)
         envelope, denial = UNREAD, None
         try:

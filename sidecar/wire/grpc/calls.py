@@ -1,4 +1,4 @@
-"""What both gRPC servers share: one call, its handler, and what a server takes on."""
+"""What both gRPC servers share: the call, its handler, and the limits of a server."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from grpc import StatusCode
 # The method under which calls to methods that do not exist are counted: a closed set of labels.
 UNKNOWN_METHOD: Final = "unknown"
 
-# How often (seconds) an idle server looks whether it was told to stop.
+# How often (seconds) an idle server checks whether it must stop.
 TICK: Final = 0.1
 
 # The codes in the spelling of grpc-go, which dashboards look for in grpc_server_handled_total.
@@ -17,7 +17,7 @@ CODE_NAMES: Final = {code: code.name.title().replace("_", "") for code in Status
     StatusCode.OK: "OK",
     StatusCode.CANCELLED: "Canceled",
 }
-# What the calls of a method there is can end with, and those of another.
+# The codes with which calls of a known method can end, and those of an unknown one.
 _CODES: Final = (
     *(StatusCode.OK, StatusCode.CANCELLED, StatusCode.RESOURCE_EXHAUSTED),
     *(StatusCode.INVALID_ARGUMENT, StatusCode.INTERNAL, StatusCode.UNAVAILABLE),
@@ -27,11 +27,11 @@ _CODES_OF_UNKNOWN: Final = (StatusCode.UNIMPLEMENTED, StatusCode.CANCELLED)
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a server takes on. A call above ``max_pending`` gets RESOURCE_EXHAUSTED.
+    """The limits of a server. A call above ``max_pending`` gets RESOURCE_EXHAUSTED.
 
-    ``max_pending`` bounds each queue on a call's way: the streams of one connection, the calls that
-    grpc core has read and the server's thread has not yet taken (from there on it refuses some,
-    from twice that all), and the calls taken and not yet answered. ``max_message`` is in bytes.
+    ``max_pending`` limits each queue that a call passes: the streams of one connection, the calls
+    that grpc core has read and the server's thread has not accepted (above it some are refused,
+    above twice that all), and the accepted calls without an answer. ``max_message`` is in bytes.
     """
 
     max_pending: int = 1024
@@ -52,9 +52,8 @@ class Limits:
             # The headers of a check's own request are in its message; these are the call's.
             ("grpc.max_metadata_size", 8 * 1024),
             ("grpc.absolute_max_metadata_size", 16 * 1024),
-            # Nobody else is on this wire: no compression, no channelz, and a client may ping as
-            # often as it likes (Envoy's connection_keepalive would be cut off for pings without
-            # calls).
+            # Only Envoy connects: no compression, no channelz, and no limit on pings (otherwise
+            # Envoy's connection_keepalive would be disconnected for pings without calls).
             ("grpc.default_compression_algorithm", 0),
             ("grpc.enable_channelz", 0),
             ("grpc.http2.max_ping_strikes", 0),
@@ -65,9 +64,9 @@ class Limits:
 class Call(Protocol):
     """One unary call. Answer it once, with ``reply`` or ``fail``, from any thread.
 
-    ``deadline`` is in Unix seconds, infinite where the client set none. An answer that comes second
-    or after the server has stopped is dropped. One to a client that has gone goes nowhere, but is
-    owed all the same: until it comes, the call counts as pending.
+    ``deadline`` is in Unix seconds, infinite if the client set none. A second answer, and one after
+    the server has stopped, is dropped. A call must be answered even if its client has gone: until
+    then it counts as pending.
     """
 
     method: str
@@ -79,7 +78,7 @@ class Call(Protocol):
         ...
 
     def fail(self, code: StatusCode, text: str) -> None:
-        """Answer with a status other than OK. ``text`` is for a person."""
+        """Answer with a status other than OK. ``text`` is its message."""
         ...
 
 
@@ -93,6 +92,6 @@ name of its code."""
 
 
 def outcomes(methods: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Every pair of method and code that a server of these methods tells ``handled``."""
+    """Every pair of method and code that a server of these methods reports to ``handled``."""
     yield from ((method, CODE_NAMES[code]) for method in methods for code in _CODES)
     yield from ((UNKNOWN_METHOD, CODE_NAMES[code]) for code in _CODES_OF_UNKNOWN)

@@ -1,7 +1,7 @@
-"""The one reader of CheckRequest and the one builder of CheckResponse (envoy.service.auth.v3).
+"""Reads CheckRequest and builds CheckResponse (envoy.service.auth.v3).
 
-To Envoy an empty CheckResponse is an allow. So every response comes from ``encode``, and only an
-``Allow`` comes out of it with status 0.
+Envoy treats an empty CheckResponse as an allow. So every response is built by ``encode``, and only
+an ``Allow`` is encoded with status 0.
 """
 
 from collections.abc import Iterable
@@ -45,11 +45,11 @@ class UndecodableRequest(Fault):
 
 
 class Envelope(NamedTuple):
-    """A request and what surrounds it: needed to answer, no part of the check.
+    """A request, and what is needed to answer it but not to check it.
 
-    ``refusal`` is set where the request is above the limits: it has then been read in part, or not.
-    ``request_id`` is for correlation alone: the client may have chosen it. It is as
-    ``printable_id`` leaves it. ``grpc`` says whether the client speaks gRPC, as Envoy decides it.
+    ``refusal`` is set if the request is above the limits; it has then been read in part or not at
+    all. ``request_id`` is only for correlation, since the client may have chosen it; it has the
+    form of ``printable_id``. ``grpc`` says whether the client speaks gRPC, decided as Envoy does.
     """
 
     view: RequestView
@@ -58,7 +58,7 @@ class Envelope(NamedTuple):
     refusal: Refusal | None = None
 
 
-# Stands in for a request that was not read: nothing matches it.
+# For a request that was not read; no route matches it.
 UNREAD: Final = Envelope(RequestView(method="", path="", host="", headers=()), "", grpc=False)
 
 
@@ -83,8 +83,8 @@ def decode(body: bytes, limits: RequestLimits = DEFAULT_LIMITS) -> Envelope:
     headers = tuple(_headers(http, limits.header_lines))
     last = dict(headers)
     content_type = last.get("content-type", b"")
-    # Envoy writes a byte that is not UTF-8 as `!` into its path, which is a legal character of
-    # one: where the bytes are there, they count. Latin-1 loses none, and none passes the check.
+    # Envoy replaces a byte that is not UTF-8 by `!` in its `path`, which is a legal character. So
+    # the raw header is used if it is there. As Latin-1 no byte is lost, and the check refuses it.
     path = last.get(":path")
     return Envelope(
         RequestView(
@@ -132,7 +132,7 @@ def encode(decision: Decision, *, realm: str, request_id: str = "", grpc: bool =
         case Deny():
             _deny(response, decision, realm, request_id, grpc)
         case _:
-            # Types do not hold at run time, and a response left empty would be an allow.
+            # Types are not checked at run time, and an empty response would be an allow.
             failed = Deny(Reason.INTERNAL_ERROR)  # type: ignore[unreachable]  # see above
             _deny(response, failed, realm, request_id, grpc)
     return response.SerializeToString()

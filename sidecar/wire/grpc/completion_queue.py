@@ -1,10 +1,10 @@
-"""The one door to grpc core: a server and its completion queue, moved on by whoever polls it.
+"""The interface to grpc core: a server and its completion queue, driven by the polling thread.
 
-grpc's public servers pass every call between threads, and that hand-over is most of what a call
-costs (docs/decisions/0001-grpc-server.md). Here the thread that polls also reads the sockets, runs
-the handler and writes the answer. The calls below are the ones grpc's own ``_server.py`` makes.
-They belong to ``grpc._cython.cygrpc``, which is private: nothing but this module may touch it, and
-``missing`` says which of the names it uses the installed grpcio does not have.
+grpc's public servers pass every call between threads, which is most of the cost of a call
+(docs/decisions/0001-grpc-server.md). Here the polling thread also reads the sockets, runs the
+handler and writes the answer. The calls below are those of grpc's own ``_server.py``. They belong
+to ``grpc._cython.cygrpc``, which is private: only this module may use it, and ``missing`` returns
+the names that it uses and the installed grpcio does not have.
 """
 
 import math
@@ -51,8 +51,8 @@ def missing() -> list[str]:
 class Core:
     """A grpc core server with one completion queue. Everything but ``poll`` is thread-safe.
 
-    ``options`` are channel arguments (grpc's ``channel_arg_names.h``). Only where nothing is
-    ``missing``.
+    ``options`` are channel arguments (grpc's ``channel_arg_names.h``). It may be used only if
+    nothing is ``missing``.
     """
 
     def __init__(self, options: Sequence[tuple[str, int]]) -> None:
@@ -63,7 +63,7 @@ class Core:
     def bind(self, address: str) -> int:
         """Bind and listen; calls are accepted from ``start`` on. Returns the port, 1 for a path.
 
-        Raises OSError when the address cannot be had.
+        Raises OSError when the address cannot be bound.
         """
         port: int = self._server.add_http2_port(address.encode())
         if port == 0:
@@ -79,7 +79,7 @@ class Core:
         self._server.request_call(self._queue, self._queue, tag)
 
     def poll(self, until: float) -> Any:
-        """Do grpc's work until an event is there or it is ``until`` (Unix seconds).
+        """Run grpc core until there is an event, or until ``until`` (Unix seconds).
 
         Returns the event. Its ``tag`` is None when the time ran out.
         """
@@ -101,7 +101,7 @@ class Core:
 def deadline(event: Any) -> float:
     """Return the deadline of a call that arrived, in Unix seconds; infinite where it has none."""
     seconds: float = event.call_details.deadline
-    # grpc core has no infinity but the last second it can count.
+    # grpc core represents infinity by the largest number of seconds.
     return math.inf if seconds >= _LAST_SECOND else seconds
 
 

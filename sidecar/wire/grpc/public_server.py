@@ -49,7 +49,7 @@ class _Call:
         self._settle((StatusCode.OK, body, ""))
 
     def fail(self, code: StatusCode, text: str) -> None:
-        """Answer with a status other than OK. ``text`` is for a person."""
+        """Answer with a status other than OK. ``text`` is its message."""
         self._settle((code, b"", text))
 
     def _settle(self, answer: _Answer) -> None:
@@ -88,7 +88,7 @@ class _Router(grpc.GenericRpcHandler):
         async def serve(messages: AsyncIterator[bytes], context: _Context) -> bytes:
             return await server.serve(name, handler, messages, context)
 
-        # As a stream: grpc ends a unary call whose message never comes, and tells nobody.
+        # As a stream, because grpc does not report a unary call whose message never comes.
         return grpc.stream_unary_rpc_method_handler(serve)
 
 
@@ -114,7 +114,7 @@ class PublicServer:
         self._listening = threading.Event()
         self._fault: BaseException | None = None
         self._unanswered: set[_Call] = set()
-        # Written by stop() alone: when, on the monotonic clock, what is left is cut off.
+        # Set only by stop(): when the remaining calls are cancelled, on the monotonic clock.
         self._stop_at: float | None = None
 
     @property
@@ -123,7 +123,7 @@ class PublicServer:
         return self._listener.address
 
     def start(self) -> None:
-        """Listen and serve. Raises ListenFault, with what to do, where that cannot be."""
+        """Listen and serve. Raises ListenFault, with what to do, if it cannot listen."""
         self._thread.start()
         self._listening.wait()
         if self._fault is not None:
@@ -154,7 +154,7 @@ class PublicServer:
         context: _Context,
     ) -> bytes:
         """Answer one call. A status other than OK ends it by an exception of grpc's own."""
-        code = StatusCode.CANCELLED  # what it stays when the client goes before the answer
+        code = StatusCode.CANCELLED  # if the client goes before the answer
         try:
             code, answer, text = await self._answer(method, handler, messages, context)
             if code is not StatusCode.OK:
@@ -182,7 +182,7 @@ class PublicServer:
         try:
             body = await anext(messages, None)
         finally:
-            if body is None:  # nobody else has the call, to answer it
+            if body is None:  # the call was not passed to a handler
                 self._unanswered.discard(call)
         if body is None:
             return StatusCode.INVALID_ARGUMENT, b"", "the call carries no message"
@@ -214,7 +214,7 @@ class PublicServer:
             return
         finally:
             self._listening.set()
-        while not self._is_over():  # noqa: ASYNC110 - clients leave and nobody tells of it
+        while not self._is_over():  # noqa: ASYNC110 - grpc does not report when clients leave
             await asyncio.sleep(TICK)
         for call in tuple(self._unanswered):
             call.fail(StatusCode.UNAVAILABLE, "the server is stopping")

@@ -46,7 +46,7 @@ class _Call:
             core.answer(self._call, body, self._sent)
 
     def fail(self, code: StatusCode, text: str) -> None:
-        """Answer with a status other than OK. ``text`` is for a person."""
+        """Answer with a status other than OK. ``text`` is its message."""
         if self._claim():
             self._code = code
             core.refuse(self._call, code.value[0], text, self._sent)
@@ -83,10 +83,10 @@ class QueueServer:
         self._core = core.Core(limits.options)
         self._thread = threading.Thread(target=self._run, name="grpc-server", daemon=True)
         self._unanswered: set[_Call] = set()
-        # Touched by the server's thread alone.
+        # Used only by the server's thread.
         self._unfinished = 0
         self._closing = self._closed = False
-        # Written by stop() alone: when, on the monotonic clock, what is left is cut off.
+        # Set only by stop(): when the remaining calls are cancelled, on the monotonic clock.
         self._stop_at: float | None = None
 
     @property
@@ -95,7 +95,7 @@ class QueueServer:
         return self._listener.address
 
     def start(self) -> None:
-        """Listen and serve. Raises ListenFault, with what to do, where that cannot be."""
+        """Listen and serve. Raises ListenFault, with what to do, if it cannot listen."""
         self._listener.open(self._core.bind)
         self._core.start()
         self._core.accept(self._arrived)
@@ -150,8 +150,8 @@ class QueueServer:
     def _received(self, call: _Call, handler: Handler, event: Any) -> None:
         body = core.message(event)
         if body is None:
-            # None was sent, or half of one, or too large a one, or the client has gone. Only the
-            # first of them still listens.
+            # No message, an incomplete one, one that is too large, or the client has gone. Only in
+            # the first case does the client still get the answer.
             call.fail(StatusCode.INVALID_ARGUMENT, "the call carries no message")
             return
         call.body = body
@@ -166,10 +166,10 @@ class QueueServer:
         self._handled(call.method, CODE_NAMES[code])
 
     def _wind_down(self, expired: bool, idle: bool) -> None:
-        """Take the next step towards the end.
+        """Take the next step of the shutdown.
 
-        An idle server has taken every call that grpc core has read, so one that closes when it is
-        idle and without connections fails none.
+        An idle server has accepted every call that grpc core has read. So no call fails if it
+        closes when it is idle and has no connections.
         """
         if not self._closing and (expired or (idle and self.connections() == 0)):
             self._closing = True

@@ -1,8 +1,8 @@
-"""The gRPC server as the rest of the program sees it, and the choice between the two there are.
+"""The protocol of the gRPC server, and the choice between its two implementations.
 
 Both serve unary calls, bytes in and bytes out, on one thread: ``queue_server`` drives grpc core's
-completion queue, which is private to grpcio; ``public_server`` stands on grpcio's public interface
-alone, for a release in which the private one has changed (docs/decisions/0001-grpc-server.md).
+completion queue, which is private to grpcio; ``public_server`` uses only grpcio's public interface,
+for a release in which the private one has changed (docs/decisions/0001-grpc-server.md).
 """
 
 import logging
@@ -39,7 +39,7 @@ class GrpcServer(Protocol):
         ...
 
     def start(self) -> None:
-        """Listen and serve. Raises ListenFault, with what to do, where that cannot be."""
+        """Listen and serve. Raises ListenFault, with what to do, if it cannot listen."""
         ...
 
     def connections(self) -> int:
@@ -61,10 +61,10 @@ def new_server(
     """Make the server that fits the installed grpcio.
 
     Args:
-        address: where it is to listen.
+        address: the address to listen on.
         methods: full names (``/package.Service/Method``) and their handlers.
-        handled: told about every call that is over.
-        limits: what it takes on.
+        handled: called for every call that is over.
+        limits: the limits of the server.
     """
     missing = completion_queue.missing()
     if missing:

@@ -1,8 +1,8 @@
-"""Addresses that can be listened on without opening the check to a neighbour, and their upkeep.
+"""Listening on addresses that cannot be reached from outside the pod.
 
-A Unix socket appears under its name with the right mode or not at all: it is bound under a name of
-its own beside it, and renamed once it listens. So grpc core, which removes the name that it bound
-whenever it likes, never removes the socket of a process that came after this one.
+A Unix socket is created atomically with its mode: it is bound under another name in the same
+directory, and renamed once it listens. So grpc core, which at some time removes the name that it
+bound, does not remove the socket of a later process.
 """
 
 import errno
@@ -21,7 +21,7 @@ from sidecar.errors import ListenFault
 
 # unix(7): sun_path holds 108 bytes, the last of them NUL.
 _LONGEST_PATH: Final = 107
-# What is left of 0777: reading and writing for the owner and the group (Envoy's container).
+# Leaves 0660 of 0777: reading and writing for the owner and the group (Envoy's container).
 _UMASK: Final = 0o117
 _ESTABLISHED: Final = "01"
 
@@ -34,7 +34,7 @@ class UnixAddress:
 
     @property
     def text(self) -> str:
-        """The address as grpc and ``parse_address`` spell it."""
+        """The address in the form of grpc and ``parse_address``."""
         return f"unix:{self.path}"
 
 
@@ -47,7 +47,7 @@ class LoopbackAddress:
 
     @property
     def text(self) -> str:
-        """The address as grpc and ``parse_address`` spell it."""
+        """The address in the form of grpc and ``parse_address``."""
         host = f"[{self.host}]" if self.host.version == 6 else self.host
         return f"{host}:{self.port}"
 
@@ -81,7 +81,7 @@ def parse_address(text: str) -> Address:
 def _unix(text: str, path: Path) -> UnixAddress:
     if not path.is_absolute() or not path.name or "\0" in text:
         raise ListenFault(f"{text!r} is not an address: write unix: and an absolute path")
-    longest = len(os.fsencode(_unseen(path)))
+    longest = len(os.fsencode(_temporary(path)))
     if longest > _LONGEST_PATH:
         raise ListenFault(
             f"{text}: the path is {longest - _LONGEST_PATH} bytes too long for a Unix socket"
@@ -89,13 +89,13 @@ def _unix(text: str, path: Path) -> UnixAddress:
     return UnixAddress(path)
 
 
-def _unseen(path: Path) -> Path:
+def _temporary(path: Path) -> Path:
     """Return the name under which the socket at ``path`` is bound before it is renamed."""
     return path.with_name(f".{path.name}.{os.getpid()}")
 
 
 class Listener:
-    """Binds one address through ``bind``, which takes grpc's spelling and returns the port.
+    """Binds one address through ``bind``, which takes grpc's form of it and returns the port.
 
     Once open, ``address`` has the port that was chosen where 0 was asked for.
     """
@@ -124,12 +124,12 @@ class Listener:
 
     def _open_unix(self, path: Path, bind: Callable[[str], int]) -> None:
         _refuse_if_taken(path)
-        unseen = _unseen(path)
+        temporary = _temporary(path)
         umask = os.umask(_UMASK)
         try:
-            bind(f"unix:{unseen}")
-            self._inode = unseen.lstat().st_ino
-            unseen.rename(path)
+            bind(f"unix:{temporary}")
+            self._inode = temporary.lstat().st_ino
+            temporary.rename(path)
         except OSError as error:
             raise ListenFault(
                 f"cannot listen on unix:{path}: {error};"
@@ -149,7 +149,7 @@ class Listener:
         """Count the connections to this listener, those not yet accepted included."""
         match self.address:
             case UnixAddress(path):
-                return _unix_connections(str(_unseen(path)))
+                return _unix_connections(str(_temporary(path)))
             case LoopbackAddress(host, port):
                 return _tcp_connections(host, port)
 
@@ -177,7 +177,7 @@ def _refuse_if_taken(path: Path) -> None:
 
 
 def _unix_connections(bound: str) -> int:
-    """Count the accepted ends in proc_net_unix(5): they bear the listener's name, but no flag."""
+    """Count the accepted ends in proc_net_unix(5): they have the listener's name, but no flag."""
     count = 0
     for line in Path("/proc/net/unix").read_text(errors="surrogateescape").splitlines()[1:]:
         fields = line.split(maxsplit=7)
@@ -199,6 +199,6 @@ def _tcp_connections(host: ipaddress.IPv4Address | ipaddress.IPv6Address, port: 
 
 
 def _kernel_hex(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
-    """Spell an address as the kernel does: 32-bit words, each in the machine's byte order."""
+    """Format an address as the kernel does: 32-bit words, each in the machine's byte order."""
     words = (ip.packed[i : i + 4] for i in range(0, len(ip.packed), 4))
     return "".join(f"{int.from_bytes(word, sys.byteorder):08X}" for word in words)
