@@ -28,11 +28,11 @@ class FileKeysSection(Section):
         description="A JWKS or PEM file of public keys; a relative path begins at the "
         "configuration file's directory, here and wherever a file is named."
     )
-    refresh: Annotated[float, Duration("1s", "1h")] = written("5s", "How often the file is read.")
-    # Reading an unchanged file costs microseconds, so a new key is found without a refused token.
+    refresh: Annotated[float, Duration("1s", "1h")] = written("5s", "How often the file is polled.")
+    # Polling an unchanged file costs microseconds, so a new key is found without a refused token.
     cooldown: Annotated[float, Duration("10ms", "1h")] = written(
         "50ms",
-        "The least time between two reads of the file for tokens with an unknown key, "
+        "The least time between two polls of the file for tokens with an unknown key, "
         "or for any while there are no keys.",
     )
     max_stale: Annotated[float, Duration("1m", "720h")] = written(
@@ -40,7 +40,7 @@ class FileKeysSection(Section):
     )
 
     def refresh_for(self, _: TokenKind) -> float:
-        """How often the file is read, in seconds, for every kind of token."""
+        """How often the file is polled, in seconds, for every kind of token."""
         return self.refresh
 
     @property
