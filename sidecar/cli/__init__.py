@@ -16,9 +16,9 @@ COMMANDS: Final = {
     "serve": "answer Envoy's checks until told to stop",
     "validate": "say whether a configuration can be used, or everything that is wrong with it",
     "check": "decide about one request and say why, step by step",
-    "test": "hold a configuration against a file of requests and expected decisions",
+    "test": "check a configuration with a file of requests and expected decisions",
     "keys": "make and rotate the keys that the gateway signs and seals with",
-    "token": "look into a token",
+    "token": "decode a token",
     "schema": "print the JSON Schema of the configuration file",
 }
 
