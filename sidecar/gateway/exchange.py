@@ -34,7 +34,7 @@ class IssuedSession:
 
 
 class Exchanged(NamedTuple):
-    """The result of a request for a session. ``credential`` is empty if none was identified."""
+    """The result of a request for a session. ``credential`` is empty without exactly one."""
 
     credential: str
     outcome: IssuedSession | Deny

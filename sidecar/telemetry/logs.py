@@ -19,7 +19,7 @@ QUEUED_LINES: Final = 10_000
 # Characters. A claim or a server's message may be as long as a token or an answer.
 LONGEST_FIELD: Final = 4096
 LONGEST_TRACE: Final = 32 * 1024
-# Replaces the rest. It has no dots or spaces, so that a cut credential is still redacted.
+# Replaces the rest. A credential that is cut in this way still matches `_SECRET`.
 _CUT: Final = "...shortened"
 
 # The attributes of every record; the others were given as `extra`.
