@@ -234,7 +234,10 @@ class Check:
         now = self._checks.clock()
         if answer is not LATE and now >= self._deadline:
             return self.context.pipeline.refuse(self._request, Deny(Reason.OVERLOADED))
-        return pending.resume(answer, now)
+        verdict = pending.resume(answer, now)
+        if answer is LATE and isinstance(verdict, Pending):
+            raise RuntimeError("a check asked another question after one was late")
+        return verdict
 
     @property
     def _waiting(self) -> Waiting:

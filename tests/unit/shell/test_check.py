@@ -545,6 +545,12 @@ def test_a_check_that_waited_for_its_key_may_have_to_ask_elsewhere_too(
     play(tmp_path, story)
 
 
+def test_a_check_that_asks_again_after_its_time_was_over_is_denied_as_a_bug() -> None:
+    """It would never be answered."""
+    asking: Pending[Decision] = Pending(lambda: allow_after(5.0), lambda _answer, _now: asking)
+    assert answered(asking, deadline=1.5) == ("internal_error", 1.48)
+
+
 @pytest.mark.parametrize("loop", [None, closed_loop()], ids=["none", "ended"])
 def test_without_a_loop_to_wait_on_a_check_that_has_to_is_denied(
     loop: asyncio.AbstractEventLoop | None,
@@ -556,7 +562,26 @@ def test_without_a_loop_to_wait_on_a_check_that_has_to_is_denied(
     assert call.reason == Reason.INTERNAL_ERROR.label
 
 
-def test_an_answer_after_the_deadline_is_not_looked_at(tmp_path: Path) -> None:
+def test_a_check_that_waits_sees_the_configuration_it_began_with(tmp_path: Path) -> None:
+    async def story(scene: Scene) -> None:
+        nothing = Pipeline(check_settings(trust=(), routes=()), scene.watcher)
+        no_keys = VerificationKeys([], scene.watcher)
+        publish(scene.keys, key_for("ES256"), new := new_key("ES256", "new"))
+        before, after = Call(request(new)), Call(request(new))
+        scene.authorization.check(before)
+        assert not before.replies
+        scene.checks.context = CheckContext(nothing, no_keys, realm="shop", key_wait=5.0)
+        await before.answered.wait()
+        assert before.reason == Reason.AUTHORIZED.label
+        assert (await scene.check(after)).reason == Reason.NO_ROUTE.label
+
+    play(tmp_path, story)
+
+
+@pytest.mark.parametrize(("shadow", "decision"), [(False, "deny"), (True, "would_deny")])
+def test_an_answer_after_the_deadline_is_not_looked_at(
+    tmp_path: Path, shadow: bool, decision: str
+) -> None:
     class Slow:
         """A clock by which the deadline passes while the key is waited for."""
 
@@ -575,5 +600,6 @@ def test_an_answer_after_the_deadline_is_not_looked_at(tmp_path: Path) -> None:
         clock.now = 1001.0
         await call.answered.wait()
         assert call.reason == Reason.OVERLOADED.label
+        assert call.replies[0].dynamic_metadata.fields["decision"].string_value == decision
 
-    play(tmp_path, story, clock=clock)
+    play(tmp_path, story, clock=clock, shadow=shadow)
