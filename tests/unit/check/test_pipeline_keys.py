@@ -34,6 +34,7 @@ def test_an_unknown_kid_is_asked_for_and_both_verdicts_are_known() -> None:
     assert isinstance(unavailable, Deny)
     assert unknown.reason is Reason.UNKNOWN_KEY
     assert unavailable.reason is Reason.KEYS_UNAVAILABLE
+    assert unknown.detail == unavailable.detail == "gateway has no key of this id"
     assert unknown.route == unavailable.route == "read-order"
     assert unknown.fingerprint == unavailable.fingerprint != ""
 

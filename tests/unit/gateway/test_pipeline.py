@@ -194,6 +194,20 @@ def test_an_unknown_key_is_asked_for_as_at_a_sidecar(gateway: Gateway) -> None:
     assert gateway.reason(request(bearer=partner_token(stranger))) is Reason.AUTHORIZED
 
 
+def test_a_token_without_a_subject_is_refused_after_its_key_was_waited_for_too(
+    gateway: Gateway,
+) -> None:
+    stranger = new_key("ES256", "stranger")
+
+    waiting = gateway.check(request(bearer=partner_token(stranger, subject=None)))
+
+    assert isinstance(waiting, Pending)
+    there = KeySnapshot({"partner": key_set(key_for("ES256"), stranger)})
+    denied = waiting.resume(there, NOW)
+    assert isinstance(denied, Deny)
+    assert (denied.reason, denied.detail) == (Reason.INVALID_CLAIM, "sub is missing")
+
+
 def test_where_there_are_no_keys_they_are_asked_for_as_at_a_sidecar(gateway: Gateway) -> None:
     gateway.keys = KeySnapshot()
 
