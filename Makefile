@@ -9,19 +9,22 @@ BIN := .venv/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes
 ENVOY_VERSIONS := 1.36.4 1.37.0 1.38.3 1.39.3 1.40.0
 
-.PHONY: demo test test-unit test-envoys test-install test-public-grpc lint bench protos lock reference clean
+.PHONY: demo test test-unit test-abuse test-envoys test-install test-public-grpc lint bench protos lock reference clean
 
 demo: .venv/.ready .envoy/1.40.0 .openid-provider  ## a login at an SSO, a gateway, two services with their sidecars: a tour of what they do
 	$(BIN)/python -m examples.demo
 
 # Tests with Apache, lighttpd and nginx run where Debian's packages of them are installed: .ci/run.
-test: .venv/.ready .envoy/1.40.0 .openbao .openid-provider  ## the whole suite, real Envoy, OpenBao and OpenID provider included, and what it covers
-	$(BIN)/python -m pytest --cov --cov-report=
+test: .venv/.ready .envoy/1.40.0 .openbao .openid-provider  ## all tests but the slow ones below, real Envoy, OpenBao and OpenID provider included, and what it covers
+	$(BIN)/python -m pytest --ignore tests/abuse --cov --cov-report=
 	$(BIN)/coverage report --skip-covered --include 'sidecar/check/*' --fail-under 100
 	$(BIN)/coverage report --skip-covered --fail-under 95
 
 test-unit: .venv/.ready  ## what needs no server, in less than a minute
 	$(BIN)/python -m pytest tests/unit tests/property tests/attacks
+
+test-abuse: .venv/.ready .envoy/1.40.0 .openid-provider  ## good clients beside slow and hostile ones, each pair alone on the machine
+	$(BIN)/python -m pytest tests/abuse -n 0
 
 test-envoys: .venv/.ready $(ENVOY_VERSIONS:%=.envoy/%)  ## headers, denials and failures, on every supported Envoy
 	$(BIN)/python -m pytest tests/e2e -m every_envoy --envoy-versions "$(ENVOY_VERSIONS)"
