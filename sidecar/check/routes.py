@@ -16,10 +16,10 @@ from typing import Final, NamedTuple
 
 from sidecar.check.path import canonical, decoded
 from sidecar.check.refusal import Refusal
-from sidecar.check.rules import DEFAULT_KINDS, Rule, Subject, TokenKinds
+from sidecar.check.rules import Rule, Subject, TokenKinds
 from sidecar.check.templates import PathTemplate, Segment, Wild
 from sidecar.check.trace import Trace
-from sidecar.model import Reason, RequestView, Step, VerifiedToken
+from sidecar.model import Reason, RequestView, Step, TokenKind, VerifiedToken
 
 # RFC 3986 §3.2.2, only with the characters of service names: a name or an IP literal, and a port.
 _AUTHORITY: Final = re.compile(r"([a-z0-9._-]*|\[[0-9a-f:.]+\]\.?)(?::[0-9]*)?")
@@ -63,7 +63,7 @@ class Route:
 
     name: str
     match: Match | None = None
-    rules: tuple[Rule, ...] = (TokenKinds(DEFAULT_KINDS),)
+    rules: tuple[Rule, ...] = (TokenKinds(frozenset({TokenKind.REQUEST})),)
     public: bool = False
     optional: bool = False
 

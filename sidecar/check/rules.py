@@ -7,7 +7,7 @@ it refuses for, ``needs_token`` says that it cannot hold for a request without a
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Final, NamedTuple, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 from sidecar.check.claims import is_date
 from sidecar.check.conditions import Condition
@@ -56,11 +56,23 @@ class Rule(Protocol):
         ...
 
 
+class NamedTokens(NamedTuple):
+    """The tokens of the one trust entry of this kind and name."""
+
+    kind: TokenKind
+    trust: str
+
+    def __str__(self) -> str:
+        """As the configuration writes it."""
+        return f"{self.kind.value}:{self.trust}"
+
+
 @dataclass(frozen=True, slots=True)
 class TokenKinds:
-    """The token is of one of these kinds."""
+    """The token is of one of these kinds, or of one of these trust entries."""
 
     kinds: frozenset[TokenKind]
+    entries: frozenset[NamedTokens] = frozenset()
     reasons: ClassVar[tuple[Reason, ...]] = (Reason.TOKEN_KIND_NOT_ACCEPTED,)
     needs_token: ClassVar[bool] = True
     claims: ClassVar[tuple[str, ...]] = ()
@@ -68,19 +80,20 @@ class TokenKinds:
     def refusal(self, subject: Subject) -> Refusal | None:
         """``Rule.refusal``."""
         token = _token(subject)
-        if token.kind in self.kinds:
+        if token.kind in self.kinds or (token.kind, token.trust) in self.entries:
             return None
+        found = NamedTokens(token.kind, token.trust) if self.entries else f"kind {token.kind.value}"
         return Refusal(
-            Reason.TOKEN_KIND_NOT_ACCEPTED,
-            f"it is a {token.kind.value} token; accepted: {self._format_kinds()}",
+            Reason.TOKEN_KIND_NOT_ACCEPTED, f"it is of {found}; accepted: {self._format_accepted()}"
         )
 
     def describe(self) -> str:
         """``Rule.describe``."""
-        return f"tokens: {self._format_kinds()}"
+        return f"tokens: {self._format_accepted()}"
 
-    def _format_kinds(self) -> str:
-        return ", ".join(sorted(kind.value for kind in self.kinds))
+    def _format_accepted(self) -> str:
+        kinds = [kind.value for kind in self.kinds]
+        return ", ".join(sorted([*kinds, *map(str, self.entries)]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,10 +283,6 @@ class When:
     def describe(self) -> str:
         """``Rule.describe``."""
         return f"when: {self.condition.expression}"
-
-
-# The kinds of token that a route accepts by default.
-DEFAULT_KINDS: Final = frozenset({TokenKind.REQUEST})
 
 
 def _token(subject: Subject) -> VerifiedToken:

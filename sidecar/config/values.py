@@ -23,9 +23,11 @@ from sidecar.check.conditions import Condition, ConditionError
 from sidecar.check.identity import IdentitySource, Normalised
 from sidecar.check.jws import media_type
 from sidecar.check.routes import METHOD
+from sidecar.check.rules import NamedTokens
 from sidecar.check.templates import PathTemplate
 from sidecar.check.trust import ClaimPath
 from sidecar.jose.algorithms import SUPPORTED_ALGORITHMS
+from sidecar.model import TokenKind
 
 # The key of the validation context that holds the directory of the file.
 DIRECTORY: Final = "directory"
@@ -253,6 +255,19 @@ def token_type(value: object) -> str:
     return name
 
 
+def accepted_tokens(value: object) -> TokenKind | NamedTokens:
+    """The tokens that a route accepts: those of a kind, or of the one entry in ``KIND:NAME``."""
+    word, colon, name = text(value).partition(":")
+    kind = next((kind for kind in TokenKind if kind.value == word), None)
+    if kind is None or (colon and not name):
+        kinds = ", ".join(kind.value for kind in TokenKind)
+        raise ValueError(
+            f"{format_value(value)} is no kind of token; accepted: {kinds}, and external:NAME "
+            "for one trust entry"
+        )
+    return NamedTokens(kind, _name(name)) if colon else kind
+
+
 def host(value: object) -> str:
     """A host in lower case; ``*.`` in front stands for any number of labels."""
     name = text(value).lower()
@@ -342,6 +357,14 @@ AlgorithmName = Annotated[
     schema("algorithm", enum=sorted(SUPPORTED_ALGORITHMS)),
 ]
 TokenType = Annotated[str, PlainValidator(token_type), schema("media type")]
+AcceptedTokens = Annotated[
+    TokenKind | NamedTokens,
+    PlainValidator(accepted_tokens),
+    schema(
+        "kind, or kind:name",
+        pattern=f"^({'|'.join(kind.value for kind in TokenKind)})(:{_NAME.pattern})?$",
+    ),
+]
 Host = Annotated[str, PlainValidator(host), schema("host")]
 Pattern = Annotated[str, PlainValidator(pattern), schema("pattern")]
 ConditionText = Annotated[Condition | None, PlainValidator(condition), schema("CEL expression")]

@@ -66,7 +66,9 @@ class RouteAllow(Section):
 
     public: StrictBool = written(False, "Let everyone through without a look at any token.")
     optional: StrictBool = written(
-        False, "Let requests without a token through, too; a bad token is still refused."
+        False,
+        "Let requests without a token through, too. A bad token, or one that is not accepted, is "
+        "still refused.",
     )
     authenticated: StrictBool = written(False, "Any valid token of an accepted kind will do.")
     scopes: tuple[Scope, ...] = written((), "The token has all of these scopes.", min_length=1)
@@ -110,11 +112,11 @@ class RouteAllow(Section):
             text = "a public route looks at no token and no caller; leave out"
             yield Finding(("public",), f"{text} {format_names(others)}, or public")
         rules = self.rules()
-        # What is no rule of ``check.rules`` says which tokens are accepted.
+        # An optional route may say which tokens are accepted, and what must hold without one, too.
         others = [
             name
             for name in others
-            if name != "optional" and (name not in rules or rules[name].needs_token)
+            if name == "authenticated" or (name in rules and rules[name].needs_token)
         ]
         if self.optional and others:
             text = (

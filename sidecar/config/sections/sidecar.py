@@ -1,11 +1,11 @@
 """A sidecar's configuration: its own keys, in addition to those of both roles."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 
-from sidecar.check.rules import DEFAULT_KINDS, TokenKinds
+from sidecar.check.rules import NamedTokens, TokenKinds
 from sidecar.config.configuration import Configuration, LoadedFile
 from sidecar.config.problems import Finding, format_names
 from sidecar.config.rules import Draft, SectionRule, rule
@@ -15,7 +15,7 @@ from sidecar.config.sections.root import RootSection
 from sidecar.config.sections.routes import RouteAllow, RouteSection
 from sidecar.config.sections.token_sources import TokenPlace, distinct_sources
 from sidecar.config.sections.trust import Trust
-from sidecar.config.values import format_value
+from sidecar.config.values import AcceptedTokens, format_value
 from sidecar.model import TokenKind
 
 
@@ -29,14 +29,28 @@ def _role(value: object) -> object:
 class SidecarAllow(RouteAllow):
     """What a route requires of a request. All rules that are written must hold."""
 
-    tokens: tuple[TokenKind, ...] = written(
-        (), "The kinds of token that are accepted; without it, `[request]`.", min_length=1
+    tokens: tuple[AcceptedTokens, ...] = written(
+        (),
+        "The kinds of token that are accepted; `external:NAME` accepts those of one trust entry. "
+        "Without it, `request` where a trust entry is of that kind, or else `external` where "
+        "there is one entry and it is external; anything else must be written. Beside `optional` "
+        "it says which token a request may have, if it has one.",
+        min_length=1,
     )
 
-    @property
-    def kinds(self) -> frozenset[TokenKind]:
-        """The kinds of token that are accepted, as written or by default."""
-        return frozenset(self.tokens) or DEFAULT_KINDS
+    def accepted(self, trust: Collection[Trust]) -> TokenKinds:
+        """The tokens that are accepted under these trust entries, as written or by default."""
+        named = frozenset(each for each in self.tokens if isinstance(each, NamedTokens))
+        kinds = frozenset(each for each in self.tokens if isinstance(each, TokenKind))
+        return TokenKinds(kinds if self.tokens else _default_kinds(trust), named)
+
+
+def _default_kinds(trust: Collection[Trust]) -> frozenset[TokenKind]:
+    """The kinds that a route accepts that names none; empty where it has to name them."""
+    kinds = [entry.kind for entry in trust]
+    if TokenKind.REQUEST in kinds:
+        return frozenset({TokenKind.REQUEST})
+    return frozenset(kinds) if kinds == [TokenKind.EXTERNAL] else frozenset()
 
 
 class SidecarRoute(RouteSection):
@@ -54,18 +68,39 @@ def _trust_is_needed(draft: Draft) -> Iterator[Finding]:
 
 
 @rule("trust")
-def _kinds_are_provided(draft: Draft) -> Iterator[Finding]:
-    provided = {trust.kind for _, trust in draft.items("trust", Trust)}
+def _tokens_are_provided(draft: Draft) -> Iterator[Finding]:
+    trust = [entry for _, entry in draft.items("trust", Trust)]
+    kinds = sorted({entry.kind.value for entry in trust})
+    entries = {entry.name: NamedTokens(entry.kind, entry.name) for entry in trust}
     for location, item in draft.items("routes", SidecarRoute):
-        if item.allow.public or not provided:
+        here = (*location, "allow", "tokens")
+        if item.allow.public or not trust:
             continue
-        for kind in sorted(item.allow.kinds - provided, key=lambda kind: kind.value):
-            default = "" if item.allow.tokens else " (which is what a route accepts by default)"
+        if not item.allow.tokens and not _default_kinds(trust):
             text = (
-                f"no trust entry is of kind {kind.value}{default}; add one, or name in tokens: "
-                f"{format_names(sorted(kind.value for kind in provided))}"
+                'the key "tokens" is missing: no trust entry is of kind request, and none is '
+                "external and the only one; write tokens, with those that are meant of: "
+                f"{format_names([*kinds, *map(str, entries.values())])}"
             )
-            yield Finding((*location, "allow", "tokens"), text)
+            yield Finding(here, text)
+        for index, each in enumerate(item.allow.tokens):
+            if isinstance(each, TokenKind):
+                if each.value not in kinds:
+                    text = (
+                        f"no trust entry is of kind {each.value}; add one, or write one of: "
+                        f"{format_names(kinds)}"
+                    )
+                    yield Finding((*here, index), text)
+            elif entries.get(each.trust) != each:
+                text = f"no trust entry of kind {each.kind.value} is called \"{each.trust}\"; "
+                text += f"accepted: {format_names(map(str, entries.values()))}"
+                yield Finding((*here, index), text)
+            elif each.kind in item.allow.tokens:
+                text = (
+                    f"{each.kind.value} accepts the tokens of every such entry already; leave it "
+                    f"out if {each} alone is meant, or leave this out"
+                )
+                yield Finding((*here, index), text)
 
 
 @rule("token_sources")
@@ -112,7 +147,7 @@ class Sidecar(RootSection):
         *RootSection.rules,
         *IDENTITY_RULES,
         _trust_is_needed,
-        _kinds_are_provided,
+        _tokens_are_provided,
         _token_sources,
     )
     warning_rules: ClassVar[tuple[SectionRule, ...]] = (
@@ -122,7 +157,7 @@ class Sidecar(RootSection):
 
     def settings(self, source: LoadedFile) -> Configuration:
         """The settings of the whole file."""
-        routes = (item.settings(TokenKinds(item.allow.kinds)) for item in self.routes)
+        routes = (item.settings(item.allow.accepted(self.trust)) for item in self.routes)
         check = self.check_settings(
             routes, self.identity.settings(), self.token_sources, shadow=self.mode == "shadow"
         )

@@ -11,6 +11,7 @@ from sidecar.check.rules import (
     AnyRole,
     Callers,
     Issuers,
+    NamedTokens,
     MaxAge,
     Rule,
     Scopes,
@@ -63,6 +64,10 @@ def refusal(
         Callers(("spiffe://shop/*",)),
         When(Condition("claims.level >= 3")),
         TokenKinds(frozenset({TokenKind.WORKLOAD, TokenKind.REQUEST})),
+        TokenKinds(frozenset(), frozenset({NamedTokens(TokenKind.REQUEST, "gateway")})),
+        TokenKinds(
+            frozenset({TokenKind.REQUEST}), frozenset({NamedTokens(TokenKind.EXTERNAL, "idp")})
+        ),
         Issuers(frozenset({"gateway", "partners"})),
     ],
 )
@@ -77,9 +82,20 @@ def test_what_a_rule_names_holds(rule: Rule) -> None:
             TokenKinds(frozenset({TokenKind.WORKLOAD, TokenKind.EXTERNAL})),
             Refusal(
                 Reason.TOKEN_KIND_NOT_ACCEPTED,
-                "it is a request token; accepted: external, workload",
+                "it is of kind request; accepted: external, workload",
             ),
             "tokens: external, workload",
+        ),
+        (
+            TokenKinds(
+                frozenset({TokenKind.WORKLOAD}),
+                frozenset({NamedTokens(TokenKind.EXTERNAL, "gateway")}),
+            ),
+            Refusal(
+                Reason.TOKEN_KIND_NOT_ACCEPTED,
+                "it is of request:gateway; accepted: external:gateway, workload",
+            ),
+            "tokens: external:gateway, workload",
         ),
         (
             Issuers(frozenset({"sso", "partners"})),
