@@ -92,7 +92,7 @@ def _tokens_are_provided(draft: Draft) -> Iterator[Finding]:
                     )
                     yield Finding((*here, index), text)
             elif entries.get(each.trust) != each:
-                text = f"no trust entry of kind {each.kind.value} is called \"{each.trust}\"; "
+                text = f'no trust entry of kind {each.kind.value} is called "{each.trust}"; '
                 text += f"accepted: {format_names(map(str, entries.values()))}"
                 yield Finding((*here, index), text)
             elif each.kind in item.allow.tokens:
