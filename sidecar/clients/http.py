@@ -18,6 +18,7 @@ import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
+from sidecar.clients import content_coding
 from sidecar.clients.files import read
 from sidecar.clients.tls import ClientTls, TlsFiles
 from sidecar.errors import SourceFault
@@ -36,7 +37,7 @@ _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})  # RFC 9110 §15.4
 _ENTITY_TAG: Final = re.compile(r'(?:W/)?"[\x21\x23-\x7e]{0,200}"')
 _FIXED_HEADERS: Final = {
     "User-Agent": "authz-sidecar",
-    # No compression, so no decompression bomb (RFC 9110 §12.5.3).
+    # RFC 9110 §12.5.3. Some servers compress even so (``content_coding``).
     "Accept-Encoding": "identity",
 }
 
@@ -73,7 +74,7 @@ class HttpSettings:
 
 
 class OversizedAnswer(SourceFault):
-    """A server sent a body of more than ``answer_bytes``."""
+    """A server sent a body of more than ``answer_bytes``, packed or unpacked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,18 +216,22 @@ class HttpClient:
         return answer
 
     async def _body(self, answer: aiohttp.ClientResponse) -> bytes:
-        """The body, read up to the limit."""
-        coding = answer.headers.get("Content-Encoding", "identity").strip().lower()
-        if coding != "identity":
-            raise SourceFault(f"{redacted_url(answer.url)} sent its answer packed, unasked")
-        limit, body = self._settings.answer_bytes, bytearray()
-        async for part in answer.content.iter_any():
-            body += part
-            if len(body) > limit:
-                raise OversizedAnswer(
-                    f"{redacted_url(answer.url)} sent more than {limit} bytes; "
-                    "if its answer has to be that long, raise answer_bytes"
-                )
+        """The body, read and unpacked up to the limit, which is the same for both."""
+        limit, received, body = self._settings.answer_bytes, 0, bytearray()
+        try:
+            coding = content_coding.reader(answer.headers.getall("Content-Encoding", ()))
+            async for part in answer.content.iter_any():
+                received += len(part)
+                body += coding.read(part, limit + 1 - len(body))
+                if max(received, len(body)) > limit:
+                    raise OversizedAnswer(
+                        f"sent more than {limit} bytes; "
+                        "if its answer has to be that long, raise answer_bytes"
+                    )
+            coding.end()
+            content_coding.refuse_packed(body)
+        except SourceFault as fault:
+            raise type(fault)(f"{redacted_url(answer.url)} {fault}") from fault
         return bytes(body)
 
     def _session(self, *, kept: bool) -> aiohttp.ClientSession:

@@ -5,6 +5,7 @@ import json
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from gzip import compress
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ from tests.support.key_server import (
     KeyServer,
     Misbehaviour,
     answering,
+    packed,
     redirecting,
 )
 from tests.support.observers import NullObserver
@@ -32,6 +34,7 @@ from tests.support.tokens import jwks, key_for, new_key
 
 KEY = key_for("ES256")
 NEXT = new_key("ES256", "next")
+PACKED = compress(json.dumps(jwks(KEY)).encode())
 OAUTH = "/.well-known/oauth-authorization-server"
 
 
@@ -107,7 +110,14 @@ BAD_ANSWERS: dict[str, tuple[Misbehaviour, str]] = {
         answering(json.dumps({"keys": [{"kty": "EC"}] * 1001}).encode()),
         "holds 1001 keys; at most 1000 are read",
     ),
-    "gzip bomb": (nonsense.GZIP_BOMB, "sent its answer packed, unasked"),
+    "gzip bomb": (nonsense.GZIP_BOMB, "sent more than 262144 bytes"),
+    "truncated gzip": (packed(PACKED[:-1]), "sent gzip data that ends too early"),
+    "gzip and more": (packed(PACKED + b"{}"), "sent something after the end of its gzip data"),
+    "gzip twice, said once": (packed(compress(PACKED)), "it is packed twice"),
+    "gzip, said twice": (packed(compress(PACKED), "gzip, gzip"), "packed as 'gzip, gzip'"),
+    "gzip that is not said": (answering(PACKED), "its Content-Encoding does not say gzip"),
+    "no gzip": (packed(json.dumps(jwks(KEY)).encode()), "it is not, or damaged"),
+    "deflate": (packed(PACKED, "deflate"), "packed as 'deflate', which was not asked for"),
     "out of order": (nonsense.OUT_OF_ORDER, "answered with status 500 instead of 200"),
     "closed": (nonsense.close_at_once, "closed the connection without an answer"),
     "crash": (nonsense.crash, "broke off the connection"),
@@ -160,6 +170,19 @@ def test_keys_of_a_server_that_cannot_prove_who_it_is_are_not_read(
     server.show(certificate)
     with pytest.raises(SourceFault, match="shows a certificate that is not trusted"):
         fetch(JwksSource(JwksKeys(server.jwks_url, http(server))))
+
+
+def test_a_key_set_and_a_discovery_document_may_come_packed(server: KeyServer) -> None:
+    def pack(connection: nonsense.Connection) -> None:
+        body = json.dumps(server.documents[connection.path]).encode()
+        connection.answer(compress(body), headers={"Content-Encoding": "gzip"})
+
+    server.misbehave(pack)
+    for source in (
+        JwksSource(JwksKeys(server.jwks_url, http(server))),
+        OidcSource(OidcKeys(server.url, http(server))),
+    ):
+        assert kids(fetch(source)) == [KEY.kid]
 
 
 def test_the_media_type_does_not_matter_where_the_keys_are_good(server: KeyServer) -> None:

@@ -217,6 +217,11 @@ def answering(
     return lambda connection: connection.answer(body, status=status, headers=headers)
 
 
+def packed(body: bytes, coding: str = "gzip") -> Misbehaviour:
+    """Answers these bytes as if they were packed like this."""
+    return answering(body, headers={"Content-Encoding": coding})
+
+
 def redirecting(location: str) -> Misbehaviour:
     """Sends everybody elsewhere."""
     return answering(b"", status=302, headers={"Location": location})
@@ -264,5 +269,5 @@ def speak_something_else(connection: Connection) -> None:
 
 HTML: Final = answering(b"<!doctype html><h1>Sign in</h1>", headers={"Content-Type": "text/html"})
 EMPTY_SET: Final = answering(b'{"keys": []}')
-GZIP_BOMB: Final = answering(compress(b" " * 10_000_000), headers={"Content-Encoding": "gzip"})
+GZIP_BOMB: Final = packed(compress(b" " * 10_000_000))
 OUT_OF_ORDER: Final = answering(b'{"error": "out of order"}', status=500)

@@ -6,6 +6,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from gzip import compress
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from sidecar.clients.http import HttpClient, HttpSettings, Response, redacted_url
 from sidecar.errors import SourceFault
 from tests.support import key_server as misbehaviour
-from tests.support.key_server import JWKS, Connection, KeyServer, answering, redirecting
+from tests.support.key_server import JWKS, Connection, KeyServer, answering, packed, redirecting
 from tests.support.rings import until
 from tests.support.tokens import key_for, new_key
 
@@ -258,7 +259,14 @@ def test_what_is_sent_is_never_sent_again_elsewhere(
             misbehaviour.endless_body,
             "sent more than 262144 bytes; if its answer has to be that long, raise answer_bytes",
         ),
-        (misbehaviour.GZIP_BOMB, "sent its answer packed, unasked"),
+        (
+            misbehaviour.GZIP_BOMB,
+            "sent more than 262144 bytes; if its answer has to be that long, raise answer_bytes",
+        ),
+        (
+            misbehaviour.packed(b"{}", "br"),
+            "sent its answer packed as 'br', which was not asked for; only gzip, once, is unpacked",
+        ),
         (misbehaviour.endless_headers, "sent an answer that is not HTTP"),
         (misbehaviour.speak_something_else, "sent an answer that is not HTTP"),
         (misbehaviour.silence, "sent nothing for 1 s"),
@@ -321,6 +329,28 @@ def test_a_name_server_that_is_silent_holds_one_thread_and_not_all(
 
 def test_a_long_url_is_cut_in_messages() -> None:
     assert len(redacted_url("https://keys.example/" + "a" * 10_000)) == 203
+
+
+def test_an_answer_that_comes_packed_unasked_is_unpacked(
+    server: KeyServer, settings: HttpSettings
+) -> None:
+    body = json.dumps(server.documents[JWKS]).encode()
+    server.misbehave(packed(compress(body)))
+    assert get(settings, server.jwks_url).body == body
+
+
+def test_the_limit_is_the_same_packed_and_unpacked(
+    server: KeyServer, settings: HttpSettings
+) -> None:
+    exactly = replace(settings, answer_bytes=5000)
+    server.misbehave(packed(compress(b" " * 5000)))
+    assert len(get(exactly, server.jwks_url).body) == 5000
+
+    longer_packed_than_unpacked = compress(b" " * 4990, compresslevel=0)
+    assert len(longer_packed_than_unpacked) > 5000
+    for body in (compress(b" " * 5001), longer_packed_than_unpacked):
+        server.misbehave(packed(body))
+        assert "sent more than 5000 bytes" in refused(exactly, server.jwks_url)
 
 
 def test_an_answer_with_another_status_is_an_answer(
@@ -433,3 +463,16 @@ def test_a_confirmation_that_nobody_asked_for_is_no_document(
 ) -> None:
     server.misbehave(answering(b"", status=304))
     assert get(settings, server.jwks_url).status == 304
+
+
+def test_a_packed_copy_that_is_still_good_is_confirmed(
+    server: KeyServer, settings: HttpSettings
+) -> None:
+    packing = {"Content-Encoding": "gzip", "ETag": '"1-gzip"'}
+    server.misbehave(answering(compress(b"{}"), headers=packing))
+
+    def confirm() -> None:
+        server.misbehave(answering(b"", status=304, headers=packing))
+
+    first, second = again(settings, server.jwks_url, confirm)
+    assert (first.body, second.body) == (b"{}", b"{}")
