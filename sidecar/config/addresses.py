@@ -10,7 +10,7 @@ from pydantic import PlainValidator
 
 from sidecar.config.values import format_value, schema, text
 
-_URL: Final = re.compile(r"[\x21-\x7E]+")  # RFC 3986 §2, roughly
+_URL: Final = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]+")  # RFC 3986 §2
 
 _ORIGIN: Final = re.compile(
     r"(?P<scheme>https?)://(?P<host>[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])"
@@ -45,6 +45,11 @@ def http_url(value: object) -> str:
         raise ValueError(
             "a URL cannot hold a password here: it would be in every log; put it in a file and "
             "name that in headers"
+        )
+    if "{" in found or "}" in found:
+        raise ValueError(
+            f"{format_value(found)} has a brace: nothing is filled in here; write the URL itself, "
+            "or ${NAME} for the whole of it"
         )
     if url.fragment or not _URL.fullmatch(found):
         raise ValueError(
@@ -85,6 +90,12 @@ def authz_address(value: object) -> str:
     """``unix:`` and an absolute path, or a port of the loopback interface."""
     found = text(value)
     if found.startswith("unix:"):
+        if "?" in found:
+            raise ValueError(
+                f"{format_value(found)} has a query, and a socket has none: write the path alone. "
+                "No key sets the socket's mode: it is 0660, so Envoy's user must be in its group, "
+                "which is that of this process, or of a directory with the setgid bit"
+            )
         path = PurePosixPath(found.removeprefix("unix:"))
         if not path.is_absolute() or not path.name:
             raise ValueError(
