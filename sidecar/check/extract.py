@@ -1,4 +1,8 @@
-"""The one credential of a request, or why there is not exactly one (RFC 6750 §2)."""
+"""The one credential of a request, or why there is not exactly one (RFC 6750 §2).
+
+An empty header or cookie is no credential. Lines are counted first: two are ambiguous even if one
+of them is empty, because the next server may use either.
+"""
 
 import re
 from collections.abc import Iterable
@@ -44,6 +48,8 @@ class Credential(NamedTuple):
 
 
 _SCHEME: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+# The scheme in front of a token, where the token alone belongs; some clients encode cookies.
+_PASTED_SCHEME: Final = re.compile(rb"bearer(?: |%20)", re.IGNORECASE)
 
 
 def cookie_finder(sources: Iterable[TokenSource], maximum: int) -> CookieFinder:
@@ -86,11 +92,18 @@ def _from_header(values: list[bytes], source: HeaderSource) -> Credential | Refu
     if len(values) > 1 or b"," in values[0]:
         return _ambiguous(f"{source.name} is there more than once")
     value = values[0]
+    if not value.strip(b" \t"):
+        return None
     if source.scheme is None:
-        return Credential(source, value.decode("latin-1"))
+        return _credential(source, value)
     scheme, _, token = value.partition(b" ")
     if scheme.lower() == source.scheme.lower().encode():
-        return Credential(source, token.lstrip(b" ").decode("latin-1"))
+        token = token.lstrip(b" ")
+        if not token:
+            # The value is not empty: it announces a token (RFC 6750 §2.1).
+            detail = f"{source.name} has the scheme {source.scheme} and no token behind it"
+            return Refusal(Reason.MALFORMED_TOKEN, detail)
+        return _credential(source, token)
     if not _SCHEME.fullmatch(scheme):
         return Refusal(Reason.MALFORMED_TOKEN, f"{source.name} is not a scheme and a token")
     return Refusal(Reason.UNSUPPORTED_SCHEME, f"{source.name} takes only {source.scheme}")
@@ -104,7 +117,19 @@ def _from_cookie(cookies: TokenCookies, source: CookieSource) -> Credential | Re
         return None
     if len(values) > 1:
         return _ambiguous(f"the cookie {source.name} is there more than once")
-    return Credential(source, values[0].decode("latin-1"))
+    return _credential(source, values[0]) if values[0] else None
+
+
+def _credential(source: TokenSource, value: bytes) -> Credential | Refusal:
+    # The first byte is compared because it costs less than the expression.
+    if value[0] in b"Bb" and _PASTED_SCHEME.match(value):
+        place = "behind the scheme" if _has_scheme(source) else "in front of the token"
+        return Refusal(Reason.MALFORMED_TOKEN, f"there is Bearer {place}; send the token alone")
+    return Credential(source, value.decode("latin-1"))
+
+
+def _has_scheme(source: TokenSource) -> bool:
+    return isinstance(source, HeaderSource) and source.scheme is not None
 
 
 def _ambiguous(detail: str) -> Refusal:

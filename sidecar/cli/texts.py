@@ -1,10 +1,14 @@
 """Input and output of commands: tokens, dates, and text that came from a token."""
 
+import re
 import sys
 from datetime import UTC, datetime
 from math import isfinite
+from typing import Final
 
 PROMPT = "Paste the token, then press Enter and Ctrl-D: "
+# What is copied with a token out of a request's header.
+_PASTED: Final = re.compile(r"(?:authorization:[ \t]*)?bearer[ \t]+", re.IGNORECASE)
 
 
 def printable(value: object) -> str:
@@ -53,8 +57,16 @@ def _relative(seconds: float) -> str:
 
 
 def read_token() -> str:
-    """The token on standard input, without the white space around it; empty if there is none."""
+    """The token on standard input, without the white space around it; empty if there is none.
+
+    The scheme ``Bearer`` in front of it is left out, and the user told.
+    """
     if sys.stdin.isatty():
         sys.stderr.write(PROMPT)
         sys.stderr.flush()
-    return sys.stdin.buffer.read().decode("latin-1").strip()
+    text = sys.stdin.buffer.read().decode("latin-1").strip()
+    pasted = _PASTED.match(text)
+    if pasted is None:
+        return text
+    sys.stderr.write('the text begins with "Bearer", which is no part of the token: left out\n')
+    return text[pasted.end() :]

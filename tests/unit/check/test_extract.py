@@ -28,6 +28,14 @@ def found(
     return result.text if result is not None else None
 
 
+def refusal(*headers: tuple[str, bytes], sources: tuple[TokenSource, ...] = (BEARER,)) -> Refusal:
+    """Why there is not exactly one credential."""
+    view = request(headers=headers)
+    result = extract(view, sources, token_cookies(view, *sources))
+    assert isinstance(result, Refusal), result
+    return result
+
+
 @pytest.mark.parametrize(
     "value",
     [b"Bearer abc", b"bearer abc", b"BEARER abc", b"Bearer   abc"],
@@ -39,8 +47,6 @@ def test_the_scheme_is_compared_without_case(value: bytes) -> None:
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
-        pytest.param(b"Bearer", "", id="scheme alone"),
-        pytest.param(b"Bearer ", "", id="scheme and a space"),
         pytest.param(b"Bearer a b", "a b", id="two words"),
         pytest.param(b"Bearer \xff", "\xff", id="not ASCII"),
         pytest.param(b"Bearer \x00", "\x00", id="NUL"),
@@ -50,9 +56,78 @@ def test_what_follows_the_scheme_is_for_the_parser_to_judge(value: bytes, expect
     assert found(("authorization", value)) == expected
 
 
-@pytest.mark.parametrize("value", [b"", b" Bearer abc", b"Bearer\tabc", b"\xff abc", b"a;b"])
+@pytest.mark.parametrize("value", [b" Bearer abc", b"Bearer\tabc", b"\xff abc", b"a;b"])
 def test_a_header_without_a_scheme_is_malformed(value: bytes) -> None:
     assert found(("authorization", value)) is Reason.MALFORMED_TOKEN
+
+
+@pytest.mark.parametrize("value", [b"Bearer", b"Bearer ", b"bearer   "])
+def test_a_scheme_without_a_token_is_malformed_and_not_empty(value: bytes) -> None:
+    refused = refusal(("authorization", value))
+
+    assert refused.reason is Reason.MALFORMED_TOKEN
+    assert refused.detail == "authorization has the scheme bearer and no token behind it"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(("authorization", b""), ("authorization", b" \t"), ("x-token", b"")),
+        *(("cookie", b"__Host-token="), ("cookie", b"a=1; __Host-token= ; b=2")),
+    ],
+)
+def test_an_empty_value_is_no_credential(line: tuple[str, bytes]) -> None:
+    sources = (BEARER, BARE, COOKIE)
+
+    assert found(line, sources=sources) is None
+    assert found(line, ("x-other", b"a"), sources=sources) is None
+
+
+@pytest.mark.parametrize("empty", [("authorization", b""), ("cookie", b"__Host-token=")])
+def test_an_empty_value_stands_beside_a_token_elsewhere(empty: tuple[str, bytes]) -> None:
+    assert found(empty, ("x-token", b"abc"), sources=(BEARER, BARE, COOKIE)) == "abc"
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        *([("x-token", b""), ("x-token", b"abc")], [("x-token", b"abc"), ("x-token", b"")]),
+        *([("x-token", b""), ("x-token", b"")], [("x-token", b",")], [("x-token", b",abc")]),
+        *(
+            [("cookie", b"__Host-token=; __Host-token=abc")],
+            [("cookie", b"__Host-token=;__Host-token=")],
+        ),
+        [("cookie", b"__Host-token=abc"), ("cookie", b"__Host-token=")],
+        [("cookie", b"a=1,__Host-token=")],
+    ],
+)
+def test_lines_are_counted_before_emptiness(lines: list[tuple[str, bytes]]) -> None:
+    assert found(*lines, sources=(BARE, COOKIE)) is Reason.AMBIGUOUS_REQUEST
+
+
+@pytest.mark.parametrize(
+    ("line", "where"),
+    [
+        (("authorization", b"Bearer Bearer a.b.c"), "behind the scheme"),
+        (("authorization", b"bearer bearer%20a.b.c"), "behind the scheme"),
+        (("x-token", b"Bearer a.b.c"), "in front of the token"),
+        (("x-token", b"bEARER  a.b.c"), "in front of the token"),
+        (("cookie", b"__Host-token=Bearer a.b.c"), "in front of the token"),
+        (("cookie", b"__Host-token=Bearer%20a.b.c"), "in front of the token"),
+    ],
+)
+def test_a_scheme_that_was_pasted_with_the_token_is_told(
+    line: tuple[str, bytes], where: str
+) -> None:
+    refused = refusal(line, sources=(BEARER, BARE, COOKIE))
+
+    assert refused.reason is Reason.MALFORMED_TOKEN
+    assert refused.detail == f"there is Bearer {where}; send the token alone"
+
+
+@pytest.mark.parametrize("text", ["bearer", "Bearer.a.b", "b", "bearer-of-news"])
+def test_a_token_may_begin_as_the_scheme_is_called(text: str) -> None:
+    assert found(("x-token", text.encode()), sources=(BARE,)) == text
 
 
 def test_another_scheme_is_not_supported() -> None:

@@ -39,6 +39,23 @@ def test_an_allowed_request_passes_every_step(run: Run, configuration: Path) -> 
     assert token.rpartition(".")[2] not in output
 
 
+def test_a_scheme_that_was_pasted_with_the_token_is_left_out(run: Run, configuration: Path) -> None:
+    pasted = f"Bearer {_token()}"
+    status, _, errors = run("check", "-c", configuration, "GET", "/orders/17", stdin=pasted)
+
+    assert status == 0
+    assert '"Bearer", which is no part of the token' in errors
+
+
+def test_a_request_whose_scheme_is_there_twice_is_told_so(run: Run, configuration: Path) -> None:
+    line = f"Authorization: Bearer Bearer {_token()}"
+    arguments = ("GET", "/orders/17", "--no-token", "--header", line)
+    status, output, _ = run("check", "-c", configuration, *arguments)
+
+    assert status == 1
+    assert "detail: there is Bearer behind the scheme; send the token alone" in output
+
+
 def test_a_method_that_no_route_takes_is_shown(run: Run, configuration: Path) -> None:
     _, output, _ = run("check", "-c", configuration, "get", "/orders/17", "--json", stdin=_token())
 

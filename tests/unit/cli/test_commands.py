@@ -86,6 +86,16 @@ def test_a_malformed_token_is_1_with_the_rule_it_breaks(run: Run) -> None:
     assert "malformed_token: it is not three base64url segments" in errors
 
 
+@pytest.mark.parametrize("pasted", ["Bearer ", "bearer  ", "Authorization: Bearer "])
+def test_a_scheme_that_was_pasted_with_the_token_is_left_out(run: Run, pasted: str) -> None:
+    token = sign({"sub": "alice"}, key_for("ES256"))
+    status, output, errors = run("token", "inspect", stdin=f"{pasted}{token}\n")
+
+    assert status == 0
+    assert '"sub": "alice"' in output
+    assert errors == 'the text begins with "Bearer", which is no part of the token: left out\n'
+
+
 @pytest.mark.parametrize(
     ("offset", "words"),
     [(30, "in 30 s"), (-119, "119 s ago"), (600, "in 10 min"), (-10800, "3 h ago"), (1e6, "12 d")],
