@@ -1,27 +1,69 @@
 """Conditions of a route (``when``) in CEL, type-checked when the configuration is loaded.
 
-An expression sees ``claims`` (the token's, empty for an anonymous request) and ``request`` with
-``method``, ``host``, ``path``, ``params`` (of the route's template, decoded) and ``caller`` (the
-mTLS principal, empty without one).
+An expression sees
+
+- ``claims``, the token's;
+- ``token.scopes``, ``token.roles`` and ``token.groups``: sorted lists of what rules see, whichever
+  claims the issuer uses;
+- ``request`` with ``method``, ``host``, ``path``, ``params`` (of the route's template, decoded) and
+  ``caller`` (the mTLS principal, empty without one).
+
+In an anonymous request the claims and the lists are empty.
 """
 
+import difflib
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-# What an expression sees of a request.
+from sidecar.model import VerifiedToken
+
+# What an expression sees of a request, and of a token besides its claims.
 REQUEST_FIELDS: Final = ("method", "host", "path", "params", "caller")
+TOKEN_LISTS: Final = ("token.scopes", "token.roles", "token.groups")
+VARIABLES: Final = ("claims", "request", *TOKEN_LISTS)
+# Those of the CEL specification that have a use here (cel-spec, doc/langdef.md).
+_FUNCTIONS: Final = (
+    *("all", "exists", "exists_one", "filter", "has", "map"),
+    *("contains", "endsWith", "matches", "size", "startsWith"),
+    *("bool", "bytes", "double", "duration", "dyn", "int", "string", "timestamp", "type", "uint"),
+)
 
-_PROBLEM: Final = re.compile(r"ERROR: <input>:(\d+):(\d+): (.*)")
+_PROBLEM: Final = re.compile(r"ERROR: <input>:(\d+):(\d+): ([^\n]*)")
+_UNDECLARED: Final = re.compile(r"undeclared reference to '([^']*)' \(in container ''\)")
+_IDENTIFIER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# The errors of the CEL runtime that have a known cause. The key of the first may be a value of the
+# token; the last names operators and types. The texts of others may quote values.
+_KEY_NOT_FOUND: Final = re.compile(r'NOT_FOUND: Key not found in map : "(.*)"', re.DOTALL)
+_NOT_A_MAP: Final = "INVALID_ARGUMENT: Applying SELECT to non-message type"
+_NO_OVERLOAD: Final = re.compile(r"UNKNOWN: No matching overloads found : ([ -~]{1,100})")
+_NO_LISTS: Final[Mapping[str, Sequence[str]]] = {name: [] for name in TOKEN_LISTS}
 
 
 class ConditionError(ValueError):
     """An expression that cannot be used. The text gives the position and the cause."""
 
 
+class Read(NamedTuple):
+    """A value that an expression reads: the names that lead to it, its variable first.
+
+    ``tested`` is set where only its presence is asked for, as by ``has``. Line and column count
+    from 1, within the expression.
+    """
+
+    path: tuple[str, ...]
+    line: int
+    column: int
+    tested: bool = False
+
+
 class Condition:
     """One compiled expression.
+
+    ``reads`` are the values that it reads by name. They are set by the configuration, which has the
+    means to parse ``checked``.
 
     Raises:
         ConditionError: it does not parse, does not type-check, or its type is not bool.
@@ -29,10 +71,12 @@ class Condition:
 
     def __init__(self, expression: str) -> None:
         self.expression = expression
+        self.reads: tuple[Read, ...] = ()
+        self._reads_lists = "token" in expression
         try:
             self._compiled = _environment().compile(expression)
         except RuntimeError as fault:  # the only exception type the CEL runtime raises
-            raise ConditionError(_explain(str(fault))) from fault
+            raise ConditionError(_explain(expression, str(fault))) from fault
         if self._compiled.return_type().name() != "BOOL":
             raise ConditionError(
                 "it must be true or false; compare the value, as in `claims.admin == true`"
@@ -44,14 +88,63 @@ class Condition:
         serialized: bytes = self._compiled.serialize()
         return serialized
 
-    def holds(self, claims: Mapping[str, object], request: Mapping[str, object]) -> bool | None:
-        """Whether the condition holds; None when it could not be evaluated."""
+    def holds(self, token: VerifiedToken | None, request: Mapping[str, object]) -> bool | str:
+        """Whether the condition holds; a text when it could not be evaluated.
+
+        The text says why, in names that are in the expression, without any value of the token or
+        the request. It is empty where the cause cannot be told without one.
+
+        Args:
+            token: the token; None for an anonymous request.
+            request: the request, with ``REQUEST_FIELDS``.
+        """
+        values: dict[str, object] = {"claims": token.claims if token else {}, "request": request}
+        if self._reads_lists:
+            values |= _lists(token) if token else _NO_LISTS
         try:
-            result = self._compiled.eval(data={"claims": claims, "request": request}).value()
+            result = self._compiled.eval(data=values).value()
         except RuntimeError:
-            return None
-        # The runtime may also return an error as a value, which is truthy.
-        return result if isinstance(result, bool) else None
+            return ""
+        # The runtime returns an error as a value, which is a text.
+        return result if isinstance(result, bool) else self._cause(values, str(result))
+
+    def _cause(self, values: Mapping[str, object], error: str) -> str:
+        if overload := _NO_OVERLOAD.fullmatch(error):
+            return f"no operator or function takes values of these types: {overload[1]}"
+        not_found = _KEY_NOT_FOUND.fullmatch(error)
+        for read in self.reads:
+            path = read.path[:-1] if read.tested else read.path
+            holder, followed = _follow(values, path)
+            if followed == len(path):
+                continue
+            if not_found and isinstance(holder, Mapping) and path[followed] == not_found[1]:
+                return f"{format_path(path[: followed + 1])} is missing"
+            if error == _NOT_A_MAP and not isinstance(holder, Mapping):
+                return f"{format_path(path[:followed])} is not an object"
+        return ""
+
+
+def format_path(path: Sequence[str]) -> str:
+    """A path in the words of an expression: ``claims.realm_access["a-b"]``."""
+    variable, *names = path
+    return variable + "".join(
+        f".{name}" if _IDENTIFIER.fullmatch(name) else f"[{json.dumps(name)}]" for name in names
+    )
+
+
+def _follow(values: Mapping[str, object], path: Sequence[str]) -> tuple[object, int]:
+    """The last value on a path that is there, and how many names lead to it."""
+    value: object = values
+    for index, name in enumerate(path):
+        if not isinstance(value, Mapping) or name not in value:
+            return value, index
+        value = value[name]
+    return value, len(path)
+
+
+def _lists(token: VerifiedToken) -> Mapping[str, Sequence[str]]:
+    names = (token.scopes, token.roles, token.groups)
+    return dict(zip(TOKEN_LISTS, map(sorted, names), strict=True))
 
 
 @cache
@@ -60,9 +153,48 @@ def _environment() -> Any:  # Any: the CEL runtime has no types to offer
     from cel_expr_python import cel  # noqa: PLC0415 - see above
 
     anything = cel.Type.Map(cel.Type.STRING, cel.Type.DYN)
-    return cel.NewEnv(variables={"claims": anything, "request": anything})
+    names = cel.Type.List(cel.Type.STRING)
+    variables = {"claims": anything, "request": anything, **dict.fromkeys(TOKEN_LISTS, names)}
+    return cel.NewEnv(variables=variables)
 
 
-def _explain(problem: str) -> str:
-    match = _PROBLEM.search(problem)
-    return f"at {match[1]}:{match[2]}: {match[3]}" if match else problem
+def _explain(expression: str, problem: str) -> str:
+    """The first problem that the CEL compiler reports, with its place."""
+    found = _PROBLEM.findall(problem)
+    if not found:
+        return problem
+    lines = expression.split("\n")
+    # A call is reported at its parenthesis. The variable of a misspelt macro is reported before it.
+    calls = [
+        (line, column, text)
+        for line, column, text in found
+        if lines[int(line) - 1][int(column) - 1 : int(column)] == "(" and _UNDECLARED.match(text)
+    ]
+    line, column, text = (calls or found)[0]
+    if undeclared := _UNDECLARED.match(text):
+        text = _unknown_function(undeclared[1]) if calls else _unknown_variable(undeclared[1])
+    return f"at {line}:{column}: {text}"
+
+
+def _unknown_function(name: str) -> str:
+    if name == "split":
+        return "there is no function split; scopes are a list already, in token.scopes"
+    question = did_you_mean(name, _FUNCTIONS)
+    return f'the function "{name}" is unknown; {question}accepted: {", ".join(_FUNCTIONS)}'
+
+
+def _unknown_variable(name: str) -> str:
+    first, dot, rest = name.partition(".")
+    if first == "token" and dot:
+        lists = difflib.get_close_matches(rest, [each.partition(".")[2] for each in TOKEN_LISTS])
+        question = f'did you mean "{f"token.{lists[0]}" if lists else f"claims.{rest}"}"? '
+    else:
+        variables = [f"{each}{dot}{rest}" for each in ("claims", "request")] if dot else []
+        question = did_you_mean(name, (*variables, *VARIABLES))
+    return f'the variable "{name}" is unknown; {question}accepted: {", ".join(VARIABLES)}'
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The question after the name that is closest to an unknown one; empty if none is close."""
+    close = difflib.get_close_matches(name, known, n=1)
+    return f'did you mean "{close[0]}"? ' if close else ""

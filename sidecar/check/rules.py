@@ -147,6 +147,36 @@ class Scopes:
 
 
 @dataclass(frozen=True, slots=True)
+class AnyScope:
+    """The token has one of these scopes, and besides ``needed``, which ``Scopes`` checks.
+
+    RFC 6750 §3: ``scope`` of the challenge is what a token needs. A client is told the first of
+    ``scopes`` alone: with all of them it would ask for more than is needed.
+    """
+
+    scopes: tuple[str, ...]
+    needed: tuple[str, ...] = ()
+    reasons: ClassVar[tuple[Reason, ...]] = (Reason.INSUFFICIENT_SCOPE,)
+    needs_token: ClassVar[bool] = True
+    claims: ClassVar[tuple[str, ...]] = ()
+
+    def refusal(self, subject: Subject) -> Refusal | None:
+        """``Rule.refusal``."""
+        if not _token(subject).scopes.isdisjoint(self.scopes):
+            return None
+        scope = " ".join(dict.fromkeys((*self.needed, self.scopes[0])))
+        return Refusal(
+            Reason.INSUFFICIENT_SCOPE,
+            f"one of: {', '.join(self.scopes)}",
+            challenge=(("scope", scope),),
+        )
+
+    def describe(self) -> str:
+        """``Rule.describe``."""
+        return f"any_scope: {', '.join(sorted(self.scopes))}"
+
+
+@dataclass(frozen=True, slots=True)
 class AnyRole:
     """The token has one of these roles."""
 
@@ -264,7 +294,7 @@ class Callers:
 
 @dataclass(frozen=True, slots=True)
 class When:
-    """The condition holds. It sees no claims in an anonymous request."""
+    """The condition holds. It sees no claims and empty lists in an anonymous request."""
 
     condition: Condition
     reasons: ClassVar[tuple[Reason, ...]] = (Reason.CONDITION_NOT_MET, Reason.CONDITION_FAILED)
@@ -273,12 +303,13 @@ class When:
 
     def refusal(self, subject: Subject) -> Refusal | None:
         """``Rule.refusal``."""
-        claims = subject.token.claims if subject.token else {}
-        held = self.condition.holds(claims, subject.facts())
-        if held:
+        held = self.condition.holds(subject.token, subject.facts())
+        if held is True:
             return None
-        reason = Reason.CONDITION_FAILED if held is None else Reason.CONDITION_NOT_MET
-        return Refusal(reason, self.condition.expression)
+        if held is False:
+            return Refusal(Reason.CONDITION_NOT_MET, self.condition.expression)
+        cause = f"{held}: " if held else ""
+        return Refusal(Reason.CONDITION_FAILED, f"{cause}{self.condition.expression}")
 
     def describe(self) -> str:
         """``Rule.describe``."""

@@ -1,4 +1,4 @@
-"""Finds names that a condition reads from ``request`` and that no request has.
+"""The values that a condition reads, found in its compiled expression.
 
 In CEL ``request`` is a map, so the compiler accepts any name. At run time an unknown name makes the
 condition fail, or makes ``!has(...)`` true. So the compiled expression is walked when a
@@ -6,15 +6,17 @@ configuration is loaded (cel-spec, proto/cel/expr/syntax.proto).
 """
 
 from bisect import bisect_right
-from collections.abc import Collection, Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final, NamedTuple
 
 from google.protobuf.any_pb2 import Any
 from google.protobuf.message import DecodeError
 
-from sidecar.check.conditions import REQUEST_FIELDS, Condition
+from sidecar.check.conditions import VARIABLES, Condition, Read
 from sidecar.config._pb.cel.expr.checked_pb2 import CheckedExpr
 from sidecar.config._pb.cel.expr.syntax_pb2 import Expr, SourceInfo
+
+_VARIABLES: Final = frozenset(VARIABLES)
 
 
 class UnknownName(NamedTuple):
@@ -29,30 +31,49 @@ class UnknownName(NamedTuple):
     column: int
 
 
-def unknown_names(condition: Condition, parameters: Collection[str]) -> Iterator[UnknownName]:
+def compiled(expression: str) -> Condition:
+    """A condition that knows what it reads.
+
+    Raises:
+        ConditionError: the expression cannot be used.
+    """
+    condition = Condition(expression)
+    condition.reads = tuple(_reads(condition))
+    return condition
+
+
+def unknown_names(
+    condition: Condition, known: Mapping[str, Sequence[str]]
+) -> Iterator[UnknownName]:
     """The names that a condition reads and no request has.
 
     Args:
         condition: the condition of a route.
-        parameters: the parameters of the route's path.
+        known: the names of ``request``, and of each map in it, as in ``request.params``.
     """
+    for read in condition.reads:
+        *of, name = read.path
+        names = known.get(".".join(of))
+        if names is not None and name not in names:
+            yield UnknownName(name, ".".join(of), read.line, read.column)
+
+
+def _reads(condition: Condition) -> Iterator[Read]:
+    """The values that a condition reads by name."""
     try:
         checked = CheckedExpr.FromString(Any.FromString(condition.checked).value)
     except DecodeError:
         return  # macros nested deeper than protobuf decodes: valid CEL, which is not examined
     for expression in _parts(checked.expr):
-        match _path(expression):
-            case [name] if name not in REQUEST_FIELDS:
-                of = "request"
-            case ["params", name] if name not in parameters:
-                of = "request.params"
-            case _:
-                continue
-        yield UnknownName(name, of, *_position(_root(expression), checked.source_info))
+        path = _path(expression)
+        if path is not None:
+            tested = expression.select_expr.test_only or expression.call_expr.function == "@in"
+            place = _position(_root(expression), checked.source_info)
+            yield Read(tuple(path), *place, tested)
 
 
 def _parts(expression: Expr) -> Iterator[Expr]:
-    """The expression and its subexpressions, except where ``request`` is a macro's variable."""
+    """The expression and its subexpressions, except where a macro's variable has such a name."""
     yield expression
     match expression.WhichOneof("expr_kind"):
         case "select_expr":
@@ -68,7 +89,7 @@ def _parts(expression: Expr) -> Iterator[Expr]:
             # What a macro (all, exists, map, …) is compiled to.
             made = expression.comprehension_expr
             inner = [made.iter_range, made.accu_init]
-            if "request" not in {made.iter_var, made.iter_var2}:
+            if _VARIABLES.isdisjoint({made.iter_var, made.iter_var2}):
                 inner += [made.loop_condition, made.loop_step, made.result]
         case _:
             return
@@ -77,9 +98,9 @@ def _parts(expression: Expr) -> Iterator[Expr]:
 
 
 def _path(expression: Expr) -> list[str] | None:
-    """The names from ``request`` to a value; None for a value that is not read from it by name."""
-    if expression.ident_expr.name == "request":
-        return []
+    """The names that lead to a value, its variable first; None for one that is not read by name."""
+    if expression.ident_expr.name in _VARIABLES:
+        return [expression.ident_expr.name]
     operand, name = _step(expression)
     before = _path(operand) if operand is not None else None
     return None if before is None else [*before, name]

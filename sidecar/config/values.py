@@ -26,6 +26,7 @@ from sidecar.check.routes import METHOD
 from sidecar.check.rules import NamedTokens
 from sidecar.check.templates import PathTemplate
 from sidecar.check.trust import ClaimPath
+from sidecar.config.condition_fields import compiled
 from sidecar.jose.algorithms import SUPPORTED_ALGORITHMS
 from sidecar.model import TokenKind
 
@@ -295,7 +296,7 @@ def pattern(value: object) -> str:
 def condition(value: object) -> Condition:
     """A CEL expression, compiled."""
     try:
-        return Condition(text(value))
+        return compiled(text(value))
     except ConditionError as error:
         raise ValueError(f"the expression cannot be used: {error}") from error
 

@@ -5,9 +5,19 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, Field, StrictBool
 
-from sidecar.check.conditions import REQUEST_FIELDS
+from sidecar.check.conditions import REQUEST_FIELDS, did_you_mean
 from sidecar.check.routes import Match, Route, ties
-from sidecar.check.rules import Acr, AnyGroup, AnyRole, Callers, MaxAge, Rule, Scopes, When
+from sidecar.check.rules import (
+    Acr,
+    AnyGroup,
+    AnyRole,
+    AnyScope,
+    Callers,
+    MaxAge,
+    Rule,
+    Scopes,
+    When,
+)
 from sidecar.config.condition_fields import unknown_names
 from sidecar.config.problems import Finding, format_names
 from sidecar.config.rules import Draft, duplicate_names, rule
@@ -32,14 +42,16 @@ def _not_nothing(value: object) -> object:
     return value
 
 
+# How a rule is made of the keys of ``allow``, by the key it is for.
 _RULES: Final[Mapping[str, Callable[[Any], Rule]]] = {
-    "scopes": Scopes,
-    "any_role": lambda roles: AnyRole(frozenset(roles)),
-    "any_group": lambda groups: AnyGroup(frozenset(groups)),
-    "max_age": MaxAge,
-    "acr": Acr,
-    "callers": Callers,
-    "when": When,
+    "scopes": lambda allow: Scopes(allow.scopes),
+    "any_scope": lambda allow: AnyScope(allow.any_scope, allow.scopes),
+    "any_role": lambda allow: AnyRole(frozenset(allow.any_role)),
+    "any_group": lambda allow: AnyGroup(frozenset(allow.any_group)),
+    "max_age": lambda allow: MaxAge(allow.max_age),
+    "acr": lambda allow: Acr(allow.acr),
+    "callers": lambda allow: Callers(allow.callers),
+    "when": lambda allow: When(allow.when),
 }
 
 
@@ -72,6 +84,11 @@ class RouteAllow(Section):
     )
     authenticated: StrictBool = written(False, "Any valid token of an accepted kind will do.")
     scopes: tuple[Scope, ...] = written((), "The token has all of these scopes.", min_length=1)
+    any_scope: tuple[Scope, ...] = written(
+        (),
+        "The token has one of these scopes. A client that has none is told to ask for the first.",
+        min_length=1,
+    )
     any_role: tuple[Text, ...] = written((), "The token has one of these roles.", min_length=1)
     any_group: tuple[Text, ...] = written((), "The token has one of these groups.", min_length=1)
     max_age: Annotated[float | None, Duration("1s", "720h")] = written(
@@ -93,9 +110,10 @@ class RouteAllow(Section):
     )
     when: ConditionText = written(
         None,
-        "A condition in CEL over `claims` and `request` (`method`, `host`, `path`, "
-        "`params`, `caller`). The request is as routes match it: the host in lower case without "
-        "port, the path without query. A HEAD is `HEAD`, on a route for GET as well.",
+        "A condition in CEL over `claims`, over `token.scopes`, `token.roles` and `token.groups` "
+        "(sorted lists of what rules see, empty without a token), and over `request` (`method`, "
+        "`host`, `path`, `params`, `caller`). The request is as routes match it: the host in lower "
+        "case without port, the path without query. A HEAD is `HEAD`, on a route for GET as well.",
     )
 
     def findings(self) -> Iterator[Finding]:
@@ -132,7 +150,7 @@ class RouteAllow(Section):
 
     def rules(self) -> dict[str, Rule]:
         """The rules by their keys, in the order in which they are asked."""
-        return {key: make(value) for key, make in _RULES.items() if (value := getattr(self, key))}
+        return {key: make(self) for key, make in _RULES.items() if getattr(self, key)}
 
 
 class RouteSection(Section):
@@ -152,11 +170,12 @@ class RouteSection(Section):
             return
         template = self.match.path if self.match is not None else None
         parameters = [name for name, _ in template.parameters] if template is not None else []
-        there = {"request": REQUEST_FIELDS, "request.params": parameters}
-        for name, of, line, column in unknown_names(self.allow.when, parameters):
+        known = {"request": REQUEST_FIELDS, "request.params": parameters}
+        for name, of, line, column in unknown_names(self.allow.when, known):
+            names = format_names(known[of]) or "nothing, as the path has no parameters"
             text = (
                 f'the expression cannot be used: at {line}:{column}: {of} never has "{name}"; '
-                f"it has: {format_names(there[of]) or 'nothing, as the path has no parameters'}"
+                f"{did_you_mean(name, known[of])}it has: {names}"
             )
             yield Finding(("allow", "when"), text)
 

@@ -9,6 +9,7 @@ from sidecar.check.rules import (
     Acr,
     AnyGroup,
     AnyRole,
+    AnyScope,
     Callers,
     Issuers,
     MaxAge,
@@ -19,6 +20,7 @@ from sidecar.check.rules import (
     TokenKinds,
     When,
 )
+from sidecar.config.condition_fields import compiled
 from sidecar.model import Reason, TokenKind, VerifiedToken
 from tests.support.checks import NOW, request, route
 
@@ -57,6 +59,7 @@ def refusal(
     [
         Scopes(("read",)),
         Scopes(("write", "read")),
+        AnyScope(("admin", "read")),
         AnyRole(frozenset({"clerk", "manager"})),
         AnyGroup(frozenset({"sales"})),
         MaxAge(300.0),
@@ -112,6 +115,22 @@ def test_what_a_rule_names_holds(rule: Rule) -> None:
             "scopes: pay, read, ship",
         ),
         (
+            AnyScope(("ship", "admin")),
+            Refusal(
+                Reason.INSUFFICIENT_SCOPE, "one of: ship, admin", challenge=(("scope", "ship"),)
+            ),
+            "any_scope: admin, ship",
+        ),
+        (
+            AnyScope(("ship", "admin"), ("read", "write")),
+            Refusal(
+                Reason.INSUFFICIENT_SCOPE,
+                "one of: ship, admin",
+                challenge=(("scope", "read write ship"),),
+            ),
+            "any_scope: admin, ship",
+        ),
+        (
             AnyRole(frozenset({"manager", "admin"})),
             Refusal(Reason.MISSING_ROLE, "one of: admin, manager"),
             "any_role: admin, manager",
@@ -152,6 +171,11 @@ def test_what_a_rule_names_holds(rule: Rule) -> None:
         (
             When(Condition("claims.other > 3")),
             Refusal(Reason.CONDITION_FAILED, "claims.other > 3"),
+            "when: claims.other > 3",
+        ),
+        (
+            When(compiled("claims.other > 3")),
+            Refusal(Reason.CONDITION_FAILED, "claims.other is missing: claims.other > 3"),
             "when: claims.other > 3",
         ),
     ],
@@ -195,6 +219,14 @@ def test_another_authentication_class_is_refused(acr: object) -> None:
 def test_rules_of_two_kinds_are_never_equal() -> None:
     names = frozenset({"staff"})
     assert len({AnyRole(names), AnyGroup(names)}) == 2
+    assert len({Scopes(("read",)), AnyScope(("read",))}) == 2
+
+
+@pytest.mark.parametrize("scope", ["read write", "rea", "READ", "*", "read,write"])
+def test_another_scope_is_not_one_of_several(scope: str) -> None:
+    token = TOKEN._replace(scopes=frozenset({scope}))
+
+    assert refusal(AnyScope(("read", "write")), token=token) is not None
 
 
 def test_no_caller_is_none_of_those_listed() -> None:
@@ -217,6 +249,7 @@ def test_an_anonymous_request_is_held_against_callers_and_condition() -> None:
         TokenKinds(frozenset({TokenKind.REQUEST})),
         Issuers(frozenset({"gateway"})),
         Scopes(("read",)),
+        AnyScope(("read",)),
         AnyRole(frozenset({"clerk"})),
         AnyGroup(frozenset({"sales"})),
         MaxAge(60.0),

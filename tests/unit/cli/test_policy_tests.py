@@ -15,10 +15,14 @@ def tests(tmp_path: Path) -> Path:
     return tmp_path / "policy.yaml"
 
 
-def test_the_example_holds(run: Run) -> None:
-    status, output, _ = run("test", "-c", EXAMPLES / "sidecar.yaml", EXAMPLES / "policy.yaml")
+@pytest.mark.parametrize(
+    ("name", "policy", "number"),
+    [("sidecar.yaml", "policy.yaml", 9), ("conditions.yaml", "conditions_policy.yaml", 7)],
+)
+def test_the_example_holds(run: Run, name: str, policy: str, number: int) -> None:
+    status, output, _ = run("test", "-c", EXAMPLES / name, EXAMPLES / policy)
 
-    assert (status, output.splitlines()[-1]) == (0, "9 tests, 0 failed")
+    assert (status, output.splitlines()[-1]) == (0, f"{number} tests, 0 failed")
 
 
 def test_no_key_file_is_needed(run: Run, configuration: Path, tests: Path) -> None:

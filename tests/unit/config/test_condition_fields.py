@@ -2,14 +2,15 @@
 
 import pytest
 
-from sidecar.check.conditions import REQUEST_FIELDS, Condition
+from sidecar.check.conditions import REQUEST_FIELDS, Read
 from sidecar.check.routes import Routed
-from sidecar.config.condition_fields import UnknownName, unknown_names
+from sidecar.config.condition_fields import UnknownName, compiled, unknown_names
 from tests.support.checks import request, route
 
 
 def unknown(expression: str) -> list[UnknownName]:
-    return list(unknown_names(Condition(expression), ["id"]))
+    known = {"request": REQUEST_FIELDS, "request.params": ["id"]}
+    return list(unknown_names(compiled(expression), known))
 
 
 def test_the_fields_are_those_that_conditions_are_given() -> None:
@@ -70,6 +71,27 @@ def test_a_name_that_is_never_there_is_found_with_its_place(
 def test_lines_of_an_expression_are_counted() -> None:
     found = unknown("true &&\n  request.a == 1 &&\n\n request.b == 1")
     assert sorted(each[2:] for each in found) == [(2, 3), (4, 2)]
+
+
+@pytest.mark.parametrize(
+    ("expression", "reads"),
+    [
+        ("claims.a.b == 1", [Read(("claims", "a", "b"), 1, 1), Read(("claims", "a"), 1, 1)]),
+        ("has(claims.a)", [Read(("claims", "a"), 1, 5, tested=True)]),
+        ("'a' in claims", [Read(("claims", "a"), 1, 8, tested=True)]),
+        ("claims[claims.a] == 1", [Read(("claims", "a"), 1, 8)]),
+        ("[{}].exists(claims, claims.a == 1)", []),
+    ],
+)
+def test_the_values_that_are_read_by_name_are_found(expression: str, reads: list[Read]) -> None:
+    assert [read for read in compiled(expression).reads if read.path[1:]] == reads
+
+
+def test_the_lists_of_a_token_are_variables() -> None:
+    reads = compiled("'a' in token.scopes && token . roles == []").reads
+
+    assert Read(("token.scopes",), 1, 13) in reads
+    assert Read(("token.roles",), 1, 30) in reads
 
 
 def test_what_is_nested_too_deep_to_be_read_is_left_alone() -> None:

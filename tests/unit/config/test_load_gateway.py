@@ -527,6 +527,20 @@ def test_a_role_or_group_that_nobody_may_bring_is_a_warning(
         assert _warnings(tmp_path, text) == []
 
 
+@pytest.mark.parametrize("kind", ["roles", "groups"])
+def test_a_condition_on_roles_or_groups_that_nobody_may_bring_is_a_warning(
+    tmp_path: Path, kind: str
+) -> None:
+    condition = f"when: \"'clerk' in token.{kind} || 'orders:read' in token.scopes\""
+    asking = SMALLEST.replace("authenticated: true", condition)
+
+    assert _warnings(tmp_path, asking) == [
+        (15, f"no credential may bring {kind}; list them in the attributes of those that may")
+    ]
+    attributes = f"    cookie: sso\n    attributes: {{{kind}: [clerk]}}\n"
+    assert _warnings(tmp_path, asking.replace("    cookie: sso\n", attributes)) == []
+
+
 def test_a_session_that_ends_with_its_credential_unsaid_is_a_warning(tmp_path: Path) -> None:
     session = """
   - name: session

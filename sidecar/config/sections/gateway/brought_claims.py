@@ -3,7 +3,6 @@
 A claim that only one of the two sides names is a mistake.
 """
 
-import re
 from collections.abc import Iterator
 from typing import Final
 
@@ -23,9 +22,6 @@ from sidecar.session.tokens import OWN_CLAIMS
 
 # How and when the subject was authenticated (RFC 9068 §2.2.1): always copied to request tokens.
 _AUTHENTICATION: Final = frozenset({"acr", "amr", "auth_time"})
-_READ_BY_CONDITION: Final = re.compile(
-    r"""\bclaims(?:\.([A-Za-z_][A-Za-z0-9_]*)|\[\s*["']([^"'\\]+)["']\s*\])"""
-)
 
 
 @rule("credentials", "request_tokens", "routes")
@@ -83,7 +79,7 @@ def claims_without_source(draft: Draft) -> Iterator[Finding]:
 
 @rule()
 def names_without_source(draft: Draft) -> Iterator[Finding]:
-    """A route that asks for roles or groups of which no credential may bring one."""
+    """A route that asks for roles or groups that no credential may bring."""
     credentials = [each for _, each in draft.items("credentials", CredentialSection)]
     for name, asked in (("roles", "any_role"), ("groups", "any_group")):
         patterns = tuple(
@@ -98,6 +94,12 @@ def names_without_source(draft: Draft) -> Iterator[Finding]:
                     "attributes of those that may"
                 )
                 yield Finding((*here, "allow", asked), text)
+            reads = item.allow.when.reads if item.allow.when is not None else ()
+            if not patterns and any(read.path == (f"token.{name}",) for read in reads):
+                text = (
+                    f"no credential may bring {name}; list them in the attributes of those that may"
+                )
+                yield Finding((*here, "allow", "when"), text)
 
 
 @rule()
@@ -121,8 +123,10 @@ def _read(draft: Draft) -> Iterator[tuple[Location, ClaimPath]]:
         for key, asked in item.allow.rules().items():
             yield from (((*here, "allow", key), (name,)) for name in asked.claims)
         if item.allow.when is not None:
-            for found in _READ_BY_CONDITION.finditer(item.allow.when.expression):
-                yield (*here, "allow", "when"), (found[1] or found[2],)
+            read = [
+                path[1] for path, *_ in item.allow.when.reads if path[0] == "claims" and path[1:]
+            ]
+            yield from (((*here, "allow", "when"), (name,)) for name in dict.fromkeys(read))
 
 
 def _overlap(one: ClaimPath, other: ClaimPath) -> bool:

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15\x63\x65l/expr/syntax.proto\x12\x08\x63\x65l.expr\"\xcb\x07\n\x04\x45xpr\x12\n\n\x02id\x18\x02 \x01(\x03\x12(\n\nconst_expr\x18\x03 \x01(\x0b\x32\x12.cel.expr.ConstantH\x00\x12*\n\nident_expr\x18\x04 \x01(\x0b\x32\x14.cel.expr.Expr.IdentH\x00\x12,\n\x0bselect_expr\x18\x05 \x01(\x0b\x32\x15.cel.expr.Expr.SelectH\x00\x12(\n\tcall_expr\x18\x06 \x01(\x0b\x32\x13.cel.expr.Expr.CallH\x00\x12.\n\tlist_expr\x18\x07 \x01(\x0b\x32\x19.cel.expr.Expr.CreateListH\x00\x12\x32\n\x0bstruct_expr\x18\x08 \x01(\x0b\x32\x1b.cel.expr.Expr.CreateStructH\x00\x12:\n\x12\x63omprehension_expr\x18\t \x01(\x0b\x32\x1c.cel.expr.Expr.ComprehensionH\x00\x1a\x15\n\x05Ident\x12\x0c\n\x04name\x18\x01 \x01(\t\x1a\x38\n\x06Select\x12\x1f\n\x07operand\x18\x01 \x01(\x0b\x32\x0e.cel.expr.Expr\x12\r\n\x05\x66ield\x18\x02 \x01(\t\x1aV\n\x04\x43\x61ll\x12\x1e\n\x06target\x18\x01 \x01(\x0b\x32\x0e.cel.expr.Expr\x12\x10\n\x08\x66unction\x18\x02 \x01(\t\x12\x1c\n\x04\x61rgs\x18\x03 \x03(\x0b\x32\x0e.cel.expr.Expr\x1a.\n\nCreateList\x12 \n\x08\x65lements\x18\x01 \x03(\x0b\x32\x0e.cel.expr.Expr\x1a\x99\x01\n\x0c\x43reateStruct\x12\x32\n\x07\x65ntries\x18\x02 \x03(\x0b\x32!.cel.expr.Expr.CreateStruct.Entry\x1aU\n\x05\x45ntry\x12!\n\x07map_key\x18\x03 \x01(\x0b\x32\x0e.cel.expr.ExprH\x00\x12\x1d\n\x05value\x18\x04 \x01(\x0b\x32\x0e.cel.expr.ExprB\n\n\x08key_kind\x1a\xe6\x01\n\rComprehension\x12\x10\n\x08iter_var\x18\x01 \x01(\t\x12\x11\n\titer_var2\x18\x08 \x01(\t\x12\"\n\niter_range\x18\x02 \x01(\x0b\x32\x0e.cel.expr.Expr\x12!\n\taccu_init\x18\x04 \x01(\x0b\x32\x0e.cel.expr.Expr\x12&\n\x0eloop_condition\x18\x05 \x01(\x0b\x32\x0e.cel.expr.Expr\x12!\n\tloop_step\x18\x06 \x01(\x0b\x32\x0e.cel.expr.Expr\x12\x1e\n\x06result\x18\x07 \x01(\x0b\x32\x0e.cel.expr.ExprB\x0b\n\texpr_kind\"3\n\x08\x43onstant\x12\x16\n\x0cstring_value\x18\x06 \x01(\tH\x00\x42\x0f\n\rconstant_kind\"\x8c\x01\n\nSourceInfo\x12\x14\n\x0cline_offsets\x18\x03 \x03(\x05\x12\x36\n\tpositions\x18\x04 \x03(\x0b\x32#.cel.expr.SourceInfo.PositionsEntry\x1a\x30\n\x0ePositionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\x03\x12\r\n\x05value\x18\x02 \x01(\x05:\x02\x38\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15\x63\x65l/expr/syntax.proto\x12\x08\x63\x65l.expr\"\xde\x07\n\x04\x45xpr\x12\n\n\x02id\x18\x02 \x01(\x03\x12(\n\nconst_expr\x18\x03 \x01(\x0b\x32\x12.cel.expr.ConstantH\x00\x12*\n\nident_expr\x18\x04 \x01(\x0b\x32\x14.cel.expr.Expr.IdentH\x00\x12,\n\x0bselect_expr\x18\x05 \x01(\x0b\x32\x15.cel.expr.Expr.SelectH\x00\x12(\n\tcall_expr\x18\x06 \x01(\x0b\x32\x13.cel.expr.Expr.CallH\x00\x12.\n\tlist_expr\x18\x07 \x01(\x0b\x32\x19.cel.expr.Expr.CreateListH\x00\x12\x32\n\x0bstruct_expr\x18\x08 \x01(\x0b\x32\x1b.cel.expr.Expr.CreateStructH\x00\x12:\n\x12\x63omprehension_expr\x18\t \x01(\x0b\x32\x1c.cel.expr.Expr.ComprehensionH\x00\x1a\x15\n\x05Ident\x12\x0c\n\x04name\x18\x01 \x01(\t\x1aK\n\x06Select\x12\x1f\n\x07operand\x18\x01 \x01(\x0b\x32\x0e.cel.expr.Expr\x12\r\n\x05\x66ield\x18\x02 \x01(\t\x12\x11\n\ttest_only\x18\x03 \x01(\x08\x1aV\n\x04\x43\x61ll\x12\x1e\n\x06target\x18\x01 \x01(\x0b\x32\x0e.cel.expr.Expr\x12\x10\n\x08\x66unction\x18\x02 \x01(\t\x12\x1c\n\x04\x61rgs\x18\x03 \x03(\x0b\x32\x0e.cel.expr.Expr\x1a.\n\nCreateList\x12 \n\x08\x65lements\x18\x01 \x03(\x0b\x32\x0e.cel.expr.Expr\x1a\x99\x01\n\x0c\x43reateStruct\x12\x32\n\x07\x65ntries\x18\x02 \x03(\x0b\x32!.cel.expr.Expr.CreateStruct.Entry\x1aU\n\x05\x45ntry\x12!\n\x07map_key\x18\x03 \x01(\x0b\x32\x0e.cel.expr.ExprH\x00\x12\x1d\n\x05value\x18\x04 \x01(\x0b\x32\x0e.cel.expr.ExprB\n\n\x08key_kind\x1a\xe6\x01\n\rComprehension\x12\x10\n\x08iter_var\x18\x01 \x01(\t\x12\x11\n\titer_var2\x18\x08 \x01(\t\x12\"\n\niter_range\x18\x02 \x01(\x0b\x32\x0e.cel.expr.Expr\x12!\n\taccu_init\x18\x04 \x01(\x0b\x32\x0e.cel.expr.Expr\x12&\n\x0eloop_condition\x18\x05 \x01(\x0b\x32\x0e.cel.expr.Expr\x12!\n\tloop_step\x18\x06 \x01(\x0b\x32\x0e.cel.expr.Expr\x12\x1e\n\x06result\x18\x07 \x01(\x0b\x32\x0e.cel.expr.ExprB\x0b\n\texpr_kind\"3\n\x08\x43onstant\x12\x16\n\x0cstring_value\x18\x06 \x01(\tH\x00\x42\x0f\n\rconstant_kind\"\x8c\x01\n\nSourceInfo\x12\x14\n\x0cline_offsets\x18\x03 \x03(\x05\x12\x36\n\tpositions\x18\x04 \x03(\x0b\x32#.cel.expr.SourceInfo.PositionsEntry\x1a\x30\n\x0ePositionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\x03\x12\r\n\x05value\x18\x02 \x01(\x05:\x02\x38\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,25 +34,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SOURCEINFO_POSITIONSENTRY']._loaded_options = None
   _globals['_SOURCEINFO_POSITIONSENTRY']._serialized_options = b'8\001'
   _globals['_EXPR']._serialized_start=36
-  _globals['_EXPR']._serialized_end=1007
+  _globals['_EXPR']._serialized_end=1026
   _globals['_EXPR_IDENT']._serialized_start=390
   _globals['_EXPR_IDENT']._serialized_end=411
   _globals['_EXPR_SELECT']._serialized_start=413
-  _globals['_EXPR_SELECT']._serialized_end=469
-  _globals['_EXPR_CALL']._serialized_start=471
-  _globals['_EXPR_CALL']._serialized_end=557
-  _globals['_EXPR_CREATELIST']._serialized_start=559
-  _globals['_EXPR_CREATELIST']._serialized_end=605
-  _globals['_EXPR_CREATESTRUCT']._serialized_start=608
-  _globals['_EXPR_CREATESTRUCT']._serialized_end=761
-  _globals['_EXPR_CREATESTRUCT_ENTRY']._serialized_start=676
-  _globals['_EXPR_CREATESTRUCT_ENTRY']._serialized_end=761
-  _globals['_EXPR_COMPREHENSION']._serialized_start=764
-  _globals['_EXPR_COMPREHENSION']._serialized_end=994
-  _globals['_CONSTANT']._serialized_start=1009
-  _globals['_CONSTANT']._serialized_end=1060
-  _globals['_SOURCEINFO']._serialized_start=1063
-  _globals['_SOURCEINFO']._serialized_end=1203
-  _globals['_SOURCEINFO_POSITIONSENTRY']._serialized_start=1155
-  _globals['_SOURCEINFO_POSITIONSENTRY']._serialized_end=1203
+  _globals['_EXPR_SELECT']._serialized_end=488
+  _globals['_EXPR_CALL']._serialized_start=490
+  _globals['_EXPR_CALL']._serialized_end=576
+  _globals['_EXPR_CREATELIST']._serialized_start=578
+  _globals['_EXPR_CREATELIST']._serialized_end=624
+  _globals['_EXPR_CREATESTRUCT']._serialized_start=627
+  _globals['_EXPR_CREATESTRUCT']._serialized_end=780
+  _globals['_EXPR_CREATESTRUCT_ENTRY']._serialized_start=695
+  _globals['_EXPR_CREATESTRUCT_ENTRY']._serialized_end=780
+  _globals['_EXPR_COMPREHENSION']._serialized_start=783
+  _globals['_EXPR_COMPREHENSION']._serialized_end=1013
+  _globals['_CONSTANT']._serialized_start=1028
+  _globals['_CONSTANT']._serialized_end=1079
+  _globals['_SOURCEINFO']._serialized_start=1082
+  _globals['_SOURCEINFO']._serialized_end=1222
+  _globals['_SOURCEINFO_POSITIONSENTRY']._serialized_start=1174
+  _globals['_SOURCEINFO_POSITIONSENTRY']._serialized_end=1222
 # @@protoc_insertion_point(module_scope)

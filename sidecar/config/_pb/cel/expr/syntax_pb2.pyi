@@ -45,7 +45,9 @@ class Expr(_message.Message):
 
         OPERAND_FIELD_NUMBER: _builtins.int
         FIELD_FIELD_NUMBER: _builtins.int
+        TEST_ONLY_FIELD_NUMBER: _builtins.int
         field: _builtins.str
+        test_only: _builtins.bool
         @_builtins.property
         def operand(self) -> Global___Expr: ...
         def __init__(
@@ -53,10 +55,11 @@ class Expr(_message.Message):
             *,
             operand: Global___Expr | None = ...,
             field: _builtins.str = ...,
+            test_only: _builtins.bool = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _typing.Literal["operand", b"operand"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["field", b"field", "operand", b"operand"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["field", b"field", "operand", b"operand", "test_only", b"test_only"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
