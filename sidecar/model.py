@@ -139,7 +139,7 @@ class Reason(Enum):
         Step.SESSION, 503, None, "The session's issuer cannot be asked at the moment."
     )
     INVALID_CLAIM = _Meaning(
-        Step.CLAIMS, 401, INVALID_TOKEN, "A claim of the token is missing or has the wrong form."
+        Step.CLAIMS, 401, INVALID_TOKEN, "A claim of the token is missing or not as it has to be."
     )
     EXPIRED = _Meaning(Step.CLAIMS, 401, INVALID_TOKEN, "The token has expired.")
     NOT_YET_VALID = _Meaning(Step.CLAIMS, 401, INVALID_TOKEN, "The token is not valid yet.")

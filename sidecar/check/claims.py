@@ -6,7 +6,7 @@ from typing import NamedTuple, TypeGuard
 
 from sidecar.check.patterns import matches_any
 from sidecar.check.refusal import Refusal
-from sidecar.check.trust import ClaimPath, TrustEntry
+from sidecar.check.trust import ClaimPath, RequiredValue, TrustEntry
 from sidecar.model import Reason, VerifiedToken
 
 
@@ -19,7 +19,7 @@ class SignedToken(NamedTuple):
 
 
 def verify(token: SignedToken, now: float) -> VerifiedToken | Refusal:
-    """Check dates, audience, subject and required claims, in this order.
+    """Check dates, audience, required values, subject and required claims, in this order.
 
     Args:
         token: the token; its signature is valid.
@@ -33,6 +33,9 @@ def verify(token: SignedToken, now: float) -> VerifiedToken | Refusal:
     )
     if refusal is not None:
         return refusal
+    wrong = first_wrong(claims, trust.claim_values)
+    if wrong is not None:
+        return _wrong_value(claims, wrong)
     subject = claims.get("sub", "")
     if not isinstance(subject, str):
         return invalid("sub", "is not a string")
@@ -65,6 +68,26 @@ def find(claims: Mapping[str, object], path: ClaimPath) -> object:
             return None
         value = value.get(name)
     return value
+
+
+def first_wrong(
+    claims: Mapping[str, object], required: tuple[RequiredValue, ...]
+) -> RequiredValue | None:
+    """The first of the required values that the claims do not have; None if they have all."""
+    for each in required:
+        if not each.accepts(find(claims, each.claim)):
+            return each
+    return None
+
+
+def _wrong_value(claims: Mapping[str, object], required: RequiredValue) -> Refusal:
+    name, value = ".".join(required.claim), find(claims, required.claim)
+    accepted = f"accepted: {', '.join(required.values)}"
+    if value is None:
+        return invalid(name, f"is missing; {accepted}")
+    if not isinstance(value, str | int):
+        return invalid(name, f"is not a single value; {accepted}")
+    return invalid(name, f"has another value; {accepted}")._replace(held=((name, str(value)),))
 
 
 def check_dates(claims: Mapping[str, object], now: float, leeway: float) -> Refusal | None:
@@ -154,5 +177,5 @@ def distance(name: str, date: float, now: float) -> tuple[tuple[str, str], ...]:
 
 
 def invalid(name: str, problem: str) -> Refusal:
-    """The refusal of a claim that is missing or has the wrong form."""
+    """The refusal of a claim that is missing or not as it has to be."""
     return Refusal(Reason.INVALID_CLAIM, f"{name} {problem}")

@@ -49,36 +49,59 @@ Verified = VerifiedToken | Refusal
 
 
 class TrustTable:
-    """Finds the trust entry for a token by its issuer and its type.
+    """Finds the trust entry for a token by its issuer, its type and its required values.
 
     Raises:
-        ValueError: two entries accept the same type from the same issuer.
+        ValueError: two entries accept the same tokens.
     """
 
     def __init__(self, entries: Iterable[TrustEntry]) -> None:
-        self._by_issuer: dict[str, dict[str | None, TrustEntry]] = {}
+        self._by_issuer: dict[str, dict[str | None, tuple[TrustEntry, ...]]] = {}
         for entry in entries:
             by_type = self._by_issuer.setdefault(entry.issuer, {})
             for type_ in entry.types:
-                if type_ in by_type:
-                    raise ValueError(
-                        f"{by_type[type_].name} and {entry.name} accept the same tokens"
-                    )
-                by_type[type_] = entry
+                others = by_type.get(type_, ())
+                for other in others:
+                    if not entry.differs_from(other):
+                        raise ValueError(f"{other.name} and {entry.name} accept the same tokens")
+                by_type[type_] = (*others, entry)
 
     def select(self, token: jws.UnverifiedToken) -> TrustEntry | Refusal:
-        """The entry that decides about this token. The issuer is compared exactly."""
+        """The entry that decides about this token. The issuer is compared exactly.
+
+        What the token says of itself is unverified; the entry's own keys and required values are
+        what it is verified with.
+        """
         issuer = token.claims.get("iss")
         by_type = self._by_issuer.get(issuer) if isinstance(issuer, str) else None
         if by_type is None:
             return Refusal(Reason.UNTRUSTED_ISSUER)
-        entry = by_type.get(token.header.type)
-        if entry is None:
+        entries = by_type.get(token.header.type)
+        if entries is None:
             accepted = ", ".join(sorted(type_ or "none" for type_ in by_type))
             return Refusal(
                 Reason.WRONG_TOKEN_TYPE, f"this issuer's tokens may have the typ: {accepted}"
             )
-        return entry
+        if len(entries) == 1:
+            return entries[0]
+        for entry in entries:
+            if claims.first_wrong(token.claims, entry.claim_values) is None:
+                return entry
+        return _of_no_entry(token, entries)
+
+
+def _of_no_entry(token: jws.UnverifiedToken, entries: tuple[TrustEntry, ...]) -> Refusal:
+    """The refusal of a token whose claims fit none of the entries of its issuer and type."""
+    paths = dict.fromkeys(each.claim for entry in entries for each in entry.claim_values)
+    problems = [
+        f"{'.'.join(path)} {'is missing' if claims.find(token.claims, path) is None else 'differs'}"
+        for path in paths
+    ]
+    return Refusal(
+        Reason.WRONG_TOKEN_TYPE,
+        f"it has the claim_values of none of {', '.join(entry.name for entry in entries)}: "
+        f"{', '.join(problems)}",
+    )
 
 
 class Verifier:

@@ -8,11 +8,12 @@ from typing import Any, Final
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt import get_algorithm_by_name
 
-from sidecar.check.trust import TrustEntry
+from sidecar.check.trust import ClaimPath, TrustEntry
 from sidecar.cli.policy_tests import Token
 from sidecar.jose import base64url
 from sidecar.jose.algorithms import algorithms_for
 from sidecar.jose.jwk import VerificationKey, thumbprint
+from sidecar.keys.settings import SourceSettings
 from sidecar.snapshots.keys import KeySet, KeySnapshot
 
 _PrivateKey = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey
@@ -75,24 +76,42 @@ class StandIn:
     def _defaults(self, now: float, expires_in: float) -> dict[str, object]:
         trust = self._trust
         subject = trust.subjects[0].replace("*", "test") if trust.subjects else "test"
-        audience: object = min(trust.audiences)
-        for name in reversed(trust.audience_claim[1:]):
-            audience = {name: audience}
-        return {
+        members: dict[str, Any] = {
             "iss": trust.issuer,
             "sub": subject,
             "iat": now,
             "exp": now + expires_in,
-            trust.audience_claim[0]: audience,
         }
+        _put(members, trust.audience_claim, min(trust.audiences))
+        for each in trust.claim_values:
+            _put(members, each.claim, each.example)
+        return members
 
     def _type(self) -> str | None:
         return min((name for name in self._trust.types if name is not None), default=None)
 
 
-def snapshot(stand_ins: Mapping[str, StandIn]) -> KeySnapshot:
-    """The public keys of all stand-ins, under the names of their trust entries."""
-    return KeySnapshot({name: KeySet.of((each.key,), math.inf) for name, each in stand_ins.items()})
+def _put(members: dict[str, Any], path: ClaimPath, value: object) -> None:
+    """Set the claim at a path; objects on the way are created."""
+    *parents, last = path
+    for name in parents:
+        members = members.setdefault(name, {})
+    members[last] = value
+
+
+def snapshot(
+    stand_ins: Mapping[str, StandIn], sources: Mapping[str, SourceSettings]
+) -> KeySnapshot:
+    """The public keys of all stand-ins.
+
+    ``stand_ins`` and ``sources`` are by trust entry. A key is one of every entry that has the same
+    source as the stand-in's own: the issuer would publish it to all of them.
+    """
+    keys = {
+        name: [each.key for of, each in stand_ins.items() if sources[of] == source]
+        for name, source in sources.items()
+    }
+    return KeySnapshot({name: KeySet.of(found, math.inf) for name, found in keys.items() if found})
 
 
 def _effort(algorithm: str) -> tuple[bool, str]:

@@ -45,7 +45,7 @@ def run(options: Namespace) -> int:
     used = {case.token.trust for case in tests.tests if case.token is not None}
     trust = configuration.check.trust
     stand_ins = {entry.name: StandIn(entry) for entry in trust if entry.name in used}
-    keys = snapshot(stand_ins)
+    keys = snapshot(stand_ins, {each.trust: each.source for each in configuration.keys})
     now = time.time() if tests.now is None else tests.now
     simulation, bring = _simulated(configuration, stand_ins, now)
     shadow = configuration.check.shadow

@@ -81,7 +81,7 @@ class Explanation:
         return (size, f"alg {printable(token.header.algorithm)}, {kid}, typ {_format_type(token)}")
 
     def _trust(self, token: UnverifiedToken, trust: TrustEntry | None) -> tuple[str, ...]:
-        issuer = f"iss {printable(token.claims.get('iss', 'absent'))}, typ {_format_type(token)}"
+        issuer = f"iss {_format_found(token.claims.get('iss'))}, typ {_format_type(token)}"
         return (issuer, f"{trust.name}, for {trust.kind.value} tokens") if trust else (issuer,)
 
     def _key(self, trust: TrustEntry, keys: KeySet | None) -> tuple[str, ...]:
@@ -109,12 +109,17 @@ class Explanation:
         self._grants = tuple(
             f"the token's {name}: {printable(find(claims, path) or 'none')}" for name, path in paths
         )
-        audience = printable(find(claims, trust.audience_claim))
+        audience = _format_found(find(claims, trust.audience_claim))
         accepted = ", ".join(sorted(trust.audiences))
         return (
             *self._dates(claims),
             f"{'.'.join(trust.audience_claim)} {audience}, accepted: {accepted}",
-            f"sub {printable(claims.get('sub', 'absent'))}",
+            *(
+                f"{'.'.join(each.claim)} {_format_found(find(claims, each.claim))}, "
+                f"accepted: {printable(', '.join(each.values))}"
+                for each in trust.claim_values
+            ),
+            f"sub {_format_found(claims.get('sub'))}",
         )
 
     def _policy(
@@ -172,6 +177,11 @@ def _format_source(source: TokenSource) -> str:
 
 def _format_claim(source: IdentitySource) -> str:
     return f"the {source.value}" if isinstance(source, Normalised) else ".".join(source)
+
+
+def _format_found(value: object) -> str:
+    """A claim's value; "missing" where there is none or it is null."""
+    return "missing" if value is None else printable(value)
 
 
 def _format_type(token: UnverifiedToken) -> str:

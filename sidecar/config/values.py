@@ -157,6 +157,23 @@ def claim(value: object) -> ClaimPath:
     return tuple(names)
 
 
+def claim_values(value: object) -> tuple[tuple[ClaimPath, tuple[str | int, ...]], ...]:
+    """The accepted values of a claim, or of those in it, each with its path below the claim."""
+    if isinstance(value, dict) and value:
+        return tuple(
+            ((text(name), *path), accepted)
+            for name, below in value.items()
+            for path, accepted in claim_values(below)
+        )
+    values = value if isinstance(value, list) else [value]
+    if not values or not all(isinstance(each, str | int) for each in values):
+        raise ValueError(
+            f"expected a value, and found {format_value(value)}; write text, a whole number, true "
+            "or false, or a list of these"
+        )
+    return (((), tuple(values)),)
+
+
 def header(value: object) -> str:
     """The name, in lower case, of a header that may be read from a request or set in one."""
     name = text(value).lower()
@@ -342,6 +359,16 @@ HttpToken = Annotated[
 Method = Annotated[str, PlainValidator(_method), schema("method", pattern=f"^{METHOD.pattern}$")]
 Realm = Annotated[str, PlainValidator(_realm), schema("text", pattern=f"^{_QUOTABLE.pattern}$")]
 Claim = Annotated[ClaimPath, PlainValidator(claim), WithJsonSchema(_CLAIM_SCHEMA)]
+ClaimValues = Annotated[
+    tuple[tuple[ClaimPath, tuple[str | int, ...]], ...],
+    PlainValidator(claim_values),
+    WithJsonSchema(
+        {
+            "type": ["string", "integer", "boolean", "array", "object"],
+            "x-kind": "value or list of values",
+        }
+    ),
+]
 IdentityClaim = Annotated[
     IdentitySource, PlainValidator(identity_source), WithJsonSchema(_IDENTITY_SOURCE_SCHEMA)
 ]

@@ -5,7 +5,7 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
-from sidecar.check.trust import TrustEntry
+from sidecar.check.trust import RequiredValue, TrustEntry
 from sidecar.config.addresses import http_url
 from sidecar.config.problems import Finding, Location
 from sidecar.config.rules import Draft, duplicate_names, rule
@@ -15,6 +15,7 @@ from sidecar.config.sections.keys import Keys, KubernetesSection, OidcSection
 from sidecar.config.values import (
     AlgorithmName,
     Claim,
+    ClaimValues,
     Duration,
     Name,
     Pattern,
@@ -26,6 +27,12 @@ from sidecar.keys.settings import KeySettings
 from sidecar.model import TokenKind
 
 _REQUEST_TYPES: Final = ("at+jwt",)  # RFC 9068 §2.1
+# Claims that are no value to require, and what they are compared with.
+_COMPARED_ANYWAY: Final = {
+    "iss": "issuer",
+    "aud": "audiences",
+    **dict.fromkeys(("exp", "nbf", "iat"), "the time"),
+}
 
 
 class Trust(Section):
@@ -52,6 +59,14 @@ class Trust(Section):
         "one. For kind `request` it is `[at+jwt]` where nothing else is said; other kinds must "
         "say it.",
         min_length=1,
+    )
+    claim_values: dict[Text, ClaimValues] = written(
+        {},
+        "Claims, each with the value that it must have or a list of those it may have: "
+        "`{token_use: access}`. Text, booleans and whole numbers are compared by JSON type and "
+        "value, and a claim that is a list equals none. A nested claim is a mapping below the one "
+        "that it is in. Entries of one issuer and typ need a claim that both name, with different "
+        "values.",
     )
     leeway: Annotated[float, Duration("0s", "5m")] = written(
         "10s", "How far the issuer's clock may be off when dates are compared."
@@ -90,6 +105,9 @@ class Trust(Section):
                 'accepted: write patterns such as "system:serviceaccount:shop:*"'
             )
             yield Finding(("subjects",), text)
+        for name in _COMPARED_ANYWAY.keys() & self.claim_values.keys():
+            text = f"{name} is compared with {_COMPARED_ANYWAY[name]} anyway; leave it out"
+            yield Finding(("claim_values", name), text)
         yield from self._times_of_keys()
         source = self.keys.source
         if isinstance(source, KubernetesSection) and self.kind is not TokenKind.WORKLOAD:
@@ -128,6 +146,11 @@ class Trust(Section):
         return copied(
             TrustEntry,
             self,
+            claim_values=tuple(
+                RequiredValue.of((name, *below), values)
+                for name, found in self.claim_values.items()
+                for below, values in found
+            ),
             types=frozenset(None if name == "none" else name for name in self.accepted_types),
         )
 
@@ -165,17 +188,22 @@ def _names(draft: Draft) -> Iterator[Finding]:
 
 
 @rule()
-def _types_lead_to_one_entry(draft: Draft) -> Iterator[Finding]:
-    first: dict[tuple[str, str], tuple[Location, Trust]] = {}
+def _tokens_lead_to_one_entry(draft: Draft) -> Iterator[Finding]:
+    found: dict[tuple[str, str], list[tuple[Location, TrustEntry]]] = {}
     for here, trust in draft.items("trust", Trust):
+        entry = trust.settings()
         for name in dict.fromkeys(trust.accepted_types):
-            at, other = first.setdefault((trust.issuer, name), (here, trust))
-            if other is not trust:
-                text = (
-                    f'"{trust.name}" and "{other.name}" (line {draft.line(at)}) both accept the '
-                    f"typ {name} from this issuer; issuer and typ must lead to one entry"
-                )
-                yield Finding((*here, "issuer"), text)
+            others = found.setdefault((trust.issuer, name), [])
+            for at, other in others:
+                if not entry.differs_from(other):
+                    text = (
+                        f'"{trust.name}" and "{other.name}" (line {draft.line(at)}) both accept '
+                        f"the typ {name} from this issuer; a token must lead to one entry: write "
+                        "other types, or claim_values of one claim in both, without a common value"
+                    )
+                    yield Finding((*here, "issuer"), text)
+                    break
+            others.append((here, entry))
 
 
-TRUST_RULES: Final = (_names, _types_lead_to_one_entry)
+TRUST_RULES: Final = (_names, _tokens_lead_to_one_entry)

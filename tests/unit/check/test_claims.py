@@ -5,6 +5,7 @@ import pytest
 
 from sidecar.check.claims import SignedToken, find, verify
 from sidecar.check.refusal import Refusal
+from sidecar.check.trust import RequiredValue
 from sidecar.model import Reason, VerifiedToken
 from tests.support.checks import CLUSTER, GATEWAY, NOW, claims
 
@@ -212,3 +213,32 @@ def test_a_claim_is_found_by_its_path_and_names_may_hold_dots() -> None:
     assert find(document, ("https://shop.test/x.y",)) == 2
     assert find(document, ("a", "b", "c")) is None
     assert find(document, ("list", "0")) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        (None, "is missing"),
+        ("example.net", "has another value"),
+        (True, "has another value"),
+        (["example.org"], "is not a single value"),
+        ({"hd": "example.org"}, "is not a single value"),
+        (1.5, "is not a single value"),
+    ],
+)
+def test_a_required_value_is_told_with_what_is_accepted(value: object, problem: str) -> None:
+    required = RequiredValue.of(("org", "hd"), ["example.org", 7, False])
+    refused = verified({"org": {"hd": value}}, claim_values=(required,))
+
+    assert isinstance(refused, Refusal)
+    assert refused[:2] == (
+        Reason.INVALID_CLAIM,
+        f"org.hd {problem}; accepted: 7, example.org, false",
+    )
+    assert refused.held == ((("org.hd", str(value)),) if problem == "has another value" else ())
+
+
+def test_a_token_with_every_required_value_is_verified() -> None:
+    required = (RequiredValue.of(("hd",), ["example.org"]), RequiredValue.of(("ok",), [True]))
+
+    assert reason({"hd": "example.org", "ok": True}, claim_values=required) is None

@@ -1,10 +1,11 @@
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from sidecar.check.jws import JoseHeader, UnverifiedToken
 from sidecar.check.refusal import Refusal
-from sidecar.check.trust import TrustEntry
+from sidecar.check.trust import RequiredValue, TrustEntry
 from sidecar.check.verifier import TrustTable
 from sidecar.model import Reason
 from tests.support.checks import CLUSTER, CLUSTER_ISSUER, GATEWAY, ISSUER
@@ -57,3 +58,75 @@ def test_one_issuer_may_have_entries_for_several_types() -> None:
 def test_two_entries_for_the_same_tokens_are_refused() -> None:
     with pytest.raises(ValueError, match="gateway and copy accept the same tokens"):
         TrustTable([GATEWAY, replace(GATEWAY, name="copy")])
+
+
+def required(**values: str | int | list[str | int]) -> tuple[RequiredValue, ...]:
+    return tuple(
+        RequiredValue.of((name,), value if isinstance(value, list) else [value])
+        for name, value in values.items()
+    )
+
+
+ACCESS = replace(GATEWAY, name="access", claim_values=required(token_use="access"))
+IDENTITY = replace(GATEWAY, name="identity", claim_values=required(token_use=["id", "userinfo"]))
+
+
+@pytest.mark.parametrize(
+    ("claims", "chosen"),
+    [({"token_use": "access"}, ACCESS), ({"token_use": "userinfo", "sub": "x"}, IDENTITY)],
+)
+def test_a_required_value_tells_entries_of_one_issuer_and_type_apart(
+    claims: dict[str, object], chosen: TrustEntry
+) -> None:
+    token = unverified("at+jwt", {"iss": ISSUER, **claims})
+
+    assert TrustTable([ACCESS, IDENTITY]).select(token) is chosen
+
+
+@pytest.mark.parametrize(
+    ("claims", "problem"),
+    [
+        ({}, "token_use is missing"),
+        ({"token_use": None}, "token_use is missing"),
+        ({"token_use": "refresh"}, "token_use differs"),
+        ({"token_use": ["access"]}, "token_use differs"),
+        ({"token_use": {"access": "access"}}, "token_use differs"),
+        ({"token_use": "Access"}, "token_use differs"),
+    ],
+)
+def test_a_token_with_the_required_values_of_no_entry_is_of_the_wrong_type(
+    claims: dict[str, object], problem: str
+) -> None:
+    token = unverified("at+jwt", {"iss": ISSUER, **claims})
+
+    assert TrustTable([ACCESS, IDENTITY]).select(token) == Refusal(
+        Reason.WRONG_TOKEN_TYPE, f"it has the claim_values of none of access, identity: {problem}"
+    )
+
+
+def test_values_are_compared_by_their_json_type() -> None:
+    (number,), (boolean,) = required(level=1), required(level=True)
+
+    assert number.accepts(1)
+    assert not any(map(number.accepts, (True, 1.0, "1", None)))
+    assert boolean.accepts(True)
+    assert not any(map(boolean.accepts, (1, "true", False, [True])))
+    assert replace(GATEWAY, claim_values=(number,)).differs_from(
+        replace(GATEWAY, claim_values=(boolean,))
+    )
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {},
+        {"use": "id"},
+        {"token_use": ["id", "access"]},
+        {"token_use": "access", "email_verified": True},
+    ],
+)
+def test_entries_that_could_accept_one_token_are_refused(other: dict[str, Any]) -> None:
+    copy = replace(ACCESS, name="copy", claim_values=required(**other))
+
+    with pytest.raises(ValueError, match="access and copy accept the same tokens"):
+        TrustTable([ACCESS, copy])

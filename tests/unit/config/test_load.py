@@ -9,6 +9,7 @@ from ruamel.yaml import YAML
 from sidecar.check.extract import CookieSource, HeaderSource
 from sidecar.check.identity import IdentitySettings, Normalised
 from sidecar.check.rules import TokenKinds, When
+from sidecar.check.trust import RequiredValue
 from sidecar.clients.http import HttpSettings
 from sidecar.clients.vault.settings import (
     AppRoleLogin,
@@ -416,3 +417,17 @@ def test_keys_are_kept_where_the_file_says(tmp_path: Path) -> None:
     configuration = _load(tmp_path, SMALLEST + "key_cache: {directory: cache}\n")
     assert configuration.key_cache == tmp_path / "cache"
     assert _load(tmp_path, SMALLEST).key_cache is None
+
+
+def test_required_values_are_read_with_their_types_and_places(tmp_path: Path) -> None:
+    text = SMALLEST.replace(
+        "keys: {file",
+        'claim_values: {token_use: access, level: [1, "1"], org: {ok: true, unit: {name: a}}}\n'
+        "    keys: {file",
+    )
+    assert _load(tmp_path, text).check.trust[0].claim_values == (
+        RequiredValue.of(("token_use",), ["access"]),
+        RequiredValue.of(("level",), [1, "1"]),
+        RequiredValue.of(("org", "ok"), [True]),
+        RequiredValue.of(("org", "unit", "name"), ["a"]),
+    )
