@@ -108,7 +108,7 @@ def snapshot(
     source as the stand-in's own: the issuer would publish it to all of them.
     """
     keys = {
-        name: [each.key for of, each in stand_ins.items() if sources[of] == source]
+        name: tuple(each.key for of, each in stand_ins.items() if sources[of] == source)
         for name, source in sources.items()
     }
     return KeySnapshot({name: KeySet.of(found, math.inf) for name, found in keys.items() if found})
