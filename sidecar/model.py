@@ -254,7 +254,8 @@ class VerifiedToken(NamedTuple):
 
     ``trust`` is the name of the configured trust entry, or of the session's credential,
     ``fingerprint`` the first 16 hex digits of the token's SHA-256: the only form in which a token
-    may be named anywhere.
+    may be named anywhere. ``credential`` is the name of the gateway's credential; a sidecar has
+    none.
     """
 
     trust: str
@@ -266,6 +267,7 @@ class VerifiedToken(NamedTuple):
     roles: frozenset[str]
     groups: frozenset[str]
     fingerprint: str
+    credential: str = ""
 
 
 class HeaderChanges(NamedTuple):

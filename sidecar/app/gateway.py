@@ -21,6 +21,7 @@ from sidecar.gateway.authenticators import (
 from sidecar.gateway.exchange import Exchanged, ExchangeSettings, SessionExchange
 from sidecar.gateway.identities import Identities
 from sidecar.gateway.pipeline import GatewayPipeline
+from sidecar.gateway.places import Places
 from sidecar.gateway.publishing import Document, jwks_document, metadata_document
 from sidecar.gateway.session_cookies import SESSION, SessionCookies
 from sidecar.gateway.settings import (
@@ -81,7 +82,7 @@ class GatewayRole:
         self._rotated: list[str] = []
         self._unstarted: list[tuple[RingSettings, Ring]] = []
         self._starting: list[asyncio.Task[None]] = []
-        self._verifiers: list[Verifier] = []
+        self._verifiers: dict[frozenset[str], Verifier] = {}
 
         self._request_ring = self._ring(settings.request_ring, open_ring)
         self._keys = new_keys(configuration, instruments, before)
@@ -182,7 +183,7 @@ class GatewayRole:
         """The credentials and the rings (``Role.status``)."""
         return {
             "credentials": [each.name for each in self._settings.credentials],
-            "remembered_tokens": sum(each.remembered_tokens for each in self._verifiers),
+            "remembered_tokens": sum(each.remembered_tokens for each in self._verifiers.values()),
             "signing_keys": {name: _ring_status(ring) for name, ring in self._rings.items()},
         }
 
@@ -233,15 +234,19 @@ class GatewayRole:
                 return self._sessions(credential)
 
     def _verifier(self, trusts: tuple[str, ...]) -> Verifier:
+        """The verifier of these trust entries: one for all places, which remembers a token once."""
+        names = frozenset(trusts)
+        if (before := self._verifiers.get(names)) is not None:
+            return before
         check = self._configuration.check
         verifier = Verifier(
-            [entry for entry in check.trust if entry.name in trusts],
+            [entry for entry in check.trust if entry.name in names],
             self._instruments.metrics,
             token_bytes=check.token_bytes,
             token_values=check.token_values,
             remembered_tokens=check.remembered_tokens,
         )
-        self._verifiers.append(verifier)
+        self._verifiers[names] = verifier
         return verifier
 
     def _sessions(self, credential: SessionCredential) -> SessionAuthenticator:
@@ -262,9 +267,9 @@ class GatewayRole:
                     credential.outlives_credential,
                     self._configuration.check.cookies,
                 )
-                accepted = [authenticators[name] for name in sorted(credential.issued_for)]
+                places = Places(authenticators.values(), credential.issued_for)
                 waiting = Waiting(self._keys, self._configuration.key_wait)
-                return SessionExchange(settings, accepted, authenticator.cookies, waiting)
+                return SessionExchange(settings, places, authenticator.cookies, waiting)
         return None
 
     def _expect(self) -> None:

@@ -97,8 +97,8 @@ class TokenKinds:
 
 
 @dataclass(frozen=True, slots=True)
-class Issuers:
-    """The token is of one of these trust entries, or of these credentials of a gateway."""
+class Credentials:
+    """The token is of one of these credentials of a gateway."""
 
     names: frozenset[str]
     reasons: ClassVar[tuple[Reason, ...]] = (Reason.TOKEN_KIND_NOT_ACCEPTED,)
@@ -108,16 +108,16 @@ class Issuers:
     def refusal(self, subject: Subject) -> Refusal | None:
         """``Rule.refusal``."""
         token = _token(subject)
-        if token.trust in self.names:
+        if token.credential in self.names:
             return None
         return Refusal(
             Reason.TOKEN_KIND_NOT_ACCEPTED,
-            f"it is from {token.trust}; accepted: {_format_names(self.names)}",
+            f"it is of {token.credential}; accepted: {_format_names(self.names)}",
         )
 
     def describe(self) -> str:
         """``Rule.describe``."""
-        return f"from: {_format_names(self.names)}"
+        return f"credentials: {_format_names(self.names)}"
 
 
 @dataclass(frozen=True, slots=True)

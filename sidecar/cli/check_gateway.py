@@ -3,13 +3,14 @@
 from pathlib import Path
 from typing import Final
 
-from sidecar.check.extract import Credential, cookie_finder, extract
+from sidecar.check.extract import Credential, TokenSource, cookie_finder, extract
 from sidecar.check.refusal import Refusal
 from sidecar.check.routes import Router
 from sidecar.cli.gateway_simulation import GatewaySimulation
 from sidecar.clients.files import read
 from sidecar.config import Configuration
 from sidecar.errors import ConfigurationFault
+from sidecar.gateway.places import Places
 from sidecar.gateway.settings import (
     CredentialSettings,
     GatewaySettings,
@@ -46,12 +47,14 @@ def simulated(
         SourceFault: the answer, or the keys that sessions are sealed with, cannot be read.
     """
     assert configuration.gateway is not None  # noqa: S101 - the caller has checked
+    places = Places(configuration.gateway.credentials, _usable(configuration.gateway))
     credential = named_credential(configuration.gateway, name)
-    carried = _carried(configuration, request)
+    carried = _carried(configuration, request, places.sources)
     if carried is not None:
-        credential = next(
-            each for each in _usable(configuration.gateway) if each.source == carried.source
-        )
+        found = places.find(carried)
+        if isinstance(found, Refusal):  # the checks refuse it, whatever an issuer would answer
+            return GatewaySimulation(configuration, now)
+        credential = found
     asked = isinstance(credential, IntrospectedCredential)
     if asked and carried is not None and answer is None:
         raise ConfigurationFault(
@@ -75,26 +78,30 @@ def named_credential(gateway: GatewaySettings, name: str | None) -> CredentialSe
     Raises:
         ConfigurationFault: there is none.
     """
-    for each in _usable(gateway):
-        if name in {None, each.name}:
+    usable = _usable(gateway)
+    for each in gateway.credentials:
+        if each.name in usable and name in {None, each.name}:
             return each
-    names = ", ".join(each.name for each in _usable(gateway))
+    names = ", ".join(usable)
     raise ConfigurationFault(f"--credential {name}: requests may have {names or 'none'}")
 
 
-def _usable(gateway: GatewaySettings) -> list[CredentialSettings]:
-    """The credentials that a request may have."""
-    return [each for each in gateway.credentials if each.name not in gateway.exchange_only]
+def _usable(gateway: GatewaySettings) -> list[str]:
+    """The names of the credentials that a request may have."""
+    return [each.name for each in gateway.credentials if each.name not in gateway.exchange_only]
 
 
-def _carried(configuration: Configuration, request: RequestView) -> Credential | None:
-    """The credential that the gateway would use; None when the request carries none."""
-    assert configuration.gateway is not None  # noqa: S101 - the caller has checked
+def _carried(
+    configuration: Configuration, request: RequestView, sources: tuple[TokenSource, ...]
+) -> Credential | None:
+    """The credential that the gateway would use; None when the request carries none.
+
+    ``sources`` are where requests may have one.
+    """
     check = configuration.check
     routed = Router(check.routes, literal_semicolons=check.literal_semicolons).find(request)
     if isinstance(routed, Refusal) or routed.route.public:
         return None
-    sources = tuple(each.source for each in _usable(configuration.gateway))
     cookies = cookie_finder(sources, check.cookies).find(request)
     found = None if isinstance(cookies, Refusal) else extract(request, sources, cookies)
     return found if isinstance(found, Credential) else None

@@ -30,8 +30,8 @@ def simulated(
             return _session(simulation, case.session, case.name, now)
         if case.token is None:
             return None
-        trust = case.token.trust
-        return simulation.source_of(trust), stand_ins[trust].token_for(case.token, now)
+        trust, credential = case.token.trust, case.token.credential
+        return simulation.source_of(trust, credential), stand_ins[trust].token_for(case.token, now)
 
     return simulation, bring
 

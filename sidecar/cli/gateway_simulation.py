@@ -57,6 +57,7 @@ class GatewaySimulation:
         gateway = configuration.gateway
         assert gateway is not None  # noqa: S101 - the caller has checked
         self.credentials = {each.name: each for each in gateway.credentials}
+        self._exchange_only = gateway.exchange_only
         self._configuration, self._now = configuration, now
         self._sealing = sealing or begin(SealingKey.generate(), TIMINGS, now)
         self._issuer = _Issuer()
@@ -75,13 +76,19 @@ class GatewaySimulation:
         verdict = self._pipeline.check(request, keys, self._now, trace)
         return finished(verdict, keys, self._now)
 
-    def source_of(self, trust: str) -> TokenSource:
-        """The source of the tokens of a trust entry."""
-        return next(
-            each.source
+    def source_of(self, trust: str, credential: str = "") -> TokenSource:
+        """The source of a trust entry's tokens.
+
+        Without the name of a credential it is the first that requests may have, if there is one.
+        """
+        found = [
+            each
             for each in self.credentials.values()
-            if isinstance(each, JwtCredential) and trust in each.trusts
-        )
+            if isinstance(each, JwtCredential)
+            and trust in each.trusts
+            and credential in {"", each.name}
+        ]
+        return min(found, key=lambda each: each.name in self._exchange_only).source
 
     def answer(self, session: str, document: bytes) -> None:
         """Set the introspection response for a session (RFC 7662 §2.2)."""

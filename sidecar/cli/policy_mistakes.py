@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from sidecar.cli.policy_tests import Case, PolicyTests, Session
+from sidecar.cli.policy_tests import Case, PolicyTests, Session, Token
 from sidecar.config import Configuration
 from sidecar.config.problems import Finding, Location
 from sidecar.gateway.settings import GatewaySettings, JwtCredential, SessionCredential
@@ -17,6 +17,8 @@ def mistakes(tests: PolicyTests, configuration: Configuration) -> Iterator[Findi
             yield from _unknown((*here, "token", "trust"), "trust entry", case.token.trust, names)
         if configuration.gateway is None:
             yield from _beyond_a_sidecar(here, case)
+        elif case.token is not None and case.token.credential:
+            yield from _in_token(here, case.token, configuration.gateway)
         elif case.session is not None:
             yield from _in_session(here, case.session, configuration.gateway)
         if case.token is not None and case.session is not None:
@@ -27,9 +29,22 @@ def mistakes(tests: PolicyTests, configuration: Configuration) -> Iterator[Findi
 def _beyond_a_sidecar(here: Location, case: Case) -> Iterator[Finding]:
     if case.session is not None:
         yield Finding((*here, "session"), "a sidecar takes tokens and no sessions; write token")
+    if case.token is not None and case.token.credential:
+        text = "a sidecar has token_sources and no credentials; leave it out"
+        yield Finding((*here, "token", "credential"), text)
     if case.expect.token:
         text = "a sidecar makes no token; write the headers that it sets"
         yield Finding((*here, "expect", "token"), text)
+
+
+def _in_token(here: Location, token: Token, gateway: GatewaySettings) -> Iterator[Finding]:
+    takes = [
+        each.name
+        for each in gateway.credentials
+        if isinstance(each, JwtCredential) and token.trust in each.trusts
+    ]
+    what = f"credential with tokens of {token.trust}"
+    yield from _unknown((*here, "token", "credential"), what, token.credential, takes)
 
 
 def _in_session(here: Location, session: Session, gateway: GatewaySettings) -> Iterator[Finding]:

@@ -76,6 +76,11 @@ class Token(Section):
     """A token that is made for one test, signed by a stand-in for its issuer's key."""
 
     trust: Text = Field(description="The trust entry whose token it is.")
+    credential: Text = Field(
+        default="",
+        description="For a gateway: the credential that it is. Without it, the first that takes "
+        "tokens of the trust entry.",
+    )
     claims: dict[str, Any] = Field(
         default={}, description="Claims to add, to replace or, with null, to leave out."
     )

@@ -4,13 +4,15 @@ An authenticator is given the text that was found at its source. It answers at o
 an answer that has to be fetched is ``Pending``.
 """
 
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from sidecar.check.claims import invalid
 from sidecar.check.extract import TokenSource
 from sidecar.check.trace import Trace
 from sidecar.check.verifier import Verified, Verifier
+from sidecar.gateway.places import Placed
 from sidecar.gateway.session_cookies import SessionCookies
+from sidecar.gateway.settings import Form
 from sidecar.model import Pending, Reason, Step, VerifiedToken
 from sidecar.session.introspection import Introspector
 from sidecar.session.tokens import SessionTokens
@@ -19,18 +21,8 @@ from sidecar.snapshots.keys import KeySnapshot
 Identified = Verified
 
 
-class Authenticator(Protocol):
+class Authenticator(Placed, Protocol):
     """Verifies one kind of credential, and returns its identity."""
-
-    @property
-    def name(self) -> str:
-        """The credential's name in the configuration."""
-        ...
-
-    @property
-    def source(self) -> TokenSource:
-        """The header or cookie that carries it."""
-        ...
 
     def identify(
         self, text: str, digest: bytes, keys: KeySnapshot, now: float, trace: Trace | None = None
@@ -53,6 +45,8 @@ class Authenticator(Protocol):
 
 class JwtAuthenticator:
     """JWTs of trusted issuers, verified as a sidecar does."""
+
+    form: ClassVar = Form.JWT
 
     def __init__(self, name: str, source: TokenSource, verifier: Verifier) -> None:
         self.name = name
@@ -88,6 +82,8 @@ def _with_subject(verified: Verified, now: float) -> Identified:
 class IntrospectionAuthenticator:
     """Opaque sessions, verified by introspection (RFC 7662)."""
 
+    form: ClassVar = Form.OPAQUE
+
     def __init__(self, name: str, source: TokenSource, introspector: Introspector) -> None:
         self.name = name
         self.source = source
@@ -110,6 +106,8 @@ class IntrospectionAuthenticator:
 
 class SessionAuthenticator:
     """Session tokens of the gateway's own, in ``cookies``."""
+
+    form: ClassVar = Form.SESSION
 
     def __init__(
         self, name: str, source: TokenSource, tokens: SessionTokens, cookies: SessionCookies

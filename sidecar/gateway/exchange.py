@@ -5,7 +5,7 @@ at the credential's usual source. It passes the cookie in the response on to the
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import NamedTuple, Protocol
@@ -15,6 +15,7 @@ from sidecar.check.extract import cookie_finder, extract
 from sidecar.check.refusal import Refusal, deny
 from sidecar.gateway.authenticators import Authenticator
 from sidecar.gateway.identities import Identities
+from sidecar.gateway.places import Places
 from sidecar.gateway.session_cookies import SessionCookies
 from sidecar.keys.verification_keys import VerificationKeys
 from sidecar.model import Deny, Pending, Question, Reason, RequestView, VerifiedToken
@@ -67,21 +68,21 @@ class Waiting(Protocol):
 
 
 class SessionExchange:
-    """Begins sessions for the credentials of ``authenticators``. Belongs to the event loop."""
+    """Begins sessions for the credentials of ``places``. Belongs to the event loop."""
 
     def __init__(
         self,
         settings: ExchangeSettings,
-        authenticators: Sequence[Authenticator],
+        places: Places[Authenticator],
         cookies: SessionCookies,
         waiting: Waiting,
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
-        self._authenticators = {each.source: each for each in authenticators}
+        self._places = places
         self._cookies = cookies
-        self._finder = cookie_finder(self._authenticators, settings.cookies)
+        self._finder = cookie_finder(places.sources, settings.cookies)
         self._waiting = waiting
         self._clock = clock
 
@@ -90,12 +91,14 @@ class SessionExchange:
         cookies = self._finder.find(request)
         if isinstance(cookies, Refusal):
             return Exchanged("", deny(cookies))
-        credential = extract(request, tuple(self._authenticators), cookies)
+        credential = extract(request, self._places.sources, cookies)
         if credential is None:
             return Exchanged("", Deny(Reason.NO_CREDENTIAL))
         if isinstance(credential, Refusal):
             return Exchanged("", deny(credential))
-        authenticator = self._authenticators[credential.source]
+        authenticator = self._places.find(credential)
+        if isinstance(authenticator, Refusal):
+            return Exchanged("", deny(authenticator))
         return Exchanged(authenticator.name, await self._begun(authenticator, credential.text))
 
     async def _begun(self, authenticator: Authenticator, text: str) -> IssuedSession | Deny:

@@ -51,7 +51,11 @@ class Identities:
             if names:
                 claims[name] = sorted(names)
         return token._replace(
-            subject=prefix + token.subject, claims=claims, roles=roles, groups=groups
+            subject=prefix + token.subject,
+            claims=claims,
+            roles=roles,
+            groups=groups,
+            credential=credential,
         )
 
 

@@ -21,6 +21,7 @@ from sidecar.check.trace import Trace
 from sidecar.gateway.authenticators import Authenticator, Identified
 from sidecar.gateway.cross_site import refuse_cross_site
 from sidecar.gateway.identities import Identities
+from sidecar.gateway.places import Places
 from sidecar.gateway.settings import GatewaySettings
 from sidecar.mint.minter import Minted, Minter
 from sidecar.model import (
@@ -62,15 +63,14 @@ class GatewayPipeline:
         minter: Minter,
     ) -> None:
         self._router = Router(check.routes, literal_semicolons=check.literal_semicolons)
-        accepted = [each for each in authenticators if each.name not in gateway.exchange_only]
-        self._authenticators = {each.source: each for each in accepted}
-        self._sources = tuple(self._authenticators)
+        names = {each.name for each in authenticators}
+        self._places = Places(authenticators, names - gateway.exchange_only)
         self._minter = minter
         self._grants = gateway.grants
         self._identities = Identities(gateway.subject_prefixes, gateway.attributes)
         self._origins = gateway.origins
         # Including those of exchange-only credentials: none may reach a service.
-        sources = tuple(each.source for each in authenticators)
+        sources = tuple(dict.fromkeys(each.source for each in authenticators))
         self._cookies = cookie_finder(sources, check.cookies)
         self._headers = IdentityHeaders(
             replace(check.identity, strip=(*_TOKEN_HEADERS, *check.identity.strip)), sources
@@ -101,7 +101,7 @@ class GatewayPipeline:
             return Allow(Reason.PUBLIC, name, self._headers.for_nobody(request, cookies))
 
         # 3. At most one credential, and no cross-site request.
-        credential = extract(request, self._sources, cookies)
+        credential = extract(request, self._places.sources, cookies)
         if isinstance(credential, Refusal):
             return deny(credential, name)
         if trace:
@@ -113,7 +113,9 @@ class GatewayPipeline:
             return deny(refusal, name)
 
         # 4 to 8. The identity of the credential.
-        authenticator = self._authenticators[credential.source]
+        authenticator = self._places.find(credential)
+        if isinstance(authenticator, Refusal):
+            return deny(authenticator, name)
         digest = sha256(credential.text.encode("latin-1")).digest()
         attempt = _Attempt(routed, cookies, authenticator, digest[:8].hex(), trace)
         identified = authenticator.identify(credential.text, digest, keys, now, trace)

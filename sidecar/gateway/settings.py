@@ -2,14 +2,23 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 
 from sidecar.check.extract import CookieSource, TokenSource
 from sidecar.check.trust import ClaimPath
 from sidecar.mint.settings import Grant, RequestTokenSettings
 from sidecar.rings.settings import RingSettings
 from sidecar.session.settings import IntrospectionSettings, SessionTokenSettings
+
+
+class Form(Enum):
+    """The form of a credential's text, which tells the kinds apart that share a place."""
+
+    JWT = "a JWT, three segments joined by dots"
+    SESSION = "a session token, five segments"
+    OPAQUE = "opaque"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +28,7 @@ class JwtCredential:
     name: str
     source: TokenSource
     trusts: tuple[str, ...]
+    form: ClassVar[Form] = Form.JWT
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +38,7 @@ class IntrospectedCredential:
     name: str
     source: TokenSource
     introspection: IntrospectionSettings
+    form: ClassVar[Form] = Form.OPAQUE
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +55,7 @@ class SessionCredential:
     ring: RingSettings
     issued_for: frozenset[str]
     outlives_credential: bool = False
+    form: ClassVar[Form] = Form.SESSION
 
 
 CredentialSettings = JwtCredential | IntrospectedCredential | SessionCredential

@@ -133,6 +133,7 @@ class SessionTokens:
         claims["kid"] = sealed.kid
         return VerifiedToken(
             trust=settings.name,
+            credential=settings.name,
             kind=TokenKind.EXTERNAL,
             issuer=settings.issuer,
             subject=claims["sub"],

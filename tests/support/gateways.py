@@ -4,7 +4,7 @@ Time stands still at ``NOW``. Its SSO is played by ``Sso``, which answers as a t
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 from sidecar.check.conditions import Condition
 from sidecar.check.extract import BEARER, CookieSource, TokenSource
 from sidecar.check.refusal import Refusal
-from sidecar.check.rules import Acr, AnyRole, Issuers, MaxAge, Scopes, TokenKinds, When
+from sidecar.check.rules import Acr, AnyRole, Credentials, MaxAge, Scopes, TokenKinds, When
 from sidecar.check.trace import Trace
 from sidecar.check.trust import TrustEntry
 from sidecar.check.verifier import Verifier
@@ -24,7 +24,7 @@ from sidecar.gateway.authenticators import (
 )
 from sidecar.gateway.pipeline import GatewayPipeline
 from sidecar.gateway.session_cookies import SessionCookies
-from sidecar.gateway.settings import Attributes, GatewaySettings
+from sidecar.gateway.settings import Attributes, Form, GatewaySettings
 from sidecar.jose.algorithms import SUPPORTED_ALGORITHMS
 from sidecar.mint.minter import Minter
 from sidecar.mint.settings import Grant
@@ -79,7 +79,7 @@ ROUTES = (
     route("orders", "/orders/**", EXTERNAL),
     route("catalogue", "/catalogue/**", EXTERNAL, optional=True),
     route("read", "/read", EXTERNAL, Scopes(("orders:read",))),
-    route("staff", "/staff", EXTERNAL, Issuers(frozenset({"sso"}))),
+    route("staff", "/staff", EXTERNAL, Credentials(frozenset({"sso"}))),
     route(
         "own",
         "/customers/{id}",
@@ -102,6 +102,13 @@ ATTRIBUTES = {
     "mobile": Attributes(("customer", "acme-*"), ("books",), (("auth_time",),)),
     "session": None,
 }
+ATTRIBUTES["browser"] = ATTRIBUTES["mobile"]
+# "browser" is the credential of "mobile" in another place; most gateways do without.
+USUAL_SOURCES: Mapping[str, TokenSource] = {
+    "sso": SSO_COOKIE,
+    "mobile": BEARER,
+    "session": SESSION_COOKIE,
+}
 SESSIONS = session_token_settings(name="session", issuer=ISSUER)
 # Where a ring is read from is no matter of the pipeline.
 RING = RingSettings("request", InDirectory(Path("unused")))
@@ -115,9 +122,10 @@ class Sso:
     """
 
     name = "sso"
-    source: TokenSource = SSO_COOKIE
+    form = Form.OPAQUE
 
-    def __init__(self) -> None:
+    def __init__(self, source: TokenSource = SSO_COOKIE) -> None:
+        self.source = source
         self.sessions: dict[str, VerifiedToken] = {"alice-at-sso": credential()}
         self.slow = False
         self.asked = 0
@@ -155,18 +163,24 @@ class Gateway:
         keys: KeySnapshot | None = None,
         *,
         trust: tuple[TrustEntry, ...] = (PARTNER,),
+        sources: Mapping[str, TokenSource] = USUAL_SOURCES,
         **settings: Any,
     ) -> None:
-        self.sso = Sso()
+        self.sso = Sso(sources["sso"])
         self.keys = keys or KeySnapshot({"partner": key_set(key_for("ES256"))})
         self.ring: KeyRing = ring(KEY)
         self.sealing: KeyRing = begin(SealingKey.generate(), TIMINGS, NOW)
         self.verifications, self.mints = Recorder(), MintRecorder()
         self.tokens = SessionTokens(SESSIONS, HeldRing(lambda: self.sealing))
         self.cookies = SessionCookies(SESSIONS, self.tokens, self.mints)
-        self.pipeline = self._pipeline(trust, settings)
+        self.pipeline = self._pipeline(trust, sources, settings)
 
-    def _pipeline(self, trust: tuple[TrustEntry, ...], settings: dict[str, Any]) -> GatewayPipeline:
+    def _pipeline(
+        self,
+        trust: tuple[TrustEntry, ...],
+        sources: Mapping[str, TokenSource],
+        settings: dict[str, Any],
+    ) -> GatewayPipeline:
         verifier = Verifier(
             trust,
             self.verifications,
@@ -176,8 +190,12 @@ class Gateway:
         )
         self.authenticators: tuple[Authenticator, ...] = (
             self.sso,
-            JwtAuthenticator("mobile", BEARER, verifier),
-            SessionAuthenticator("session", SESSION_COOKIE, self.tokens, self.cookies),
+            *(
+                JwtAuthenticator(name, sources[name], verifier)
+                for name in ("mobile", "browser")
+                if name in sources
+            ),
+            SessionAuthenticator("session", sources["session"], self.tokens, self.cookies),
         )
         usual = GatewaySettings(
             issuer=ISSUER,
@@ -185,7 +203,7 @@ class Gateway:
             request_tokens=SETTINGS,
             request_ring=RING,
             grants={each.name: ORDERS for each in ROUTES if not each.public},
-            subject_prefixes={"mobile": "partner:"},
+            subject_prefixes={"mobile": "partner:", "browser": "partner:"},
             attributes=ATTRIBUTES,
             origins=frozenset({"https://www.shop.example"}),
             exchange_only=frozenset(),

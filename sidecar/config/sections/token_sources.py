@@ -53,7 +53,7 @@ def distinct_sources(draft: Draft, sources: Items[TokenPlace]) -> Iterator[Findi
             continue
         text = f"this is the place on line {draft.line(there)} again; name each once"
         if source.header is not None and source.header != other.header:
-            text = _one_to_servers(draft, source.header, other.header or "", there)
+            text = one_to_servers(draft, source.header, other.header or "", there)
         yield Finding(here, text)
 
 
@@ -65,10 +65,11 @@ def spelt_once(draft: Draft, headers: Items[str]) -> Iterator[Finding]:
         if there is here:
             continue
         text = f"{name} is listed already; a header is named once"
-        yield Finding(here, text if name == other else _one_to_servers(draft, name, other, there))
+        yield Finding(here, text if name == other else one_to_servers(draft, name, other, there))
 
 
-def _one_to_servers(draft: Draft, name: str, other: str, there: Location) -> str:
+def one_to_servers(draft: Draft, name: str, other: str, there: Location) -> str:
+    """The message about two names of one header. ``there`` is the location of ``other``."""
     return (
         f"some servers read {name} and {other} (line {draft.line(there)}) as one "
         "header; leave one out"

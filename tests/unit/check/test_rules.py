@@ -11,7 +11,7 @@ from sidecar.check.rules import (
     AnyRole,
     AnyScope,
     Callers,
-    Issuers,
+    Credentials,
     MaxAge,
     NamedTokens,
     Rule,
@@ -41,6 +41,7 @@ TOKEN = VerifiedToken(
     roles=frozenset({"clerk"}),
     groups=frozenset({"sales"}),
     fingerprint="",
+    credential="mobile",
 )
 ALICE = Subject(TOKEN, CALLER, NOW, facts)
 NOBODY = Subject(None, CALLER, NOW, facts)
@@ -71,7 +72,7 @@ def refusal(
         TokenKinds(
             frozenset({TokenKind.REQUEST}), frozenset({NamedTokens(TokenKind.EXTERNAL, "idp")})
         ),
-        Issuers(frozenset({"gateway", "partners"})),
+        Credentials(frozenset({"mobile", "partners"})),
     ],
 )
 def test_what_a_rule_names_holds(rule: Rule) -> None:
@@ -101,9 +102,9 @@ def test_what_a_rule_names_holds(rule: Rule) -> None:
             "tokens: external:gateway, workload",
         ),
         (
-            Issuers(frozenset({"sso", "partners"})),
-            Refusal(Reason.TOKEN_KIND_NOT_ACCEPTED, "it is from gateway; accepted: partners, sso"),
-            "from: partners, sso",
+            Credentials(frozenset({"sso", "partners"})),
+            Refusal(Reason.TOKEN_KIND_NOT_ACCEPTED, "it is of mobile; accepted: partners, sso"),
+            "credentials: partners, sso",
         ),
         (
             Scopes(("read", "ship", "pay")),
@@ -247,7 +248,7 @@ def test_an_anonymous_request_is_held_against_callers_and_condition() -> None:
     "rule",
     [
         TokenKinds(frozenset({TokenKind.REQUEST})),
-        Issuers(frozenset({"gateway"})),
+        Credentials(frozenset({"sso"})),
         Scopes(("read",)),
         AnyScope(("read",)),
         AnyRole(frozenset({"clerk"})),

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sidecar.check.extract import CookieSource, HeaderSource
-from sidecar.check.rules import Issuers, TokenKinds
+from sidecar.check.rules import Credentials, TokenKinds
 from sidecar.clients.http import HttpSettings
 from sidecar.clients.vault.settings import (
     KubernetesLogin,
@@ -245,8 +245,8 @@ def test_a_route_takes_any_credential_or_those_it_names(example: Configuration) 
     rules = {route.name: route.rules for route in example.check.routes}
     kinds = TokenKinds(frozenset({TokenKind.EXTERNAL, TokenKind.WORKLOAD}))
     assert rules["orders"][0] == kinds
-    assert not any(isinstance(each, Issuers) for each in rules["orders"])
-    assert Issuers(frozenset({"acme", "ci", "session"})) in rules["partners-only"]
+    assert not any(isinstance(each, Credentials) for each in rules["orders"])
+    assert Credentials(frozenset({"partners", "session"})) in rules["partners-only"]
 
 
 def test_the_rest_of_the_gateway_is_what_the_file_says(gateway: GatewaySettings) -> None:

@@ -1,10 +1,13 @@
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
+from sidecar.check.extract import BEARER, TokenSource
 from sidecar.gateway.exchange import Exchanged, ExchangeSettings, IssuedSession, SessionExchange
 from sidecar.gateway.identities import Identities
+from sidecar.gateway.places import Places
 from sidecar.gateway.settings import Attributes
 from sidecar.keys.lookups import Done, Outcome
 from sidecar.model import Deny, Reason, RequestView
@@ -13,7 +16,7 @@ from sidecar.rings.sealing_key import TIMINGS
 from sidecar.shell.waiting import Waiting
 from sidecar.snapshots.keys import KeySnapshot
 from tests.support.checks import NOW, key_set
-from tests.support.gateways import ATTRIBUTES, Gateway, partner_token, request
+from tests.support.gateways import ATTRIBUTES, USUAL_SOURCES, Gateway, partner_token, request
 from tests.support.minting import claims_of, credential
 from tests.support.tokens import key_for, new_key
 
@@ -43,15 +46,19 @@ class Login:
     """A login page's side of the exchange."""
 
     def __init__(
-        self, *, outlives_credential: bool = False, accepted: tuple[str, ...] = ("sso", "mobile")
+        self,
+        *,
+        outlives_credential: bool = False,
+        accepted: tuple[str, ...] = ("sso", "mobile"),
+        sources: Mapping[str, TokenSource] = USUAL_SOURCES,
     ) -> None:
-        self.gateway = Gateway()
+        self.gateway = Gateway(sources=sources)
         self.keeper = Keeper(self.gateway)
         identities = Identities({"mobile": "partner:"}, ATTRIBUTES)
         settings = ExchangeSettings(identities, outlives_credential=outlives_credential)
         self._exchange = SessionExchange(
             settings,
-            [each for each in self.gateway.authenticators if each.name in accepted],
+            Places(self.gateway.authenticators, accepted),
             self.gateway.cookies,
             Waiting(self.keeper, 0.1, lambda: NOW),  # type: ignore[arg-type]  # what is used of it
             clock=lambda: NOW,
@@ -156,6 +163,22 @@ def test_a_session_does_not_buy_another_one() -> None:
     login = Login()
 
     assert login.reason(request(session=login.session(request(sso=SSO)))) is Reason.NO_CREDENTIAL
+
+
+def test_one_place_buys_sessions_with_both_kinds() -> None:
+    login = Login(sources={**USUAL_SOURCES, "sso": BEARER})
+
+    for text, name in ((SSO, "sso"), (partner_token(), "mobile")):
+        assert login.exchanged(request(bearer=text)).credential == name
+
+
+@pytest.mark.parametrize("text", [partner_token(), partner_token(lifetime=-60), "a.b.c"])
+def test_a_jwt_is_not_introspected_where_sessions_are_issued_for_the_other_kind(text: str) -> None:
+    login = Login(accepted=("sso",), sources={**USUAL_SOURCES, "sso": BEARER})
+
+    assert login.exchanged(request(bearer=text)).credential == ""
+    assert login.reason(request(bearer=text)) is Reason.MALFORMED_TOKEN
+    assert login.gateway.sso.asked == 0
 
 
 def test_a_credential_that_is_not_listed_buys_nothing() -> None:

@@ -13,7 +13,7 @@ from sidecar.config.section import Section, written
 from sidecar.config.sections.gateway.attributes import LISTS, AttributesSection
 from sidecar.config.sections.gateway.introspection import Introspection
 from sidecar.config.sections.gateway.session import SessionSection
-from sidecar.config.sections.token_sources import TokenPlace, distinct_sources
+from sidecar.config.sections.token_sources import TokenPlace, distinct_sources, one_to_servers
 from sidecar.config.sections.trust import Trust
 from sidecar.config.values import Name, Text
 from sidecar.gateway.settings import (
@@ -24,13 +24,16 @@ from sidecar.gateway.settings import (
 )
 
 _HOST_PREFIX: Final = "__Host-"
+_KINDS: Final = ("jwt", "introspection", "session")
 
 
 class JwtSection(Section):
     """JWTs of trusted issuers."""
 
     trust: tuple[Name, ...] = Field(
-        min_length=1, description="The trust entries that decide about them."
+        min_length=1,
+        description="The trust entries that decide about them. Credentials that differ in name and "
+        "place alone may name the same entry: a cookie in browsers, a header in apps.",
     )
 
 
@@ -39,7 +42,11 @@ class _Called(Section):
 
 
 class CredentialSection(TokenPlace, _Called):
-    """A credential that a client may bring: where it stands, and what tells whose it is."""
+    """A credential that a client may bring: where it stands, and what tells whose it is.
+
+    Credentials of different kinds may share a place. Three segments joined by dots are then a JWT
+    and nothing else, five are a `session`, and any other text is for `introspection`.
+    """
 
     subject_prefix: Text = written(
         "",
@@ -62,7 +69,7 @@ class CredentialSection(TokenPlace, _Called):
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
-        self.refuse_all_but_one(("jwt", "introspection", "session"))
+        self.refuse_all_but_one(_KINDS)
         return self
 
     def findings(self) -> Iterator[Finding]:
@@ -121,6 +128,11 @@ class CredentialSection(TokenPlace, _Called):
                 yield Finding(("attributes", name), text)
 
     @property
+    def kind(self) -> str:
+        """The key of its kind."""
+        return self.refuse_all_but_one(_KINDS)
+
+    @property
     def trusts(self) -> tuple[str, ...]:
         """The trust entries that decide about it; none for a session."""
         return self.jwt.trust if self.jwt else ()
@@ -157,7 +169,35 @@ def _names(draft: Draft) -> Iterator[Finding]:
 
 @rule()
 def _places(draft: Draft) -> Iterator[Finding]:
-    return distinct_sources(draft, draft.items("credentials", CredentialSection))
+    """A place has at most one credential of each kind, which are told apart by their form."""
+    credentials = draft.items("credentials", CredentialSection)
+    for kind in _KINDS:
+        yield from distinct_sources(draft, [item for item in credentials if item[1].kind == kind])
+    first: dict[tuple[str, str | None], tuple[Location, CredentialSection]] = {}
+    for here, each in credentials:
+        if each.is_one_place:
+            there, other = first.setdefault((folded(each.header or ""), each.cookie), (here, each))
+            if each.kind != other.kind:
+                yield from _shared(draft, (here, each), (there, other))
+
+
+def _shared(
+    draft: Draft,
+    item: tuple[Location, CredentialSection],
+    earlier: tuple[Location, CredentialSection],
+) -> Iterator[Finding]:
+    """How a credential differs from one of another kind at its place, and must not."""
+    (here, one), (there, other) = item, earlier
+    where = f'"{other.name}" (line {draft.line(there)}) is in the same place'
+    if one.header != other.header:
+        text = one_to_servers(draft, one.header or "", other.header or "", there)
+        yield Finding((*here, "header"), text)
+    elif (one.scheme or "").lower() != (other.scheme or "").lower():
+        text = f"{where}, and its scheme differs; write the same scheme in both"
+        yield Finding((*here, "scheme" if one.scheme else "header"), text)
+    elif one.exchange_only != other.exchange_only:
+        text = f"{where}, and its exchange_only differs; write the same in both"
+        yield Finding((*here, "exchange_only" if one.exchange_only else "name"), text)
 
 
 @rule("trust")
@@ -172,16 +212,21 @@ def _trust_is_there(draft: Draft) -> Iterator[Finding]:
 
 
 @rule("credentials")
-def _trust_is_used_once(draft: Draft) -> Iterator[Finding]:
-    users: dict[str, Location] = {}
+def _trust_means_the_same_everywhere(draft: Draft) -> Iterator[Finding]:
+    users: dict[str, tuple[Location, CredentialSection]] = {}
     for here, credential in draft.items("credentials", CredentialSection):
         for index, name in enumerate(credential.trusts):
             place = (*here, "jwt", "trust", index)
-            other = users.setdefault(name, place)
-            if other is not place:
+            there, other = users.setdefault(name, (place, credential))
+            if there is place:
+                continue
+            if other is credential:
+                yield Finding(place, f'"{name}" is named twice; leave one out')
+            elif key := _difference(credential, other):
                 text = (
-                    f'"{name}" is named on line {draft.line(other)} already; whose a token is must '
-                    "not depend on where it stands: leave one out"
+                    f'"{name}" is named on line {draft.line(there)} too, by "{other.name}", whose '
+                    f"{key} differs; whose a token is must not depend on where it stands: write "
+                    "the same in both"
                 )
                 yield Finding(place, text)
     for here, trust in draft.items("trust", Trust):
@@ -191,6 +236,19 @@ def _trust_is_used_once(draft: Draft) -> Iterator[Finding]:
                 "leave it out"
             )
             yield Finding((*here, "name"), text)
+
+
+def _difference(one: CredentialSection, other: CredentialSection) -> str:
+    """The first key by which a token would mean more or somebody else; empty for none."""
+    if one.subject_prefix != other.subject_prefix:
+        return "subject_prefix"
+    for name in AttributesSection.model_fields:
+        value, another = getattr(one.attributes, name), getattr(other.attributes, name)
+        if isinstance(value, tuple):  # a list of names has no order
+            value, another = frozenset(value), frozenset(another)
+        if value != another:
+            return f"attributes.{name}"
+    return ""
 
 
 @rule()
@@ -260,7 +318,7 @@ CREDENTIAL_RULES: Final = (
     _names,
     _places,
     _trust_is_there,
-    _trust_is_used_once,
+    _trust_means_the_same_everywhere,
     _one_session,
     _sessions_are_issued_for_others,
 )

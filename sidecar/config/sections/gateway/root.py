@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Final, Literal
 from pydantic import BeforeValidator, Field
 
 from sidecar.check.identity import folded
-from sidecar.check.rules import Issuers, TokenKinds
+from sidecar.check.rules import Credentials, TokenKinds
 from sidecar.config.addresses import IssuerUrl, Origin
 from sidecar.config.configuration import Configuration, LoadedFile
 from sidecar.config.key_files import ExaminedFiles, KeyFiles
@@ -131,7 +131,7 @@ class Gateway(RootSection):
         """The settings of the whole file."""
         kinds = TokenKinds(frozenset({TokenKind.EXTERNAL, TokenKind.WORKLOAD}))
         check = self.check_settings(
-            (item.settings(kinds, *self._issuers_of(item)) for item in self.routes),
+            (item.settings(kinds, *_accepted(item)) for item in self.routes),
             Identity(strip=self.strip, forward_token=False).settings(),
             self.credentials,
         )
@@ -161,8 +161,8 @@ class Gateway(RootSection):
         )
         return self.configuration(source, check, gateway, self.listen.internal)
 
-    def _issuers_of(self, item: GatewayRoute) -> Iterator[Issuers]:
-        """The rule for a route's ``credentials``; none where any credential is accepted."""
-        named = [each for each in self.credentials if each.name in item.allow.credentials]
-        if named:
-            yield Issuers(frozenset(name for each in named for name in each.trusts or (each.name,)))
+
+def _accepted(item: GatewayRoute) -> Iterator[Credentials]:
+    """The rule for a route's ``credentials``; none where any credential is accepted."""
+    if item.allow.credentials:
+        yield Credentials(frozenset(item.allow.credentials))
