@@ -186,6 +186,34 @@ def test_a_session_of_the_gateways_own_is_opened_with_its_keys(run: Run, gateway
     assert token not in output
 
 
+def test_the_form_of_a_text_says_which_credential_of_a_place_it_is(run: Run, gateway: Path) -> None:
+    gateway.write_text(
+        gateway.read_text().replace(
+            "    cookie: sso\n", "    header: authorization\n    scheme: bearer\n"
+        )
+    )
+    arguments = ("check", "-c", gateway, "GET", "/orders/17")
+    answer = ("--answer", _answer(gateway.parent))
+
+    assert run(*arguments, stdin=_token()).status == 0
+    assert run(*arguments, "--credential", "sso", stdin=_token()).status == 0
+    assert "of sso: 6 bytes" in run(*arguments, *answer, stdin="opaque").output
+    for token, told in ((_token(), "nobody is asked"), ("opaque", "")):
+        status, _, errors = run(*arguments, *(answer if told else ()), stdin=token)
+        assert status == 2
+        assert (told or "only its issuer knows whose a session of sso is") in errors
+
+
+def test_a_text_that_no_credential_of_its_place_takes_needs_no_answer(
+    run: Run, gateway: Path
+) -> None:
+    gateway.write_text(gateway.read_text().replace("cookie: sso\n", "cookie: __Host-session\n"))
+    options = ("--credential", "sso", "--json")
+    status, output, _ = run("check", "-c", gateway, "GET", "/orders/17", *options, stdin=_token())
+
+    assert (status, json.loads(output)["reason"]) == (1, "malformed_token")
+
+
 def test_requests_without_a_credential_need_no_answer(run: Run, gateway: Path) -> None:
     options = ("--no-token", "--json", "--credential", "sso")
     status, output, _ = run("check", "-c", gateway, "GET", "/orders/17", *options)

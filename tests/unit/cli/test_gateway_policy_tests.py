@@ -65,6 +65,10 @@ tests:
             "a session of the gateway's own ends by its dates alone; write expires_in",
         ),
         (
+            "token: {trust: acme, credential: sso}",
+            'no credential with tokens of acme is called "sso"; accepted: partners',
+        ),
+        (
             "session: {credential: sso}, token: {trust: acme}",
             "a request has one credential; leave out the token or the session",
         ),
@@ -90,6 +94,10 @@ def test_what_the_gateway_does_not_have_is_a_mistake(
             "a sidecar takes tokens and no sessions; write token",
         ),
         (
+            "token: {trust: gateway, credential: header}, expect: {decision: deny}",
+            "a sidecar has token_sources and no credentials; leave it out",
+        ),
+        (
             "expect: {decision: allow, token: {sub: alice}}",
             "a sidecar makes no token; write the headers that it sets",
         ),
@@ -103,3 +111,113 @@ def test_what_a_sidecar_does_not_do_is_a_mistake(
 
     assert status == 2
     assert errors.rstrip().endswith(f": {problem}")
+
+
+_SHARED = """
+role: gateway
+issuer: https://gateway.shop.internal
+trust:
+  - name: idp
+    kind: external
+    issuer: https://idp.example
+    audiences: [shop]
+    algorithms: [ES256]
+    types: [jwt]
+    keys: {jwks: {url: "https://idp.example/keys"}}
+request_tokens:
+  keys: {directory: request-keys}
+  audiences: {orders: ["orders:read"]}
+routes:
+  - name: apps
+    match: {path: /apps}
+    allow: {credentials: [bearer]}
+    token: {audiences: [orders]}
+  - name: api
+    match: {path: /**}
+    allow: {authenticated: true}
+    token: {audiences: [orders]}
+credentials:
+  - {name: bearer, header: authorization, scheme: Bearer, jwt: {trust: [idp]}}
+"""
+
+
+def test_one_credential_is_tried_in_each_of_its_places(
+    run: Run, tmp_path: Path, tests: Path
+) -> None:
+    gateway = tmp_path / "gateway.yaml"
+    gateway.write_text(f"{_SHARED}  - {{name: cookie, cookie: id_token, jwt: {{trust: [idp]}}}}\n")
+    tests.write_text(
+        """
+tests:
+  - name: an app
+    request: {path: /apps, method: POST, headers: {origin: "https://evil.example"}}
+    token: {trust: idp}
+    expect: {decision: allow, token: {sub: test}}
+  - name: a browser
+    request: {path: /orders}
+    token: {trust: idp, credential: cookie}
+    expect: {decision: allow, token: {sub: test}}
+  - name: a page of another site
+    request: {path: /orders, method: POST, headers: {origin: "https://evil.example"}}
+    token: {trust: idp, credential: cookie}
+    expect: {decision: deny, reason: cross_site_request}
+  - name: a route for apps
+    request: {path: /apps}
+    token: {trust: idp, credential: cookie}
+    expect: {decision: deny, reason: token_kind_not_accepted}
+  - name: both at once
+    request: {path: /orders, headers: {cookie: id_token=x}}
+    token: {trust: idp}
+    expect: {decision: deny, reason: ambiguous_request}
+"""
+    )
+
+    status, output, _ = run("test", "-c", gateway, tests)
+
+    assert (status, output.splitlines()[-1]) == (0, "5 tests, 0 failed")
+
+
+def test_two_kinds_are_tried_in_one_place(run: Run, tmp_path: Path, tests: Path) -> None:
+    gateway = tmp_path / "gateway.yaml"
+    gateway.write_text(
+        f"""{_SHARED}
+  - name: opaque
+    header: authorization
+    scheme: Bearer
+    introspection:
+      url: https://sso.example/introspect
+      client: {{id: gateway, secret_file: secret}}
+      clients: [web]
+"""
+    )
+    tests.write_text(
+        """
+tests:
+  - name: a JWT
+    request: {path: /apps}
+    token: {trust: idp}
+    expect: {decision: allow, token: {sub: test}}
+  - name: a session
+    request: {path: /orders}
+    session: {credential: opaque, claims: {client_id: web}}
+    expect: {decision: allow, token: {sub: test}}
+  - name: a route for JWTs
+    request: {path: /apps}
+    session: {credential: opaque, claims: {client_id: web}}
+    expect: {decision: deny, reason: token_kind_not_accepted}
+  - name: a JWT that is refused
+    request: {path: /orders}
+    token: {trust: idp, expires_in: -1h}
+    expect: {decision: deny, reason: expired}
+  - name: what looks like a JWT
+    request: {path: /orders, headers: {authorization: Bearer a.b.c}}
+    expect: {decision: deny, reason: malformed_token}
+  - name: what nobody knows
+    request: {path: /orders, headers: {authorization: Bearer a.b}}
+    expect: {decision: deny, reason: inactive_session}
+"""
+    )
+
+    status, output, _ = run("test", "-c", gateway, tests)
+
+    assert (status, output.splitlines()[-1]) == (0, "6 tests, 0 failed")
