@@ -165,7 +165,6 @@ def _session(
         return about(answer, settings.name, Refusal(Reason.IDENTITY_TOO_LARGE, detail))
     return VerifiedToken(
         trust=settings.name,
-        credential=settings.name,
         kind=TokenKind.EXTERNAL,
         issuer=issuer,
         subject=subject,
