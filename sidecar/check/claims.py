@@ -2,12 +2,18 @@
 
 from collections.abc import Mapping
 from math import isfinite
-from typing import NamedTuple, TypeGuard
+from typing import Final, NamedTuple, TypeGuard
 
 from sidecar.check.patterns import matches_any
 from sidecar.check.refusal import Refusal
 from sidecar.check.trust import ClaimPath, RequiredValue, TrustEntry
 from sidecar.model import Reason, VerifiedToken
+
+# Why a bound token is refused: as a bearer token it is worth no less to a thief.
+BOUND: Final = (
+    "binds it to a key, and no proof of that key is checked here; it is accepted without one where "
+    "accept_bound_tokens: true is written"
+)
 
 
 class SignedToken(NamedTuple):
@@ -19,7 +25,7 @@ class SignedToken(NamedTuple):
 
 
 def verify(token: SignedToken, now: float) -> VerifiedToken | Refusal:
-    """Check dates, audience, required values, subject and required claims, in this order.
+    """Check dates, audience, key binding, required values, subject and required claims in order.
 
     Args:
         token: the token; its signature is valid.
@@ -33,6 +39,8 @@ def verify(token: SignedToken, now: float) -> VerifiedToken | Refusal:
     )
     if refusal is not None:
         return refusal
+    if is_bound(claims) and not trust.accept_bound_tokens:
+        return invalid("cnf", BOUND)
     wrong = first_wrong(claims, trust.claim_values)
     if wrong is not None:
         return _wrong_value(claims, wrong)
@@ -88,6 +96,11 @@ def _wrong_value(claims: Mapping[str, object], required: RequiredValue) -> Refus
     if not isinstance(value, str | int):
         return invalid(name, f"is not a single value; {accepted}")
     return invalid(name, f"has another value; {accepted}")._replace(held=((name, str(value)),))
+
+
+def is_bound(claims: Mapping[str, object]) -> bool:
+    """Whether a token is bound to a key of its holder (RFC 7800 §3.1)."""
+    return claims.get("cnf") is not None
 
 
 def check_dates(claims: Mapping[str, object], now: float, leeway: float) -> Refusal | None:

@@ -50,7 +50,8 @@ class TrustEntry:
     ``leeway`` is in seconds. ``types`` holds media types without ``application/``, and None for
     tokens without a ``typ``. ``audience_claim`` is the claim with the audience: ``aud``, or another
     for issuers that set none. ``claim_values`` are required, and tell entries of one issuer and
-    type apart. ``subjects`` are patterns; empty accepts every subject.
+    type apart. ``subjects`` are patterns; empty accepts every subject. ``accept_bound_tokens``
+    accepts tokens that are bound to a key (``cnf``, RFC 7800 §3.1) as bearer tokens.
     """
 
     name: str
@@ -67,6 +68,7 @@ class TrustEntry:
     scope_claim: ClaimPath
     roles_claim: ClaimPath
     groups_claim: ClaimPath
+    accept_bound_tokens: bool
 
     def differs_from(self, other: "TrustEntry") -> bool:
         """Whether no token can have the ``claim_values`` of both: a claim of both has other values.

@@ -7,11 +7,13 @@ import re
 from typing import Final
 
 from sidecar.check.claims import (
+    BOUND,
     about,
     check_audience,
     check_dates,
     find,
     invalid,
+    is_bound,
     names_in,
     scopes_in,
 )
@@ -26,6 +28,9 @@ from sidecar.session.settings import MOST_NAMES, IntrospectionSettings
 Verdict = VerifiedToken | Refusal
 
 _AUDIENCE: Final = ("aud",)
+# The types of tokens (RFC 6749 §7.1, RFC 9449 §5), in lower case.
+_BEARER: Final = frozenset({"bearer"})
+_BEARER_OR_BOUND: Final = frozenset({"bearer", "dpop"})
 # The members in which issuers name the use of a token, and the uses that are no session. Spellings
 # differ between issuers in hyphens and capitals, which are ignored.
 _USE_MEMBERS: Final = ("token_use", "typ")
@@ -67,7 +72,7 @@ def read(
             f"{redacted_url(settings.url)} does not say whether the session is active"
         )
     return (
-        _other_than_a_session(answer)
+        _other_than_a_session(answer, accept_bound=settings.accept_bound_tokens)
         or _refusal(answer, settings, now)
         or _session(answer, settings, fingerprint)
     )
@@ -97,15 +102,18 @@ def _document(response: Response, url: str) -> dict[str, object]:
         raise UnusableAnswer(f"{redacted_url(url)} gave an answer that {fault}") from fault
 
 
-def _other_than_a_session(answer: dict[str, object]) -> Refusal | None:
+def _other_than_a_session(answer: dict[str, object], *, accept_bound: bool) -> Refusal | None:
     """The refusal of an active token that is not a bearer access token; None for one that is.
 
-    RFC 7662 §2.2: ``token_type`` is that of RFC 6749 §5.1, compared without case. A DPoP-bound
-    token (RFC 9449 §5) needs a proof, which is not supported here.
+    RFC 7662 §2.2: ``token_type`` is that of RFC 6749 §5.1, compared without case. A token that is
+    bound to a key has ``cnf``, and one bound by DPoP another type (RFC 9449 §6.2). Its proof is not
+    checked here, so it is refused unless ``accept_bound``.
     """
-    kind = answer.get("token_type")
-    if kind is not None and not (isinstance(kind, str) and kind.lower() == "bearer"):
+    kind, accepted = answer.get("token_type"), _BEARER_OR_BOUND if accept_bound else _BEARER
+    if kind is not None and not (isinstance(kind, str) and kind.lower() in accepted):
         return Refusal(Reason.INACTIVE_SESSION, "its issuer says that it is no bearer token")
+    if is_bound(answer) and not accept_bound:
+        return Refusal(Reason.INACTIVE_SESSION, f"cnf {BOUND}")
     for member in _USE_MEMBERS:
         if not _OTHER_USES.isdisjoint(_uses(answer.get(member))):
             detail = f"its issuer says in {member} that it is no access token"

@@ -28,6 +28,13 @@ class TokenPlace(Section):
             yield Finding((), "a token is in a header or in a cookie; write one of the two")
         elif self.cookie is not None and self.scheme is not None:
             yield Finding(("scheme",), "a cookie has no scheme; leave it out")
+        elif self.scheme is not None and self.scheme.lower() == "dpop":
+            text = (
+                "a token behind DPoP is bound to a key (RFC 9449), and no proof of it is checked "
+                "here; write scheme: Bearer, and accept_bound_tokens: true where bound tokens are "
+                "accepted from everybody who has one"
+            )
+            yield Finding(("scheme",), text)
 
     @property
     def is_one_place(self) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Annotated, Final
 
-from pydantic import Field
+from pydantic import Field, StrictBool
 
 from sidecar.check.trust import RequiredValue, TrustEntry
 from sidecar.config.addresses import http_url
@@ -82,6 +82,12 @@ class Trust(Section):
     scope_claim: Claim = written("scope", "The claim that holds the scopes.")
     roles_claim: Claim = written("roles", "The claim that holds the roles.")
     groups_claim: Claim = written("groups", "The claim that holds the groups.")
+    accept_bound_tokens: StrictBool = written(
+        False,
+        "Accept tokens with a `cnf` claim, which are bound to a key of the client (DPoP, mTLS), as "
+        "bearer tokens: whoever holds one may use it. Otherwise they are refused, because no proof "
+        "of that key is checked.",
+    )
     keys: Keys = Field(description="Where its public keys are found.")
 
     @property

@@ -242,3 +242,18 @@ def test_a_token_with_every_required_value_is_verified() -> None:
     required = (RequiredValue.of(("hd",), ["example.org"]), RequiredValue.of(("ok",), [True]))
 
     assert reason({"hd": "example.org", "ok": True}, claim_values=required) is None
+
+
+@pytest.mark.parametrize("cnf", [{"jkt": "x"}, {"x5t#S256": "x"}, {}, "x", [], False, 0])
+def test_a_token_that_is_bound_to_a_key_is_refused_unless_it_is_accepted(cnf: object) -> None:
+    refused = verified({"cnf": cnf})
+
+    assert isinstance(refused, Refusal)
+    assert refused.reason is Reason.INVALID_CLAIM
+    assert refused.detail.startswith("cnf binds it to a key, and no proof of that key is checked")
+    assert refused.detail.endswith("accept_bound_tokens: true is written")
+    assert reason({"cnf": cnf}, accept_bound_tokens=True) is None
+
+
+def test_a_binding_of_null_is_none() -> None:
+    assert reason({"cnf": None}) is None

@@ -286,6 +286,7 @@ def test_a_small_file_gets_the_defaults(tmp_path: Path) -> None:
         scope_claim=("scope",),
         roles_claim=("roles",),
         groups_claim=("groups",),
+        accept_bound_tokens=False,
         leeway=10.0,
         cache=10.0,
         negative_cache=2.0,

@@ -179,6 +179,18 @@ def test_any_other_type_of_token_is_no_session(kind: object) -> None:
     assert answered(token_type=kind) == expected
 
 
+@pytest.mark.parametrize("cnf", [{"jkt": "x"}, {"x5t#S256": "x"}, {}, "x", False])
+def test_a_session_that_is_bound_to_a_key_is_refused_unless_it_is_accepted(cnf: object) -> None:
+    lenient = replace(SETTINGS, accept_bound_tokens=True)
+    refused = answered(cnf=cnf, token_type="Bearer")
+
+    assert isinstance(refused, Refusal)
+    assert refused.reason is Reason.INACTIVE_SESSION
+    assert refused.detail.startswith("cnf binds it to a key, and no proof of that key is checked")
+    assert session(answered(lenient, cnf=cnf, token_type="DPoP")).subject == "alice"
+    assert isinstance(answered(lenient, cnf=cnf, token_type="mac"), Refusal)
+
+
 @pytest.mark.parametrize("member", ["token_use", "typ"])
 @pytest.mark.parametrize(
     "use",

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, StrictInt, model_validator
+from pydantic import Field, StrictBool, StrictInt, model_validator
 
 from sidecar.config.addresses import HttpUrl
 from sidecar.config.problems import Finding
@@ -94,6 +94,11 @@ class _Answered(Section):
     scope_claim: Claim = written("scope", "What holds the scopes in an answer.")
     roles_claim: Claim = written("roles", "What holds the roles.")
     groups_claim: Claim = written("groups", "What holds the groups.")
+    accept_bound_tokens: StrictBool = written(
+        False,
+        "Accept sessions whose answer has `cnf` or the `token_type` DPoP, which are bound to a key "
+        "of the client, as bearer tokens: no proof of that key is checked.",
+    )
     leeway: Annotated[float, Duration("0s", "5m")] = written(
         "10s", "How far the issuer's clock may be off when dates are compared."
     )
