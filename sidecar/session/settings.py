@@ -54,11 +54,11 @@ class IntrospectionSettings:
     ``name`` is the credential's. ``issuer``, ``audiences`` and ``clients``, where they are set,
     must agree with the answer's ``iss``, ``aud`` and ``client_id``. ``scopes`` are granted to every
     active session besides those of its scope claim. ``accept_bound_tokens`` accepts answers about
-    tokens that are bound to a key (``cnf``) as those about bearer tokens. ``cache`` and ``negative_cache`` limit how long
-    an answer is cached; ``timeout`` limits one look-up, ``max_lookups`` how many are in progress at
-    once, ``max_waiters`` how many checks wait for them, and ``remembered_sessions`` how many
-    answers are cached, and how many active sessions are known. ``token_bytes`` limits the length of
-    a session.
+    tokens that are bound to a key (``cnf``) as those about bearer tokens. ``cache`` and
+    ``negative_cache`` limit how long an answer is cached; ``timeout`` limits one look-up,
+    ``max_lookups`` how many are in progress at once, ``max_waiters`` how many checks wait for them,
+    and ``remembered_sessions`` how many answers are cached, and how many active sessions are known.
+    ``token_bytes`` limits the length of a session.
     """
 
     name: str

@@ -147,6 +147,7 @@ def test_an_issuer_is_asked_as_the_file_says(gateway: GatewaySettings) -> None:
         scope_claim=("scp",),
         roles_claim=("realm_access", "roles"),
         groups_claim=("teams",),
+        accept_bound_tokens=False,
         leeway=5.0,
         cache=30.0,
         negative_cache=1.0,
