@@ -11,40 +11,56 @@ from typing import Final
 from sidecar.check.refusal import Refusal
 from sidecar.model import Reason
 
+# An encoded slash in the canonical form.
+ENCODED_SLASH: Final = "%2F"
+
 # Characters that mean the same to every service whether encoded or not: unreserved characters and
 # the delimiters without a meaning in a path (docs/decisions/0006-delimiters-are-decoded.md).
 _NEEDS_NO_ENCODING: Final = (
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,=:@"
 )
-# RFC 3986 §3.3, with the percent sign of an encoding. The semicolon is checked separately.
-_ALLOWED: Final = re.compile(rf"/[/;%{re.escape(_NEEDS_NO_ENCODING)}]*")
+# Characters that RFC 3986 §3.3 has only encoded, and that clients send as they are: browsers do not
+# encode all of them (URL Standard, path percent-encode set). Envoy forwards the brackets as they
+# are, and encodes the others when it normalises.
+_SENT_RAW: Final = '[]|^"{}`<>'
+# The semicolon is checked separately.
+_PLAIN: Final = re.compile(rf"/[/;{re.escape(_NEEDS_NO_ENCODING)}]*+")
+_ALLOWED: Final = re.compile(rf"/[/;%{re.escape(_NEEDS_NO_ENCODING + _SENT_RAW)}]*+")
 _CONTROL: Final = bytes([*range(0x20), 0x7F])
-# How each byte is written in the canonical form.
+# How each byte is written in the canonical form. As an encoded backslash is refused, its byte stands
+# for an encoded slash, which is not to be mistaken for a slash when all else is decoded.
 _FORM: Final = [
     chr(byte) if chr(byte) in _NEEDS_NO_ENCODING + "/;" else f"%{byte:02X}" for byte in range(256)
 ]
+_FORM[ord("\\")] = ENCODED_SLASH
+# An encoded slash at the start or end of a segment, beside another, or beside what some services
+# resolve or cut off.
+_MISPLACED_SLASH: Final = re.compile(r"(?:[/.;]|%2F)%2F|%2F(?:[/.;]|$)")
 _LONGEST: Final = 8192
-_NOT_ALLOWED: Final = "it holds a character that RFC 3986 does not allow in a path, or a bare %"
+_NOT_ALLOWED: Final = "it holds a character that has to be encoded in a path, or a bare %"
 _ENCODED_SLASH: Final = "it holds an encoded slash or backslash"
 
 
-def canonical(path: str, *, literal_semicolons: bool = False) -> str | Refusal:
+def canonical(
+    path: str, *, literal_semicolons: bool = False, encoded_slashes: bool = False
+) -> str | Refusal:
     """The path of a request target in its canonical form, without the query.
 
     Args:
         path: Envoy's ``:path``, empty for a CONNECT that has none.
         literal_semicolons: treat ``;`` as an ordinary character instead of refusing it. It is
             refused by default because some services cut parameters off at a semicolon.
+        encoded_slashes: leave an encoded slash inside a segment as it is, for the caller to decide.
     """
     target, _, _ = path.partition("?")
     if not target:
         return _unsafe("it is missing")
     if len(target) > _LONGEST:
         return _unsafe(f"it is longer than {_LONGEST} characters")
-    if not _ALLOWED.fullmatch(target):
-        return _unsafe(_NOT_ALLOWED)
-    if "%" in target:
-        form = _once_decoded(target)
+    if not _PLAIN.fullmatch(target):
+        if not _ALLOWED.fullmatch(target):
+            return _unsafe(_NOT_ALLOWED)
+        form = _once_decoded(target, encoded_slashes=encoded_slashes)
         if isinstance(form, Refusal):
             return form
         target = form
@@ -62,23 +78,38 @@ def decoded(segment: str) -> str:
     return _bytes_of(segment).decode() if "%" in segment else segment
 
 
-def _once_decoded(target: str) -> str | Refusal:
+def _once_decoded(target: str, *, encoded_slashes: bool) -> str | Refusal:
     """The path with what needs no encoding decoded, and the rest encoded in capitals."""
-    if "%2F" in target or "%2f" in target:
+    if "%5C" in target or "%5c" in target:
         return _unsafe(_ENCODED_SLASH)
+    if "%2F" in target or "%2f" in target:
+        if not encoded_slashes:
+            return _unsafe(_ENCODED_SLASH)
+        target = target.replace("%2f", "%5C").replace("%2F", "%5C")
     try:
         data = _bytes_of(target)
     except UnicodeDecodeError:
         return _unsafe(_NOT_ALLOWED)
-    if b"\\" in data:
-        return _unsafe(_ENCODED_SLASH)
     if len(data.translate(None, _CONTROL)) < len(data):
         return _unsafe("it holds an encoded control character")
     try:
         data.decode()
     except UnicodeDecodeError:
         return _unsafe("its encoded bytes are not UTF-8")
-    return data.decode("latin-1").translate(_FORM)
+    form = data.decode("latin-1").translate(_FORM)
+    return _well_placed(form) if ENCODED_SLASH in form else form
+
+
+def _well_placed(form: str) -> str | Refusal:
+    """The path, if each of its encoded slashes divides names, whoever decodes it how often."""
+    if _MISPLACED_SLASH.search(form):
+        return _unsafe(
+            "it holds an encoded slash at the start or end of a segment, beside another, or beside "
+            "a dot or semicolon"
+        )
+    if "%25" in form:
+        return _unsafe("it holds an encoded slash and an encoded percent sign")
+    return form
 
 
 def _bytes_of(text: str) -> bytes:

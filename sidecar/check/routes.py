@@ -3,21 +3,21 @@
 They are compiled once, into a trie.
 
 Specific means, in this order: the host (exact, then the longest wildcard, then any), the path
-segment by segment (literal, then one wildcard segment, then the rest), the method (named, then
-GET for a HEAD, then any). Two routes that are equally specific for some request are a tie, which
+segment by segment (literal, then a parameter between literal texts, the longest texts first, then
+one wildcard segment, then the rest), the method (named, then GET for a HEAD, then any). Two routes that are equally specific for some request are a tie, which
 the configuration refuses.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Final, NamedTuple
 
-from sidecar.check.path import canonical, decoded
+from sidecar.check.path import ENCODED_SLASH, canonical, decoded
 from sidecar.check.refusal import Refusal
 from sidecar.check.rules import Rule, Subject, TokenKinds
-from sidecar.check.templates import PathTemplate, Segment, Wild
+from sidecar.check.templates import Affixed, PathTemplate, Segment, Wild
 from sidecar.check.trace import Trace
 from sidecar.model import Reason, RequestView, Step, TokenKind, VerifiedToken
 
@@ -45,11 +45,13 @@ class Match:
     """What a route matches. No hosts: any host. No methods: any method.
 
     Hosts are in lower case without port; ``*.example.org`` matches any number of labels in front.
+    With ``encoded_slashes`` a parameter's value may hold some, and stays as it is in the path.
     """
 
     template: PathTemplate
     methods: frozenset[str] = frozenset()
     hosts: frozenset[str] = frozenset()
+    encoded_slashes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,18 +70,22 @@ class Route:
     optional: bool = False
 
     def parameters(self, path: str) -> dict[str, str]:
-        """The template's parameters in a canonical path, decoded.
+        """The template's parameters in a canonical path: decoded, unless they may hold a slash.
 
         Empty when the path has another shape, as it may where Envoy's configuration names the
         route.
         """
-        if self.match is None or not self.match.template.parameters:
+        if self.match is None:
             return {}
-        template = self.match.template
-        segments = path[1:].split("/", len(template.segments))
-        if not template.fits(segments):
-            return {}
-        return {name: decoded(segments[index]) for name, index in template.parameters}
+        values = self.match.template.values(path)
+        if self.match.encoded_slashes:
+            return values
+        return {name: decoded(value) for name, value in values.items()}
+
+    def keeps_slashes_of(self, path: str) -> bool:
+        """Whether the encoded slashes of a canonical path may stay where they are."""
+        match = self.match
+        return match is not None and match.encoded_slashes and match.template.encloses_slashes(path)
 
 
 def ties(routes: Iterable[Route]) -> list[tuple[Route, Route]]:
@@ -102,19 +108,26 @@ def ties(routes: Iterable[Route]) -> list[tuple[Route, Route]]:
 @dataclass(slots=True)
 class _Node:
     literals: dict[str, "_Node"] = field(default_factory=dict)
+    affixed: "_AffixedNodes | None" = None
     one: "_Node | None" = None
     rest: "_Node | None" = None
     by_method: dict[str, Route] = field(default_factory=dict)
     any_method: Route | None = None
+    # Whether there is another child than a literal and ``one``.
+    has_others: bool = False
 
     def child(self, segment: Segment) -> "_Node":
         if segment is Wild.ONE:
             self.one = self.one or _Node()
             return self.one
+        if isinstance(segment, str):
+            return self.literals.setdefault(segment, _Node())
+        self.has_others = True
         if segment is Wild.REST:
             self.rest = self.rest or _Node()
             return self.rest
-        return self.literals.setdefault(segment, _Node())
+        self.affixed = self.affixed or _AffixedNodes()
+        return self.affixed.child(segment)
 
     def route_for(self, method: str) -> Route | None:
         found = self.by_method.get(method)
@@ -129,7 +142,7 @@ class _Node:
             index += 1
             literal = node.literals.get(segment)
             one = node.one if segment else None
-            if node.rest is None and (literal is None or one is None):
+            if not node.has_others and (literal is None or one is None):
                 # Only one child can match, so no backtracking to this node is needed.
                 child = literal or one
                 if child is None:
@@ -137,12 +150,43 @@ class _Node:
                 node = child
                 continue
             found = literal.find(segments, index, method) if literal else None
+            if found is None and node.affixed is not None:
+                for child in node.affixed.children_for(segment):
+                    found = child.find(segments, index, method)
+                    if found is not None:
+                        break
             if found is None and one is not None:
                 found = one.find(segments, index, method)
             if found is None and node.rest is not None:
                 found = node.rest.route_for(method)
             return found
         return node.route_for(method)
+
+
+class _AffixedNodes:
+    """The children of a node for parameters between literal texts.
+
+    A segment costs one look-up for each pair of lengths that the texts have, not one for each text.
+    """
+
+    def __init__(self) -> None:
+        self._by_lengths: dict[tuple[int, int], dict[Affixed, _Node]] = {}
+
+    def child(self, segment: Affixed) -> _Node:
+        lengths = len(segment.prefix), len(segment.suffix)
+        nodes = self._by_lengths.setdefault(lengths, {})
+        # Of two that are equally long together, the longer prefix is first.
+        longest_first = sorted(self._by_lengths, key=lambda pair: (sum(pair), pair), reverse=True)
+        self._by_lengths = {pair: self._by_lengths[pair] for pair in longest_first}
+        return nodes.setdefault(segment, _Node())
+
+    def children_for(self, segment: str) -> Iterator[_Node]:
+        """The nodes that a segment matches, the longest texts first."""
+        for (prefix, suffix), nodes in self._by_lengths.items():
+            affixed = Affixed(segment[:prefix], segment[len(segment) - suffix :])
+            node = nodes.get(affixed)
+            if node is not None and affixed.value_in(segment) is not None:
+                yield node
 
 
 class RouteTable:
@@ -250,15 +294,21 @@ class Router:
     """Finds the route of a request. Built once per configuration."""
 
     def __init__(self, routes: Iterable[Route], *, literal_semicolons: bool) -> None:
+        routes = tuple(routes)
         self._routes = RouteTable(routes)
         self._literal_semicolons = literal_semicolons
+        self._encoded_slashes = any(each.match and each.match.encoded_slashes for each in routes)
 
     def find(self, request: RequestView, trace: Trace | None = None) -> Routed | Refusal:
         """The route, named by Envoy's configuration or found by host, path and method.
 
         Path and method must be canonical on every route, so that rules and service see the same.
         """
-        path = canonical(request.path, literal_semicolons=self._literal_semicolons)
+        path = canonical(
+            request.path,
+            literal_semicolons=self._literal_semicolons,
+            encoded_slashes=self._encoded_slashes,
+        )
         if trace:
             trace.note(Step.PATH, request.path if isinstance(path, Refusal) else path)
         if isinstance(path, Refusal):
@@ -267,12 +317,36 @@ class Router:
             if trace:
                 trace.note(Step.ROUTE, request, None)
             return Refusal(Reason.INVALID_METHOD)
-        detail = ""
         if request.route is None:
             route = self._routes.find(request.host, path, request.method)
         else:
             route = self._routes.named(request.route)
-            detail = "Envoy's context_extensions name a route that is not configured"
         if trace:
             trace.note(Step.ROUTE, request, route)
-        return Routed(request, route, path) if route else Refusal(Reason.NO_ROUTE, detail)
+        # The most specific route decides, and none that is less specific after it.
+        slashes = self._encoded_slashes and ENCODED_SLASH in path
+        if slashes and (route is None or not route.keeps_slashes_of(path)):
+            return Refusal(Reason.UNSAFE_PATH, _why_not_kept(route))
+        if route is None:
+            return Refusal(Reason.NO_ROUTE, self._why_no_route(request, path))
+        return Routed(request, route, path)
+
+    def _why_no_route(self, request: RequestView, path: str) -> str:
+        """What an operator should know about a request without a route."""
+        if request.route is not None:
+            return "Envoy's context_extensions name a route that is not configured"
+        other = path.removesuffix("/") if path.endswith("/") else f"{path}/"
+        near = self._routes.find(request.host, other, request.method) if other else None
+        if near is None:
+            return ""
+        slash = "without the slash at its end" if path.endswith("/") else "with a slash at its end"
+        return f'the path {slash} would match the route "{near.name}"'
+
+
+def _why_not_kept(route: Route | None) -> str:
+    """What an operator should know about a path whose encoded slash may not stay."""
+    if route is None:
+        return "it holds an encoded slash, and no route matches it"
+    if route.match is None or not route.match.encoded_slashes:
+        return f'it holds an encoded slash, and the route "{route.name}" does not keep them'
+    return f'it holds an encoded slash that is not inside a parameter of the route "{route.name}"'

@@ -1,18 +1,20 @@
 """Path templates: ``/orders/{id}``, ``/static/**``, matched segment by segment.
 
 ``{name}`` and ``*`` stand for one segment that is not empty, ``**`` at the end for one or more
-segments. Literal segments are compared with the path's canonical form.
+segments. Literal text may stand before and after a ``{name}``, as in ``/jobs/{id}:cancel``; the
+parameter is then what is between, and not empty. Literal text is compared with the path's canonical
+form.
 """
 
 import re
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from typing import Final, NamedTuple
 
-from sidecar.check.path import canonical
+from sidecar.check.path import ENCODED_SLASH, canonical
 from sidecar.check.refusal import Refusal
 
-_NAME: Final = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_PARAMETER: Final = re.compile(r"([^{}*]*)\{([A-Za-z_][A-Za-z0-9_]*)\}([^{}*]*)")
 
 
 class TemplateError(ValueError):
@@ -26,7 +28,24 @@ class Wild(Enum):
     REST = "**"
 
 
-Segment = str | Wild
+class Affixed(NamedTuple):
+    """A segment with a parameter between literal texts, one of which may be empty."""
+
+    prefix: str
+    suffix: str
+
+    def value_in(self, segment: str) -> str | None:
+        """The parameter's value in a segment of a canonical path; None if it does not match."""
+        end = len(segment) - len(self.suffix)
+        if end <= len(self.prefix) or "%" in segment[end - 2 : end]:
+            # The parameter would be empty, or the suffix begin within an encoding: 0 within %20.
+            return None
+        if segment.startswith(self.prefix) and segment.endswith(self.suffix):
+            return segment[len(self.prefix) : end]
+        return None
+
+
+Segment = str | Wild | Affixed
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +70,13 @@ class PathTemplate:
         parameters: list[tuple[str, int]] = []
         parts = split(text)
         for index, part in enumerate(parts):
-            name = _NAME.fullmatch(part)
-            if name:
-                if name[1] in dict(parameters):
-                    raise TemplateError(f"the parameter {{{name[1]}}} stands twice")
-                parameters.append((name[1], index))
-                segments.append(Wild.ONE)
+            parameter = _PARAMETER.fullmatch(part)
+            if parameter:
+                prefix, name, suffix = parameter.groups()
+                if name in dict(parameters):
+                    raise TemplateError(f"the parameter {{{name}}} stands twice")
+                parameters.append((name, index))
+                segments.append(_affixed(prefix, suffix) if prefix or suffix else Wild.ONE)
             elif part == "*":
                 segments.append(Wild.ONE)
             elif part == "**":
@@ -67,6 +87,25 @@ class PathTemplate:
                 segments.append(_literal(part, last=index == len(parts) - 1))
         return cls(text, tuple(segments), tuple(parameters))
 
+    def values(self, path: str) -> dict[str, str]:
+        """The parameters in a canonical path, as they stand; empty if it does not match."""
+        segments = path[1:].split("/", len(self.segments))
+        if not self.parameters or not self.fits(segments):
+            return {}
+        return {
+            name: _value(self.segments[index], segments[index]) for name, index in self.parameters
+        }
+
+    def encloses_slashes(self, path: str) -> bool:
+        """Whether every encoded slash of a canonical path is inside the value of a parameter."""
+        values = self.values(path).values()
+        # Inside a segment it may still be at the start or end of what is between literal texts.
+        return path.count(ENCODED_SLASH) == sum(
+            value.count(ENCODED_SLASH)
+            for value in values
+            if not value.startswith(ENCODED_SLASH) and not value.endswith(ENCODED_SLASH)
+        )
+
     def fits(self, segments: list[str]) -> bool:
         """Whether the template matches a path of these segments."""
         if self.segments[-1] is Wild.REST:
@@ -74,8 +113,7 @@ class PathTemplate:
         else:
             fixed, right_length = self.segments, len(segments) == len(self.segments)
         return right_length and all(
-            segment != "" if expected is Wild.ONE else segment == expected
-            for expected, segment in zip(fixed, segments, strict=False)
+            _fits(expected, segment) for expected, segment in zip(fixed, segments, strict=False)
         )
 
 
@@ -84,16 +122,48 @@ def split(path: str) -> list[str]:
     return path[1:].split("/")
 
 
+def _fits(expected: Segment, segment: str) -> bool:
+    if isinstance(expected, Affixed):
+        return expected.value_in(segment) is not None
+    return segment != "" if expected is Wild.ONE else segment == expected
+
+
+def _value(expected: Segment, segment: str) -> str:
+    """The value of the parameter of a segment that fits."""
+    value = expected.value_in(segment) if isinstance(expected, Affixed) else None
+    return segment if value is None else value
+
+
+def _affixed(prefix: str, suffix: str) -> Affixed:
+    for affix in (prefix, suffix):
+        # Beside a parameter, which is not empty, dots alone are no dot segment.
+        _require_canonical(affix, before="/x")
+    return Affixed(prefix, suffix)
+
+
 def _literal(part: str, *, last: bool) -> str:
     if not part:
         if last:
             return part
         raise TemplateError("it holds an empty segment")
-    if "*" in part or "{" in part or "}" in part:
-        raise TemplateError(f"{part!r}: a parameter or * stands for a whole segment")
-    form = canonical("/" + part, literal_semicolons=True)
+    if "*" in part:
+        raise TemplateError(
+            f"{part!r}: * stands for a whole segment; with text beside it, give it a name: {{name}}"
+        )
+    if "{" in part or "}" in part:
+        raise TemplateError(
+            f"{part!r}: a segment has at most one parameter, {{name}}, with a name of letters, "
+            "digits and _"
+        )
+    _require_canonical(part, before="/")
+    return part
+
+
+def _require_canonical(part: str, *, before: str) -> None:
+    """Raises TemplateError if a path of ``before`` and ``part`` is not canonical."""
+    form = canonical(before + part, literal_semicolons=True)
     if isinstance(form, Refusal):
         raise TemplateError(f"{part!r} could never match: {form.detail}")
-    if form != "/" + part:
-        raise TemplateError(f"{part!r} could never match: write it as {form[1:]!r}")
-    return part
+    if form != before + part:
+        written = form.removeprefix(before)
+        raise TemplateError(f"{part!r} could never match: write it as {written!r}")

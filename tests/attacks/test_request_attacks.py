@@ -318,6 +318,102 @@ def test_a_path_is_decoded_once_and_compared_with_case(path: str) -> None:
     assert allow.route == "everything"
 
 
+# Routes that keep encoded slashes, between stricter and wider ones.
+KEEPING = (
+    route("project", "/projects/{id}", encoded_slashes=True, methods=("GET",)),
+    route("package", "/npm/{package}", encoded_slashes=True, public=True),
+    route("archive", "/archives/{name}.zip", encoded_slashes=True, public=True),
+    route("part", "/npm/*/{part}", encoded_slashes=True, public=True),
+    route("own", "/npm/own", Scopes(("never",))),
+    *GUARDED,
+)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param("/npm/a%2F..%2Fadmin", id="dot segment between encoded slashes"),
+        pytest.param("/npm/a%2f..%2fadmin", id="in small letters"),
+        pytest.param("/npm/..%2Fadmin", id="dot segment in front"),
+        pytest.param("/npm/..%2F..%2Fadmin%2Fx", id="dot segments in front"),
+        pytest.param("/npm/a%2F..", id="dot segment at the end"),
+        pytest.param("/npm/a%2F.", id="single dot at the end"),
+        pytest.param("/npm/.%2Fa", id="single dot in front"),
+        pytest.param("/npm/a%2F.%2Fb", id="single dot between"),
+        pytest.param("/npm/a%2F%2e%2E%2Fadmin", id="encoded dots"),
+        pytest.param("/npm/a%2F%252e%252e%2Fadmin", id="dots encoded twice"),
+        pytest.param("/npm/a%2Fb%252Fadmin", id="a slash encoded twice beside one"),
+        pytest.param("/npm/a%252F..%2Fadmin", id="a slash encoded twice and dots"),
+        pytest.param("/npm/a%2F%2Fadmin", id="two encoded slashes"),
+        pytest.param("/npm/a%2f%2Fadmin", id="two encoded slashes of two spellings"),
+        pytest.param("/npm/%2Fadmin", id="encoded slash in front"),
+        pytest.param("/npm/a%2F", id="encoded slash at the end"),
+        pytest.param("/npm/a%2F/part", id="encoded slash at the end of a segment"),
+        pytest.param("/npm%2Fa", id="encoded slash between segments"),
+        pytest.param("/npm%2Fown", id="encoded slash in front of a literal segment"),
+        pytest.param("/%2Fadmin/x", id="encoded slash in front of all"),
+        pytest.param("/npm/a%2F;b", id="parameter behind an encoded slash"),
+        pytest.param("/npm/a%2F..;%2Fadmin", id="dots and a parameter"),
+        pytest.param("/npm/a%2F%5c..%5cadmin", id="encoded backslash"),
+        pytest.param("/npm/a%2Fb\\..\\admin", id="backslash"),
+        pytest.param("/npm/a%2Fb%00", id="NUL"),
+        pytest.param("/npm/a%2Fb/%2e%2e/admin", id="dot segment behind a segment that keeps"),
+        pytest.param("/npm/a%c0%af..%2Fadmin", id="overlong slash"),
+        pytest.param("/archives/a%2F.zip", id="at the end of a parameter before text"),
+        pytest.param("/archives/a%2F..zip", id="dots before text"),
+        pytest.param("/npm/a%2Fb/part", id="under a star"),
+        pytest.param("/admin/a%2Fb", id="under a stricter route for the rest"),
+        pytest.param("/other/a%2Fb", id="under a wider public route"),
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("named", [None, "package", "project", "everything"])
+def test_an_encoded_slash_that_may_lead_elsewhere_is_refused(
+    path: str, method: str, named: str | None
+) -> None:
+    service = Service(routes=KEEPING)
+
+    view = request(VALID, path=path, method=method, route=named)
+    assert service.reason(view) is Reason.UNSAFE_PATH
+
+
+@pytest.mark.parametrize("method", ["POST", "DELETE", "OPTIONS"])
+def test_an_encoded_slash_is_not_left_to_a_wider_route(method: str) -> None:
+    service = Service(routes=KEEPING)
+
+    for path in ("/projects/a%2Fb", "/projects/a%2fb"):
+        view = request(VALID, path=path, method=method)
+        assert service.reason(view) is Reason.UNSAFE_PATH
+
+
+def test_a_kept_slash_never_makes_another_route_of_a_path() -> None:
+    service = Service(routes=KEEPING)
+
+    for path in ("/npm/own%2Fx", "/npm/own%2fx"):
+        assert service.allow(request(path=path)).route == "package"
+    for path in ("/npm/own", "/npm/%6fwn"):
+        assert service.deny(request(VALID, path=path)).route == "own"
+    assert service.reason(request(path="/projects/a%2Fb")) is Reason.NO_CREDENTIAL
+
+
+def test_a_condition_tells_a_kept_slash_from_the_text_of_one() -> None:
+    condition = Condition("request.params.id == 'a%2Fb' && request.path == '/p/' + 'a%2Fb'")
+    service = Service(routes=(route("own", "/p/{id}", When(condition), encoded_slashes=True),))
+
+    for path in ("/p/a%2Fb", "/p/a%2fb", "/p/%61%2f%62"):
+        assert service.reason(request(VALID, path=path)) is Reason.AUTHORIZED
+    for path in ("/p/a%252Fb", "/p/a%252fb", "/p/a%2FB"):
+        assert service.reason(request(VALID, path=path)) is Reason.CONDITION_NOT_MET
+
+
+def test_a_path_before_literal_text_is_not_cut_within_an_encoding() -> None:
+    condition = Condition("request.params.name == 'a '")
+    service = Service(routes=(route("own", "/p/{name}0", When(condition)),))
+
+    assert service.reason(request(VALID, path="/p/a%200")) is Reason.AUTHORIZED
+    assert service.reason(request(VALID, path="/p/a%20")) is Reason.NO_ROUTE
+
+
 @pytest.mark.parametrize("method", ["CONNECT", "OPTIONS"])
 @pytest.mark.parametrize("path", ["", "*", "orders.shop.test:443"])
 def test_a_request_without_a_path_is_refused_even_where_envoy_names_the_route(

@@ -14,7 +14,7 @@ UNRESERVED = re.compile(r"[A-Za-z0-9\-._~]")
 AMBIGUOUS = re.compile(r"//|\\|%2[fF]|%5[cC]|%[01]|%7[fF]|/\.\.?(?=/|$)|[?#\s]|[^!-~]")
 
 characters = st.sampled_from(
-    [*"/.;%?#\\ aZ09-_~@:é\0", "%2e", "%2F", "%5c", "%61", "%C3%A9", "%ff"]
+    [*"/.;%?#\\ aZ09-_~@:é\0[]|^{", "%2e", "%25", "%2F", "%5c", "%61", "%C3%A9", "%ff"]
 )
 paths = st.lists(characters, max_size=12).map("".join).map("/".__add__) | st.text()
 
@@ -37,6 +37,19 @@ def test_a_form_holds_nothing_that_can_be_read_in_two_ways(path: str, literal: b
         assert literal or not re.search(";|%3[bB]", form)
         assert not any(UNRESERVED.match(chr(int(code, 16))) for code in re.findall("%(..)", form))
         unquote_to_bytes(form).decode()
+
+
+@given(paths)
+def test_an_encoded_slash_stays_only_between_names(path: str) -> None:
+    form = canonical(path, encoded_slashes=True)
+
+    if isinstance(form, str):
+        assert canonical(form, encoded_slashes=True) == form
+        kept = [segment.split("%2F") for segment in form.split("/") if "%2F" in segment]
+        # No part is empty or a dot segment, even if it is decoded a second time.
+        assert all(part.strip(".") and "%25" not in part for parts in kept for part in parts)
+        if not kept:
+            assert canonical(path) == form
 
 
 @given(paths)

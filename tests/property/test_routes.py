@@ -4,13 +4,15 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from sidecar.check.routes import Match, Route, RouteTable, ties
-from sidecar.check.templates import Wild
+from sidecar.check.templates import Affixed, Segment, Wild
 from tests.support.checks import route
 
 METHODS = ["GET", "HEAD", "POST"]
 HOSTS = ["shop.test", "a.shop.test", "*.shop.test", "*.a.shop.test", "*.test"]
 
-templates = st.lists(st.sampled_from(["a", "b", "*", "{p}"]), max_size=3).flatmap(
+templates = st.lists(
+    st.sampled_from(["a", "b", "*", "{p}", "a{p}", "{p}b", "a{p}b"]), max_size=3
+).flatmap(
     lambda parts: st.sampled_from([parts, [*parts, "**"], [*parts, ""]]).map(
         lambda all_parts: "/" + "/".join(all_parts)
     )
@@ -29,12 +31,12 @@ routes = st.lists(
         for number, (path, methods, hosts) in enumerate(descriptions)
     ]
 )
-paths = st.lists(st.sampled_from(["a", "b", "c", ""]), max_size=4).map(
+paths = st.lists(st.sampled_from(["a", "b", "c", "", "ab", "aab", "acb", "a%20b"]), max_size=4).map(
     lambda parts: "/" + "/".join(parts)
 )
 hosts = st.sampled_from(["", "shop.test", "a.shop.test", "b.a.shop.test", "x.test", "other"])
 
-Rank = tuple[int, ...]
+Rank = tuple[tuple[int, ...], ...]
 
 
 def host_rank(match: Match, host: str) -> int | None:
@@ -52,10 +54,13 @@ def path_rank(match: Match, path: str) -> Rank | None:
     segments = path[1:].split("/")
     if not match.template.fits(segments):
         return None
-    order = {Wild.ONE: 2, Wild.REST: 1}
-    return tuple(
-        order[segment] if isinstance(segment, Wild) else 3 for segment in match.template.segments
-    )
+    return tuple(map(segment_rank, match.template.segments))
+
+
+def segment_rank(segment: Segment) -> tuple[int, ...]:
+    if isinstance(segment, Affixed):
+        return 3, len(segment.prefix) + len(segment.suffix), len(segment.prefix)
+    return {Wild.ONE: (2,), Wild.REST: (1,)}[segment] if isinstance(segment, Wild) else (4,)
 
 
 def method_rank(match: Match, method: str) -> int | None:

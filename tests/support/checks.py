@@ -82,12 +82,13 @@ def route(
     optional: bool = False,
     methods: tuple[str, ...] = (),
     hosts: tuple[str, ...] = (),
+    encoded_slashes: bool = False,
 ) -> Route:
     """A route that asks for a request token and nothing else, unless told otherwise."""
     match = (
         None
         if path is None
-        else Match(PathTemplate.parse(path), frozenset(methods), frozenset(hosts))
+        else Match(PathTemplate.parse(path), frozenset(methods), frozenset(hosts), encoded_slashes)
     )
     kinds = () if any(isinstance(each, TokenKinds) for each in rules) else (REQUEST_TOKENS,)
     return Route(name, match, (*kinds, *rules), public, optional)

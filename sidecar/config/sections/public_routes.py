@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from sidecar.check.routes import Match, Route, RouteTable
-from sidecar.check.templates import Segment, Wild
+from sidecar.check.templates import Affixed, Segment, Wild
 from sidecar.config.problems import Finding, Location, format_names
 from sidecar.config.rules import Draft, rule
 from sidecar.config.sections.routes import RouteSection
@@ -71,7 +71,7 @@ def _public_routes(
 
     Each comes with those of ``methods`` that it takes; HEAD is left out if it takes GET too.
     """
-    path = "/" + "/".join("any" if isinstance(part, Wild) else part for part in segments)
+    path = "/" + "/".join(map(_example, segments))
     found: dict[str, tuple[Route, list[str]]] = {}
     for method in methods:
         for host in sorted(match.hosts) or [""]:
@@ -82,3 +82,10 @@ def _public_routes(
             if method not in taken_for and not (method == "HEAD" and "GET" in taken_for):
                 taken_for.append(method)
     return found.values()
+
+
+def _example(segment: Segment) -> str:
+    """A segment of a path that matches this one of a template."""
+    if isinstance(segment, Affixed):
+        return f"{segment.prefix}any{segment.suffix}"
+    return "any" if isinstance(segment, Wild) else segment

@@ -13,6 +13,7 @@ from sidecar.config.configuration import Configuration, Listeners, LoadedFile
 from sidecar.config.key_files import ExaminedFiles, KeyFiles, examine
 from sidecar.config.rules import Draft, SectionRule
 from sidecar.config.section import Section, copied, written
+from sidecar.config.sections.encoded_slashes import kept_slashes
 from sidecar.config.sections.keys import KeyCache
 from sidecar.config.sections.limits import LimitsSection
 from sidecar.config.sections.listen import Listen
@@ -68,7 +69,7 @@ class RootSection(Section):
     lists: ClassVar[tuple[str, ...]] = ("trust", "routes")
     # The rules between sections: those that make a file invalid, and those that only warn.
     rules: ClassVar[tuple[SectionRule, ...]] = (*TRUST_RULES, *ROUTE_RULES)
-    warning_rules: ClassVar[tuple[SectionRule, ...]] = (left_to_public_routes,)
+    warning_rules: ClassVar[tuple[SectionRule, ...]] = (left_to_public_routes, kept_slashes)
 
     @classmethod
     def examine(cls, draft: Draft, expectation: KeyFiles) -> ExaminedFiles:

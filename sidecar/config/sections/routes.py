@@ -18,6 +18,7 @@ from sidecar.check.rules import (
     Scopes,
     When,
 )
+from sidecar.check.templates import Wild
 from sidecar.config.condition_fields import unknown_names
 from sidecar.config.problems import Finding, format_names
 from sidecar.config.rules import Draft, duplicate_names, rule
@@ -69,8 +70,36 @@ class RouteMatch(Section):
     )
     path: Template = Field(
         description="`/orders/{id}`: a parameter in braces and `*` stand for one segment, `**` at "
-        "the end for one or more."
+        "the end for one or more. A parameter may have text before and after it in its segment, as "
+        "in `/jobs/{id}:cancel`; of several such routes the one with the longest text wins."
     )
+
+    encoded_slashes: Literal["reject", "keep"] = written(
+        "reject",
+        "Whether `%2F` may stand inside a parameter in braces, as in "
+        "`/projects/group%2Fproject`. It may not anywhere else, `*` included, nor at the start or "
+        "end of the parameter, doubled, beside a dot or semicolon, or in a path that holds `%25`. "
+        "With `keep`, the route's `request.params` are as in `request.path`: nothing is decoded. "
+        "A request whose most specific route does not keep it is refused. Envoy's "
+        "`path_with_escaped_slashes_action` has to be `KEEP_UNCHANGED`.",
+    )
+
+    def findings(self) -> Iterator[Finding]:
+        """An encoded slash can stay only where one parameter holds it."""
+        if self.encoded_slashes == "reject":
+            return
+        if not self.path.parameters:
+            text = (
+                "an encoded slash stays inside a parameter, and the path has none; write one, as "
+                "in /projects/{id}, or leave encoded_slashes out"
+            )
+            yield Finding(("encoded_slashes",), text)
+        elif self.path.segments[-1] is Wild.REST:
+            text = (
+                "an encoded slash stays inside one segment, and ** stands for several; end the "
+                "path otherwise, or leave encoded_slashes out"
+            )
+            yield Finding(("encoded_slashes",), text)
 
 
 class RouteAllow(Section):
@@ -184,7 +213,8 @@ class RouteSection(Section):
         match = None
         if self.match is not None:
             methods, hosts = frozenset(self.match.methods), frozenset(self.match.hosts)
-            match = Match(self.match.path, methods, hosts)
+            keeps = self.match.encoded_slashes == "keep"
+            match = Match(self.match.path, methods, hosts, keeps)
         return copied(
             Route, self, self.allow, match=match, rules=(*accepted, *self.allow.rules().values())
         )
@@ -215,7 +245,26 @@ def _one_route_is_more_specific(draft: Draft) -> Iterator[Finding]:
         yield Finding((*places[id(other)], "match"), text)
 
 
-ROUTE_RULES: Final = (_names, _routes_are_needed, _one_route_is_more_specific)
+@rule("paths")
+def _semicolons_can_match(draft: Draft) -> Iterator[Finding]:
+    if draft.section("paths", Paths).semicolons == "literal":
+        return
+    for here, item in draft.items("routes", RouteSection):
+        if item.match is not None and ";" in item.match.path.text:
+            text = (
+                f'"{item.name}" could never match: a path with ; is refused; write '
+                "paths: {semicolons: literal} if the service takes ; for an ordinary character, "
+                "or leave it out of the path"
+            )
+            yield Finding((*here, "match", "path"), text)
+
+
+ROUTE_RULES: Final = (
+    _names,
+    _routes_are_needed,
+    _one_route_is_more_specific,
+    _semicolons_can_match,
+)
 
 
 class Paths(Section):

@@ -1,7 +1,10 @@
 import pytest
 
-from sidecar.check.routes import Route, RouteTable, ties
-from tests.support.checks import route
+from sidecar.check.path import canonical
+from sidecar.check.refusal import Refusal
+from sidecar.check.routes import Route, Routed, Router, RouteTable, ties
+from sidecar.model import Reason
+from tests.support.checks import request, route
 
 
 def found(routes: list[Route], path: str, *, method: str = "GET", host: str = "") -> str | None:
@@ -44,6 +47,54 @@ SHOP = [
 )
 def test_the_most_specific_path_wins(path: str, name: str | None) -> None:
     assert found(SHOP, path) == name
+
+
+AFFIXED = [
+    route("literal", "/jobs/a:cancel"),
+    route("cancel", "/jobs/{id}:cancel"),
+    route("batch", "/jobs/batch-{id}"),
+    route("batch-cancel", "/jobs/batch-{id}:cancel"),
+    route("job", "/jobs/{id}"),
+    route("prefix", "/even/x-{id}"),
+    route("suffix", "/even/{id}-x"),
+    route("lines", "/jobs/batch-{id}/lines"),
+    route("pause", "/jobs/{id}:pause/lines"),
+    route("rest", "/jobs/**"),
+]
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/jobs/a:cancel", "literal"),
+        ("/jobs/7:cancel", "cancel"),
+        ("/jobs/%37%3acancel", "cancel"),
+        ("/jobs/batch-7", "batch"),
+        ("/jobs/batch-7:cancel", "batch-cancel"),
+        ("/jobs/batch-:cancel", "cancel"),
+        ("/jobs/:cancel", "job"),
+        ("/jobs/batch-", "job"),
+        ("/jobs/7:CANCEL", "job"),
+        ("/jobs/batch-7/lines", "lines"),
+        ("/jobs/7:pause/lines", "pause"),
+        ("/jobs/batch-7:pause/lines", "lines"),
+        ("/jobs/batch-7/other", "rest"),
+        ("/jobs/7:cancel/lines", "rest"),
+        ("/jobs/7:cancel/", "rest"),
+        # Of two texts of one length, the longer prefix.
+        ("/even/x-x-x", "prefix"),
+        ("/even/y-x", "suffix"),
+        ("/even/x-", None),
+        ("/even/-x", None),
+    ],
+)
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_parameters_between_texts_the_longest_text_wins(
+    path: str, name: str | None, order: int
+) -> None:
+    canonical_path = canonical(path)
+    assert isinstance(canonical_path, str)
+    assert found(AFFIXED[::order], canonical_path) == name
 
 
 METHODS = [
@@ -138,6 +189,15 @@ def test_parameters_are_decoded_where_the_path_has_the_shape(
     assert route("order", "/shops/{shop}/orders/{id}").parameters(path) == parameters
 
 
+def test_parameters_that_may_hold_a_slash_are_as_in_the_path() -> None:
+    kept = route("project", "/{group}/{id}.git", encoded_slashes=True)
+
+    assert kept.parameters("/caf%C3%A9%20/a%2Fb%5B.git") == {
+        "group": "caf%C3%A9%20",
+        "id": "a%2Fb%5B",
+    }
+
+
 def test_a_route_without_parameters_has_none() -> None:
     assert route("named").parameters("/a") == {}
     assert route("literal", "/a").parameters("/a") == {}
@@ -148,10 +208,11 @@ def test_a_route_without_parameters_has_none() -> None:
     [
         (route("a", "/x"), route("b", "/x")),
         (route("a", "/{p}"), route("b", "/{q}")),
+        (route("a", "/x-{p}.y"), route("b", "/x-{q}.y")),
         (route("a", "/x", methods=("GET", "PUT")), route("b", "/x", methods=("PUT", "POST"))),
         (route("a", "/x", hosts=("h", "i")), route("b", "/x", hosts=("i", "h"))),
     ],
-    ids=["same path", "same shape", "a method in common", "hosts in common"],
+    ids=["same path", "same shape", "same texts", "a method in common", "hosts in common"],
 )
 def test_two_routes_of_equal_rank_are_a_tie(one: Route, other: Route) -> None:
     assert ties([one, other]) == [(one, other)]
@@ -166,10 +227,23 @@ def test_two_routes_of_equal_rank_are_a_tie(one: Route, other: Route) -> None:
         (route("a", "/x", hosts=("h",)), route("b", "/x")),
         (route("a", "/x", hosts=("h.test",)), route("b", "/x", hosts=("*.test",))),
         (route("a", "/{p}"), route("b", "/x")),
+        (route("a", "/x-{p}"), route("b", "/{p}-x")),
+        (route("a", "/x-{p}"), route("b", "/{p}")),
         (route("a", "/**"), route("b", "/*")),
         (route("a"), route("b")),
     ],
-    ids=["path", "any method", "head", "any host", "wildcard", "literal", "rest", "by name"],
+    ids=[
+        "path",
+        "any method",
+        "head",
+        "any host",
+        "wildcard",
+        "literal",
+        "prefix",
+        "text",
+        "rest",
+        "by name",
+    ],
 )
 def test_one_route_is_more_specific_than_the_other(one: Route, other: Route) -> None:
     assert ties([one, other]) == []
@@ -194,3 +268,88 @@ def test_one_route_is_more_specific_than_the_other(one: Route, other: Route) -> 
 def test_an_authority_that_is_not_a_host_and_a_port_matches_nothing(authority: str) -> None:
     routes = [route("any", "/**"), route("ours", "/**", hosts=("*.shop.internal",))]
     assert found(routes, "/orders", host=authority) is None
+
+
+def routed(path: str, *routes: Route, name: str | None = None) -> str | Refusal:
+    """The name of the route of a GET, or why there is none."""
+    router = Router(routes, literal_semicolons=False)
+    result = router.find(request(path=path, route=name))
+    return result.route.name if isinstance(result, Routed) else result
+
+
+@pytest.mark.parametrize(
+    ("path", "detail"),
+    [
+        ("/orders/", 'the path without the slash at its end would match the route "orders"'),
+        ("/carts", 'the path with a slash at its end would match the route "carts"'),
+        ("/files", 'the path with a slash at its end would match the route "files"'),
+        ("/nowhere/", ""),
+        ("/nowhere", ""),
+        ("/", ""),
+    ],
+)
+def test_a_slash_at_the_end_that_is_all_that_differs_is_told(path: str, detail: str) -> None:
+    routes = [route("orders", "/orders"), route("carts", "/carts/"), route("files", "/files/**")]
+    routes.append(route("raw", "/files/*/raw", methods=("POST",)))
+
+    assert routed(path, *routes) == Refusal(Reason.NO_ROUTE, detail)
+
+
+def test_a_route_that_envoy_names_and_nobody_configured_is_told() -> None:
+    refusal = routed("/a/", route("a", "/a"), name="b")
+
+    assert isinstance(refusal, Refusal)
+    assert refusal.detail == "Envoy's context_extensions name a route that is not configured"
+
+
+KEEPING = (
+    route("project", "/projects/{id}", methods=("GET",), encoded_slashes=True),
+    route("private", "/projects/{id}", hosts=("*.private.test",)),
+    route("file", "/{x}/*/{name}.json", encoded_slashes=True),
+    route("rest", "/**", public=True),
+    route("named"),
+)
+
+
+@pytest.mark.parametrize("path", ["/projects/a%2Fb", "/projects/a%2fb%2fc", "/a%2Fb/c/d%2Fe.json"])
+def test_an_encoded_slash_stays_inside_a_parameter(path: str) -> None:
+    assert routed(path, *KEEPING) in {"project", "file"}
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "detail"),
+    [
+        ("/orders/a%2Fb", None, 'the route "rest" does not keep them'),
+        ("/projects/a%2Fb/c", None, 'the route "rest" does not keep them'),
+        ("/a/b%2Fc/d.json", None, 'not inside a parameter of the route "file"'),
+        ("/a%2Fb", "named", 'the route "named" does not keep them'),
+        ("/orders/a%2Fb", "project", 'not inside a parameter of the route "project"'),
+        ("/a%2Fb", "unknown", "and no route matches it"),
+        ("/projects/a%2F%2Fb", None, "at the start or end of a segment"),
+    ],
+)
+def test_an_encoded_slash_anywhere_else_is_refused_by_the_route_of_the_path(
+    path: str, name: str | None, detail: str
+) -> None:
+    refusal = routed(path, *KEEPING, name=name)
+
+    assert isinstance(refusal, Refusal)
+    assert refusal.reason is Reason.UNSAFE_PATH
+    assert detail in refusal.detail
+
+
+def test_the_most_specific_route_decides_whether_an_encoded_slash_stays() -> None:
+    router = Router(KEEPING, literal_semicolons=False)
+
+    for changes in ({"host": "a.private.test"}, {"method": "POST"}):
+        refusal = router.find(request(path="/projects/a%2Fb", **changes))
+        assert isinstance(refusal, Refusal)
+        assert refusal.reason is Reason.UNSAFE_PATH
+    for changes in ({}, {"method": "HEAD"}, {"route": "project"}):
+        assert isinstance(router.find(request(path="/projects/a%2Fb", **changes)), Routed)
+
+
+def test_no_encoded_slash_stays_where_no_route_keeps_them() -> None:
+    refusal = routed("/projects/a%2Fb", route("project", "/projects/{id}"))
+
+    assert refusal == Refusal(Reason.UNSAFE_PATH, "it holds an encoded slash or backslash")

@@ -1,6 +1,6 @@
 import pytest
 
-from sidecar.check.templates import PathTemplate, TemplateError, Wild
+from sidecar.check.templates import Affixed, PathTemplate, TemplateError, Wild
 
 
 def test_a_template_is_literal_segments_parameters_and_wildcards() -> None:
@@ -8,6 +8,18 @@ def test_a_template_is_literal_segments_parameters_and_wildcards() -> None:
 
     assert template.segments == ("shops", Wild.ONE, Wild.ONE, "files", Wild.REST)
     assert template.parameters == (("shop", 1),)
+
+
+def test_a_parameter_may_have_literal_text_on_both_sides() -> None:
+    template = PathTemplate.parse("/v1/{name}:cancel/a-{file}.json/x-{id}")
+
+    assert template.segments == (
+        "v1",
+        Affixed("", ":cancel"),
+        Affixed("a-", ".json"),
+        Affixed("x-", ""),
+    )
+    assert template.parameters == (("name", 1), ("file", 2), ("id", 3))
 
 
 @pytest.mark.parametrize("text", ["/", "/orders", "/orders/", "/caf%C3%A9", "/a;b"])
@@ -23,10 +35,20 @@ def test_a_canonical_path_is_a_template(text: str) -> None:
         ("/**/a", r"\*\* stands only at the end"),
         ("/a//b", "an empty segment"),
         ("/{id}/{id}", "the parameter {id} stands twice"),
-        ("/a{id}", "stands for a whole segment"),
-        ("/{1}", "stands for a whole segment"),
-        ("/{}", "stands for a whole segment"),
-        ("/a*", "stands for a whole segment"),
+        ("/{a}{b}", "a segment has at most one parameter"),
+        ("/{a}-{b}", "a segment has at most one parameter"),
+        ("/{id", "a segment has at most one parameter"),
+        ("/{1}", "a name of letters, digits and _"),
+        ("/{}", "a name of letters, digits and _"),
+        ("/{id}/x-{id}", "the parameter {id} stands twice"),
+        ("/a*", r"\* stands for a whole segment; with text beside it, give it a name"),
+        ("/*.json", r"\* stands for a whole segment"),
+        ("/{id}*", r"\* stands for a whole segment"),
+        ("/%61-{id}", "'%61-' could never match: write it as 'a-'"),
+        ("/{id}%3acancel", "'%3acancel' could never match: write it as ':cancel'"),
+        ("/{id}%2Fa", "'%2Fa' could never match: it holds an encoded slash"),
+        ("/{id}?a", r"'\?a' could never match: write it as ''"),
+        ("/a[{id}", "write it as 'a%5B'"),
         ("/a?b", "could never match: write it as 'a'"),
         ("/%6frders", "could never match: write it as 'orders'"),
         ("/caf%c3%a9", "could never match: write it as 'caf%C3%A9'"),
@@ -51,7 +73,60 @@ def test_a_template_that_cannot_be_used_says_why(text: str, problem: str) -> Non
         ("/files/**", ["files", ""], True),
         ("/files/**", ["files"], False),
         ("/files/**", ["other", "a"], False),
+        ("/jobs/{id}:cancel", ["jobs", "7:cancel"], True),
+        ("/jobs/{id}:cancel", ["jobs", "a:cancel:cancel"], True),
+        ("/jobs/{id}:cancel", ["jobs", ":cancel"], False),
+        ("/jobs/{id}:cancel", ["jobs", "7:CANCEL"], False),
+        ("/jobs/{id}:cancel", ["jobs", "7:cancel", ""], False),
+        ("/x-{id}", ["x-7"], True),
+        ("/x-{id}", ["x-"], False),
+        ("/x-{id}", ["y-7"], False),
+        ("/a-{id}-a", ["a-a"], False),
+        ("/a-{id}-a", ["a-7-a"], True),
+        # No part of an encoding is literal text.
+        ("/{id}0", ["a%20"], False),
+        ("/{id}20", ["a%20"], False),
+        ("/{id}0", ["a%200"], True),
     ],
 )
 def test_a_path_fits_segment_by_segment(text: str, segments: list[str], fits: bool) -> None:
     assert PathTemplate.parse(text).fits(segments) is fits
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "values"),
+    [
+        ("/a/{id}:cancel", "/a/b:c:cancel", {"id": "b:c"}),
+        ("/a/v-{id}.json", "/a/v-1.json.json", {"id": "1.json"}),
+        ("/{a}/{b}", "/x%20/y", {"a": "x%20", "b": "y"}),
+        ("/a/{id}:cancel", "/a/b", {}),
+        ("/a", "/a", {}),
+    ],
+)
+def test_values_are_what_stands_at_the_parameters(
+    text: str, path: str, values: dict[str, str]
+) -> None:
+    assert PathTemplate.parse(text).values(path) == values
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "inside"),
+    [
+        ("/a/{id}", "/a/b", True),
+        ("/a/{id}", "/a/b%2Fc%2Fd", True),
+        ("/{a}/{b}", "/b%2Fc/d%2Fe", True),
+        ("/{a}/*", "/b%2Fc/d", True),
+        ("/{a}/*", "/b/d%2Fe", False),
+        ("/{a}/*", "/b%2Fc/d%2Fe", False),
+        ("/{a}/**", "/b/d%2Fe", False),
+        ("/a/{id}", "/b%2Fc", False),
+        ("/a/{id}:cancel", "/a/b%2Fc:cancel", True),
+        ("/a/{id}:cancel", "/a/b%2F:cancel", False),
+        ("/a/x-{id}", "/a/x-%2Fb", False),
+        ("/a/{id}F", "/a/b%2F", False),
+    ],
+)
+def test_a_slash_is_enclosed_where_it_divides_the_value_of_a_parameter(
+    text: str, path: str, *, inside: bool
+) -> None:
+    assert PathTemplate.parse(text).encloses_slashes(path) is inside
