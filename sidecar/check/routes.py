@@ -4,8 +4,8 @@ They are compiled once, into a trie.
 
 Specific means, in this order: the host (exact, then the longest wildcard, then any), the path
 segment by segment (literal, then a parameter between literal texts, the longest texts first, then
-one wildcard segment, then the rest), the method (named, then GET for a HEAD, then any). Two routes that are equally specific for some request are a tie, which
-the configuration refuses.
+one wildcard segment, then the rest), the method (named, then GET for a HEAD, then any). Two routes
+that are equally specific for some request are a tie, which the configuration refuses.
 """
 
 import re
