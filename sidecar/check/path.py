@@ -27,8 +27,8 @@ _SENT_RAW: Final = '[]|^"{}`<>'
 _PLAIN: Final = re.compile(rf"/[/;{re.escape(_NEEDS_NO_ENCODING)}]*+")
 _ALLOWED: Final = re.compile(rf"/[/;%{re.escape(_NEEDS_NO_ENCODING + _SENT_RAW)}]*+")
 _CONTROL: Final = bytes([*range(0x20), 0x7F])
-# How each byte is written in the canonical form. An encoded backslash is refused. Its byte stands for
-# an encoded slash, which is then not mistaken for a slash when all else is decoded.
+# How each byte is written in the canonical form. An encoded backslash is refused. Its byte stands
+# for an encoded slash, which is then not mistaken for a slash when all else is decoded.
 _FORM: Final = [
     chr(byte) if chr(byte) in _NEEDS_NO_ENCODING + "/;" else f"%{byte:02X}" for byte in range(256)
 ]
