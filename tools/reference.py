@@ -1,4 +1,7 @@
-"""Write ``docs/reference`` from the code; with ``--check``, say whether it is up to date."""
+"""Write ``docs/reference`` from the code, and ``docs/providers.md`` from the examples.
+
+With ``--check``, say whether they are up to date.
+"""
 
 import argparse
 import json
@@ -17,9 +20,10 @@ from sidecar.config.sections.sidecar import Sidecar
 from sidecar.model import Reason
 from sidecar.telemetry.gateway_metrics import GatewayMetrics
 from sidecar.telemetry.metrics import Metrics
+from tools.providers import providers
 
 ROOT = Path(__file__).parents[1]
-TARGET = ROOT / "docs" / "reference"
+TARGET = ROOT / "docs"
 
 Json = dict[str, Any]
 # The sections that have a table by now, by their paths.
@@ -134,12 +138,13 @@ def metrics() -> str:
     )
 
 
-# Every page of the reference and what writes it.
+# Every page that is generated, and what writes it.
 PAGES: list[tuple[str, Callable[[], str]]] = [
-    ("configuration.md", configuration),
-    ("reasons.md", reasons),
-    ("cli.md", command_line),
-    ("metrics.md", metrics),
+    ("reference/configuration.md", configuration),
+    ("reference/reasons.md", reasons),
+    ("reference/cli.md", command_line),
+    ("reference/metrics.md", metrics),
+    ("providers.md", providers),
 ]
 
 
@@ -214,15 +219,15 @@ def main() -> int:
     options.add_argument("--check", action="store_true", help="write nothing, exit 1 if outdated")
     check = options.parse_args().check
     outdated = []
-    TARGET.mkdir(parents=True, exist_ok=True)
     for name, text in ((name, write()) for name, write in PAGES):
         file = TARGET / name
+        file.parent.mkdir(parents=True, exist_ok=True)
         if check and (not file.is_file() or file.read_text(encoding="utf-8") != text):
             outdated.append(str(file.relative_to(ROOT)))
         elif not check:
             file.write_text(text, encoding="utf-8")
     if outdated:
-        print("not what the code says, run `make reference`:", *outdated, sep="\n  ")
+        print("not what the code and the examples say, run `make reference`:", *outdated, sep="\n  ")
     return 1 if outdated else 0
 
 

@@ -1,0 +1,86 @@
+"""Writes the page about identity providers from ``examples/providers``."""
+
+from collections.abc import Iterator
+
+from examples.providers.folders import HELD_OFF, OBTAINED, Provider, all_providers
+from sidecar.check.claims import find
+from sidecar.check.trust import ClaimPath, TrustEntry
+
+
+def providers() -> str:
+    """What each provider's tokens look like, and who can obtain one."""
+    every = list(all_providers())
+    return "\n".join(
+        [
+            "# Identity providers",
+            "",
+            "A configuration for each provider, with its policy tests, with tokens and keys as the",
+            "provider makes them, and with what to know about it. The names, the ids and the keys are",
+            "made up.",
+            "",
+            "## What their tokens look like",
+            "",
+            "Where scopes, roles and groups are read from; nothing where the provider's tokens have",
+            "none by themselves.",
+            "",
+            "| provider | kind | issuer | algorithms | `typ` | audience | subject | scopes | roles "
+            "| groups |",
+            "|---|---|---|---|---|---|---|---|---|---|",
+            *(row for provider in every for row in _tokens(provider)),
+            "",
+            "## Who can obtain one",
+            "",
+            "A valid signature says who issued a token, an audience whom it was requested for. Neither",
+            "says that the requester is one of yours: some providers serve the whole world.",
+            "",
+            f"| provider | {OBTAINED.lower()} | {HELD_OFF.lower()} |",
+            "|---|---|---|",
+            *(
+                f"| {_link(provider)} | {_on_one_line(provider, OBTAINED)} "
+                f"| {_on_one_line(provider, HELD_OFF)} |"
+                for provider in every
+            ),
+            "",
+        ]
+    )
+
+
+def _tokens(provider: Provider) -> Iterator[str]:
+    """A row for each trust entry."""
+    accepted = [token.claims for token in provider.tokens.accepted]
+    for entry in provider.configuration().check.trust:
+        cells = [
+            _link(provider),
+            f"`{entry.kind.value}`",
+            f"`{entry.issuer}`",
+            _names(entry.algorithms),
+            _names(name or "none" for name in entry.types),
+            _claim(entry.audience_claim),
+            "`sub`",
+            *(
+                _claim(path) if any(find(claims, path) for claims in accepted) else ""
+                for path in _grants(entry)
+            ),
+        ]
+        yield f"| {' | '.join(cells)} |"
+
+
+def _grants(entry: TrustEntry) -> tuple[ClaimPath, ...]:
+    return entry.scope_claim, entry.roles_claim, entry.groups_claim
+
+
+def _link(provider: Provider) -> str:
+    return f"[{provider.title}](../examples/providers/{provider.directory.name})"
+
+
+def _names(names: Iterator[str] | frozenset[str]) -> str:
+    return ", ".join(f"`{name}`" for name in sorted(names))
+
+
+def _claim(path: ClaimPath) -> str:
+    """A claim as a configuration has it."""
+    return f"`{path[0]}`" if len(path) == 1 else f"`[{', '.join(path)}]`"
+
+
+def _on_one_line(provider: Provider, heading: str) -> str:
+    return " ".join(provider.sections[heading].split()).replace("|", "\\|")
