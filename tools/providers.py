@@ -9,19 +9,18 @@ from sidecar.check.trust import ClaimPath, TrustEntry
 
 def providers() -> str:
     """What each provider's tokens look like, and who can obtain one."""
-    every = list(all_providers())
+    every = sorted(all_providers(), key=lambda provider: provider.title)
     return "\n".join(
         [
             "# Identity providers",
             "",
             "A configuration for each provider, with its policy tests, with tokens and keys as the",
-            "provider makes them, and with what to know about it. The names, the ids and the keys are",
-            "made up.",
+            "provider makes them, and with what to know about it. Names, ids and keys are made up.",
             "",
             "## What their tokens look like",
             "",
-            "Where scopes, roles and groups are read from; nothing where the provider's tokens have",
-            "none by themselves.",
+            "Which claims hold the audience, the subject, scopes, roles and groups. A cell is empty",
+            "where the provider's tokens have none.",
             "",
             "| provider | kind | issuer | algorithms | `typ` | audience | subject | scopes | roles "
             "| groups |",
@@ -30,8 +29,8 @@ def providers() -> str:
             "",
             "## Who can obtain one",
             "",
-            "A valid signature says who issued a token, an audience whom it was requested for. Neither",
-            "says that the requester is one of yours: some providers serve the whole world.",
+            "A valid signature says who issued a token, and the audience whom it is for. Neither says",
+            "that whoever requested it is one of yours: some providers serve the whole world.",
             "",
             f"| provider | {OBTAINED.lower()} | {HELD_OFF.lower()} |",
             "|---|---|---|",

@@ -227,7 +227,9 @@ def main() -> int:
         elif not check:
             file.write_text(text, encoding="utf-8")
     if outdated:
-        print("not what the code and the examples say, run `make reference`:", *outdated, sep="\n  ")
+        print(
+            "not what the code and the examples say, run `make reference`:", *outdated, sep="\n  "
+        )
     return 1 if outdated else 0
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from pydantic import Field
 
-from sidecar.cli.policy_tests import HeaderName, Moment, ReasonLabel, Request
+from sidecar.cli.policy_tests import HeaderName, Moment, Request
 from sidecar.config import Configuration, KeyFiles, document, load
 from sidecar.config.section import Section
 from sidecar.config.values import Text
@@ -34,9 +34,9 @@ class AcceptedToken(Token):
 
 
 class RefusedToken(Token):
-    """It is refused for this reason."""
+    """It is refused for the reason with this label."""
 
-    reason: ReasonLabel
+    reason: Text
 
 
 class Tokens(Section):
