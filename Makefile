@@ -14,7 +14,7 @@ ENVOY_VERSIONS := 1.36.4 1.37.0 1.38.3 1.39.3 1.40.0
 demo: .venv/.ready .envoy/1.40.0 .openid-provider  ## a login at an SSO, a gateway, two services with their sidecars: a tour of what they do
 	$(BIN)/python -m examples.demo
 
-# Tests with Apache, lighttpd and nginx run where Debian's packages of them are installed: .ci/run.
+# Tests with Apache, lighttpd, nginx and Squid run where Debian has them installed: .ci/run.
 test: .venv/.ready .envoy/1.40.0 .openbao .openid-provider  ## all tests but the slow ones below, real Envoy, OpenBao and OpenID provider included, and what it covers
 	$(BIN)/python -m pytest --ignore tests/abuse --cov --cov-report=
 	$(BIN)/coverage report --skip-covered --include 'sidecar/check/*' --fail-under 100

@@ -22,6 +22,7 @@ from bench.figures import TIMES, Figure
 from bench.http2 import Connection, Request
 from bench.sampling import percentiles, ratio
 from bench.service import Service
+from sidecar.clients.proxy import ProxySettings
 from sidecar.config.sections.trust import Trust
 from sidecar.keys.settings import KeySettings
 from sidecar.wire.grpc.authorization import METHOD
@@ -144,8 +145,9 @@ def _be_a_hasty_sidecar() -> None:
 
     key_settings = Trust.key_settings
 
-    def hasty(trust: Trust, key_waiters: int) -> KeySettings:
-        return replace(key_settings(trust, key_waiters), refresh=_EVERY, min_refresh=_EVERY)
+    def hasty(trust: Trust, key_waiters: int, proxy: ProxySettings | None) -> KeySettings:
+        usual = key_settings(trust, key_waiters, proxy)
+        return replace(usual, refresh=_EVERY, min_refresh=_EVERY)
 
     Trust.key_settings = hasty  # type: ignore[method-assign, assignment]  # only here
     runpy.run_module("sidecar", run_name="__main__")

@@ -7,13 +7,14 @@ from typing import NoReturn
 
 import pytest
 
-from tests.support import web_servers
+from tests.support import squid, web_servers
 from tests.support.envoy import binary
 from tests.support.leaks import LEAKS
 from tests.support.openbao import BINARY as OPENBAO
 from tests.support.openbao import OpenBao
 from tests.support.openid_provider import NODE, OpenIdProvider
 from tests.support.ports import socket_directory as new_socket_directory
+from tests.support.squid import Squid
 
 pytest_plugins = ["tests.support.pod_fixtures"]
 
@@ -108,6 +109,21 @@ def web_servers_installed() -> None:
     """Apache, lighttpd and nginx are there."""
     if absent := web_servers.missing():
         _missing(f"{', '.join(absent)}: missing; run `apt-get install {web_servers.PACKAGES}`")
+
+
+@pytest.fixture(scope="session")
+def squid_installed() -> None:
+    """Squid is there."""
+    if squid.PROGRAM is None:
+        _missing(f"Squid is missing: run `apt-get install {squid.PACKAGES}`")
+
+
+@pytest.fixture(scope="session")
+def forward_proxy(squid_installed: None) -> Iterator[Squid]:
+    """A proxy that serves everybody, shared by all tests that leave it running."""
+    del squid_installed
+    with new_socket_directory() as directory, Squid(directory) as proxy:
+        yield proxy
 
 
 def _require_openbao() -> None:

@@ -7,6 +7,7 @@ reload replaces the role and what belongs to it.
 import asyncio
 import gc
 import logging
+import os
 import signal
 import sys
 import time
@@ -40,6 +41,7 @@ _log = logging.getLogger("sidecar")
 
 _WATCH_INTERVAL: Final = 1.0
 _SWITCH_INTERVAL: Final = 0.0005
+_PROXY_VARIABLES: Final = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 
 
 def serve(path: Path) -> int:
@@ -92,6 +94,7 @@ class _Program:
         async with AsyncExitStack() as stack:
             stack.callback(self._logs.close)
             self._warn(self._configuration)
+            _warn_of_proxy_variables()
             stack.push_async_callback(self._stop_role)
             await self._role.start()
             checks = Checks(self._role.context, self._decisions, loop)
@@ -255,6 +258,18 @@ class _Program:
     def _status(self) -> dict[str, object]:
         life = Life(self._is_ready(), self._loaded_at, self._reload_error)
         return status_page(self._configuration, life, self._role, self._decisions)
+
+
+def _warn_of_proxy_variables() -> None:
+    """Name the variables that other programs take a proxy from. Their values may hold passwords."""
+    names = [name for each in _PROXY_VARIABLES for name in (each, each.lower())]
+    found = [name for name in names if os.environ.get(name)]
+    if found:
+        _log.warning(
+            "proxy variables are set and not used; a proxy is used where the configuration has "
+            "the key proxy",
+            extra={"variables": ", ".join(found)},
+        )
 
 
 def _maker(

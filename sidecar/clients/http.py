@@ -20,6 +20,7 @@ from yarl import URL
 
 from sidecar.clients import content_coding
 from sidecar.clients.files import read
+from sidecar.clients.proxy import ProxySettings
 from sidecar.clients.tls import ClientTls, TlsFiles
 from sidecar.errors import SourceFault
 
@@ -50,7 +51,8 @@ class HttpSettings:
     the client's own, PEM. ``headers`` are sent with every request, their values read from files
     each time. Without ``allow_http`` only https is allowed. ``read_timeout`` limits each wait for
     the next bytes, in seconds; the caller limits the whole request. ``answer_bytes`` limits a body,
-    because it is parsed in the process that answers checks.
+    because it is parsed in the process that answers checks. Without ``proxy`` every server is
+    reached directly.
 
     At most ``connections`` are open at once. With ``idle`` they are reused, and closed after so
     many seconds without a request. The server may close one while a request is sent on it, which is
@@ -66,6 +68,7 @@ class HttpSettings:
     answer_bytes: int = ANSWER_BYTES
     idle: float = 0.0
     connections: int = 4
+    proxy: ProxySettings | None = None
 
     @property
     def tls_files(self) -> TlsFiles:
@@ -81,13 +84,15 @@ class OversizedAnswer(SourceFault):
 class Response:
     """A server's complete response. Names in ``headers`` are compared without case.
 
-    ``url`` is its URL after redirects.
+    ``url`` is its URL after redirects; ``via`` says in messages through which proxy it came, of
+    which it may be the answer if the server is reached over http.
     """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
     url: str = ""
+    via: str = ""
 
 
 class HttpClient:
@@ -180,23 +185,36 @@ class HttpClient:
         self, method: str, url: URL, headers: Iterable[tuple[str, str]], **body: Any
     ) -> Response:
         settings = self._settings
+        proxy = settings.proxy if settings.proxy and settings.proxy.leads_to(url) else None
+        via, through = "", {}
         sent = [*headers]
         if settings.headers:
             sent += await asyncio.to_thread(_from_files, settings.headers)
-        context = await asyncio.to_thread(self._tls.context) if url.scheme == "https" else True
+        if proxy is not None:
+            via = f" (through the proxy {proxy.url})"
+            credentials = await proxy.headers()
+            through = {"proxy": proxy.url, "proxy_headers": credentials}
+            if url.scheme == "http":  # without a tunnel the proxy gets the request itself
+                sent += credentials.items()
+        tls = url.scheme == "https" or (proxy is not None and proxy.url.startswith("https:"))
+        context = await asyncio.to_thread(self._tls.context) if tls else True
         try:
             async with await self._answer(
-                method, url, headers=sent, ssl=context, allow_redirects=False, **body
+                method, url, headers=sent, ssl=context, allow_redirects=False, **through, **body
             ) as answer:
+                if proxy is not None and url.scheme == "http" and answer.status == 407:
+                    raise SourceFault(f"{redacted_url(url)}: {proxy.refusal(407)}")
                 content = await self._body(answer)
-                return Response(answer.status, answer.headers, content, str(url))
+                return Response(answer.status, answer.headers, content, str(url), via)
         except TimeoutError as fault:
             silent = f"sent nothing for {settings.read_timeout:g} s"
             connected = not isinstance(fault, aiohttp.ConnectionTimeoutError)
             cause = silent if connected else f"took no connection in {settings.read_timeout:g} s"
-            raise SourceFault(f"{redacted_url(url)} {cause}") from fault
+            raise SourceFault(f"{redacted_url(url)}{via} {cause}") from fault
         except (aiohttp.ClientError, OSError, ValueError) as fault:
-            raise SourceFault(f"{redacted_url(url)} {_cause(fault)}") from fault
+            failure = proxy and _failure_of_proxy(fault, proxy)
+            cause = f": {failure}" if failure else f"{via} {_cause(fault)}"
+            raise SourceFault(f"{redacted_url(url)}{cause}") from fault
 
     async def _answer(self, method: str, url: URL, **request: Any) -> aiohttp.ClientResponse:
         """Send a request and read the headers; repeated if a reused connection was closed."""
@@ -330,6 +348,18 @@ def _from_files(headers: Iterable[tuple[str, Path]]) -> list[tuple[str, str]]:
             raise SourceFault(f"{path} does not hold the one line that the header {name} needs")
         found.append((name, value.decode("ascii")))
     return found
+
+
+def _failure_of_proxy(fault: Exception, proxy: ProxySettings) -> str | None:
+    """What the proxy itself refuses or fails at; None if the fault is of a server behind it."""
+    if isinstance(fault, aiohttp.ClientHttpProxyError):
+        return proxy.refusal(fault.status)
+    url = URL(proxy.url)
+    if isinstance(fault, aiohttp.ClientConnectorError) and (
+        (fault.host, fault.port) == (url.raw_host, url.port)
+    ):
+        return f"the proxy {proxy.url} {_cause(fault)}"
+    return None
 
 
 def _cause(fault: Exception) -> str:

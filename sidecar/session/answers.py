@@ -94,7 +94,8 @@ def _is_unsupported_token_type(response: Response) -> bool:
 def _document(response: Response, url: str) -> dict[str, object]:
     if response.status != 200:
         raise UnusableAnswer(
-            f"{redacted_url(url)} answered with status {response.status} instead of 200"
+            f"{redacted_url(url)}{response.via} answered with status {response.status} "
+            "instead of 200"
         )
     try:
         return load_object(response.body)

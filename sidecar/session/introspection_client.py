@@ -57,7 +57,7 @@ class IntrospectionClient:
             raise UnusableAnswer(str(fault)) from fault
         if response.status in _REFUSALS:
             why = _REFUSALS[response.status].format(client=settings.authentication.client_id)
-            raise SourceFault(f"{redacted_url(settings.url)} {why}")
+            raise SourceFault(f"{redacted_url(settings.url)}{response.via} {why}")
         return response
 
     async def close(self) -> None:

@@ -55,13 +55,13 @@ def trust_entry(**changes: Any) -> TrustEntry:
 
 def key_settings(trust: str, source: SourceSettings, **changes: Any) -> KeySettings:
     """How the keys of an entry are kept fresh, with the times that a file has."""
-    usual = _TRUST.key_settings(_LIMITS.key_waiters)
+    usual = _TRUST.key_settings(_LIMITS.key_waiters, proxy=None)
     return replace(usual, trust=trust, source=source, **changes)
 
 
 def kubernetes_keys(**changes: Any) -> KubernetesKeys:
     """The cluster's keys, as a pod finds them."""
-    usual = KubernetesSection().settings("")
+    usual = KubernetesSection().settings("", None)
     assert isinstance(usual, KubernetesKeys)
     return replace(usual, **changes)
 
@@ -70,7 +70,7 @@ def introspection_settings(
     name: str, url: str, authentication: ClientAuthentication, **changes: Any
 ) -> IntrospectionSettings:
     """How the sessions of an issuer are looked up."""
-    usual = _INTROSPECTION.settings(name, _LIMITS.token_bytes)
+    usual = _INTROSPECTION.settings(name, _LIMITS.token_bytes, proxy=None)
     return replace(usual, url=url, authentication=authentication, **changes)
 
 

@@ -67,7 +67,7 @@ class VaultHttp:
         words = explanation(response.body)
         cause = f"{response.status}: {words}" if words and secret not in words else response.status
         meaning = _UNAVAILABLE if response.status == 503 else "says no"
-        raise SourceFault(f"{self.redacted_url(path)} {meaning} ({cause})")
+        raise SourceFault(f"{self.redacted_url(path)}{response.via} {meaning} ({cause})")
 
     def redacted_url(self, path: str) -> str:
         """The full URL of a path, for messages."""

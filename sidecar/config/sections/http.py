@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, Field, StrictBool, StrictInt
 
 from sidecar.clients.http import ANSWER_BYTES, HttpSettings
+from sidecar.clients.proxy import ProxySettings
 from sidecar.config.problems import Finding, Location
 from sidecar.config.section import Section, copied, written
 from sidecar.config.values import File, RequestHeader, distinct_headers
@@ -50,11 +51,15 @@ class RemoteServer(Section):
             text = "there is a private_key and no certificate to go with it; write both or neither"
             yield Finding(("private_key",), text)
 
-    def http_settings(self) -> HttpSettings:
-        """How the server is reached."""
+    def http_settings(self, proxy: ProxySettings | None) -> HttpSettings:
+        """How the server is reached; through the proxy, unless that leaves the server out."""
         headers = self.headers if isinstance(self, RequestHeaders) else {}
         return copied(
-            HttpSettings, self, headers=tuple(headers.items()), read_timeout=_READ_TIMEOUT
+            HttpSettings,
+            self,
+            headers=tuple(headers.items()),
+            read_timeout=_READ_TIMEOUT,
+            proxy=proxy,
         )
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Final, Self
 from pydantic import Field, model_validator
 
 from sidecar.clients.http import ANSWER_BYTES
+from sidecar.clients.proxy import ProxySettings
 from sidecar.clients.vault.settings import KvKeys, TransitKeys
 from sidecar.config.addresses import HttpUrl
 from sidecar.config.problems import Finding
@@ -53,7 +54,7 @@ class FileKeysSection(Section):
         """How long reading the file may take, in seconds."""
         return _FILE_TIMEOUT
 
-    def settings(self, _: str) -> SourceSettings:
+    def settings(self, _issuer: str, _proxy: ProxySettings | None) -> SourceSettings:
         """The file."""
         return copied(FileKeys, self)
 
@@ -104,17 +105,17 @@ class JwksSection(_Refreshed, RequestHeaders, RemoteServer, _AtUrl):
 
     server_url = "url"
 
-    def settings(self, _: str) -> SourceSettings:
+    def settings(self, _: str, proxy: ProxySettings | None) -> SourceSettings:
         """The URL, and how it is reached."""
-        return copied(JwksKeys, self, http=self.http_settings())
+        return copied(JwksKeys, self, http=self.http_settings(proxy))
 
 
 class OidcSection(_Refreshed, RequestHeaders, RemoteServer):
     """Public keys at the `jwks_uri` of the issuer's discovery document; its URL is `issuer`."""
 
-    def settings(self, issuer: str) -> SourceSettings:
+    def settings(self, issuer: str, proxy: ProxySettings | None) -> SourceSettings:
         """The issuer, and how its discovery document is reached."""
-        return OidcKeys(issuer, self.http_settings())
+        return OidcKeys(issuer, self.http_settings(proxy))
 
 
 class _Engines(Section):
@@ -132,9 +133,9 @@ class VaultKeysSection(_Refreshed, RemoteServer, _Engines, InVault):
         self.refuse_all_but_one(("transit", "kv"))
         return self
 
-    def settings(self, _: str) -> SourceSettings:
+    def settings(self, _: str, proxy: ProxySettings | None) -> SourceSettings:
         """Where in Vault the keys are, and how it is reached."""
-        server = self.vault_settings(self.http_settings())
+        server = self.vault_settings(self.http_settings(proxy))
         if self.kv is not None:
             return copied(KvKeys, self.kv, vault=server)
         assert self.transit is not None  # noqa: S101 - one of the two is written
@@ -158,8 +159,8 @@ class KubernetesSection(_Refreshed, _InCluster):
         yield from super().findings()
         yield from over_http(("server",), self.server, "could exchange the keys", "write https")
 
-    def settings(self, _: str) -> SourceSettings:
-        """The API server, and how it is reached."""
+    def settings(self, _issuer: str, _proxy: ProxySettings | None) -> SourceSettings:
+        """The API server, and how it is reached: directly, since it is the cluster's own."""
         return copied(KubernetesKeys, self)
 
 

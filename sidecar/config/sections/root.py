@@ -3,11 +3,12 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from sidecar.check.identity import IdentitySettings
 from sidecar.check.pipeline import CheckSettings
 from sidecar.check.routes import Route
+from sidecar.clients.proxy import ProxySettings
 from sidecar.config.addresses import Endpoint
 from sidecar.config.configuration import Configuration, Listeners, LoadedFile
 from sidecar.config.key_files import ExaminedFiles, KeyFiles, examine
@@ -18,6 +19,7 @@ from sidecar.config.sections.keys import KeyCache
 from sidecar.config.sections.limits import LimitsSection
 from sidecar.config.sections.listen import Listen
 from sidecar.config.sections.log import Log
+from sidecar.config.sections.proxy import Proxy, a_mapping, servers_beside_the_proxy
 from sidecar.config.sections.public_routes import left_to_public_routes
 from sidecar.config.sections.routes import ROUTE_RULES, Paths, RouteSection
 from sidecar.config.sections.token_sources import TokenPlace
@@ -42,6 +44,9 @@ class RootSection(Section):
         None,
         "Where the last good public keys are kept, for a start while their server is "
         "down. They are used until `max_stale` after they were fetched.",
+    )
+    proxy: Annotated[Proxy | None, BeforeValidator(a_mapping)] = written(
+        None, "The forward proxy through which everything is fetched. Without it, directly."
     )
     paths: Paths = Field(default_factory=Paths, description="How paths are read.")
     routes: tuple[RouteSection, ...] = Field(
@@ -69,12 +74,20 @@ class RootSection(Section):
     lists: ClassVar[tuple[str, ...]] = ("trust", "routes")
     # The rules between sections: those that make a file invalid, and those that only warn.
     rules: ClassVar[tuple[SectionRule, ...]] = (*TRUST_RULES, *ROUTE_RULES)
-    warning_rules: ClassVar[tuple[SectionRule, ...]] = (left_to_public_routes, kept_slashes)
+    warning_rules: ClassVar[tuple[SectionRule, ...]] = (
+        left_to_public_routes,
+        kept_slashes,
+        servers_beside_the_proxy,
+    )
 
     @classmethod
     def examine(cls, draft: Draft, expectation: KeyFiles) -> ExaminedFiles:
         """Read the files that the configuration names."""
         return examine(draft.items("trust", Trust), expectation)
+
+    def proxy_settings(self) -> ProxySettings | None:
+        """The proxy through which everything is fetched."""
+        return copied(ProxySettings, self.proxy) if self.proxy else None
 
     def check_settings(
         self,
@@ -117,7 +130,10 @@ class RootSection(Section):
             found_keys=source.found_keys,
             warnings=source.warnings,
             check=check,
-            keys=tuple(entry.key_settings(self.limits.key_waiters) for entry in self.trust),
+            keys=tuple(
+                entry.key_settings(self.limits.key_waiters, self.proxy_settings())
+                for entry in self.trust
+            ),
             key_cache=self.key_cache.directory if self.key_cache else None,
             listen=copied(Listeners, self.listen, internal=internal),
             gateway=gateway,

@@ -6,6 +6,7 @@ from typing import Annotated, Final
 from pydantic import Field, StrictBool
 
 from sidecar.check.trust import RequiredValue, TrustEntry
+from sidecar.clients.proxy import ProxySettings
 from sidecar.config.addresses import http_url
 from sidecar.config.problems import Finding, Location
 from sidecar.config.rules import Draft, duplicate_names, rule
@@ -160,7 +161,7 @@ class Trust(Section):
             types=frozenset(None if name == "none" else name for name in self.accepted_types),
         )
 
-    def key_settings(self, key_waiters: int) -> KeySettings:
+    def key_settings(self, key_waiters: int, proxy: ProxySettings | None) -> KeySettings:
         """The settings of the refresher of the entry's keys."""
         source = self.keys.source
         refresh = source.refresh_for(self.kind)
@@ -168,7 +169,7 @@ class Trust(Section):
             KeySettings,
             source,
             trust=self.name,
-            source=source.settings(self.issuer),
+            source=source.settings(self.issuer, proxy),
             refresh=refresh,
             min_refresh=min(source.min_refresh, refresh),
             cooldown=min(source.cooldown, refresh),

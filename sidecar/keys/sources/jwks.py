@@ -63,7 +63,7 @@ def refuse_other_than_document(url: str, answer: Response) -> None:
     """Raise SourceFault for a status other than 200, and for an HTML page."""
     if answer.status != 200:
         raise SourceFault(
-            f"{redacted_url(url)} answered with status {answer.status} instead of 200"
+            f"{redacted_url(url)}{answer.via} answered with status {answer.status} instead of 200"
         )
     if answer.body.lstrip()[:1] == b"<":
         raise SourceFault(

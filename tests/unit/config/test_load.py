@@ -11,6 +11,7 @@ from sidecar.check.identity import IdentitySettings, Normalised
 from sidecar.check.rules import TokenKinds, When
 from sidecar.check.trust import RequiredValue
 from sidecar.clients.http import HttpSettings
+from sidecar.clients.proxy import NoProxy, ProxySettings
 from sidecar.clients.vault.settings import (
     AppRoleLogin,
     KubernetesLogin,
@@ -340,7 +341,7 @@ def _settings(source: str, kind: str = "request") -> KeySettings:
         },
         context=directory,
     )
-    return trust.key_settings(64)
+    return trust.key_settings(64, proxy=None)
 
 
 @pytest.mark.parametrize("text", SOURCES)
@@ -431,3 +432,49 @@ def test_required_values_are_read_with_their_types_and_places(tmp_path: Path) ->
         RequiredValue.of(("org", "ok"), [True]),
         RequiredValue.of(("org", "unit", "name"), ["a"]),
     )
+
+
+PROXY = """
+proxy:
+  url: http://proxy.example:3128/
+  credentials_file: proxy-credentials
+  no_proxy: [vault.example]
+"""
+
+
+def test_a_proxy_is_for_every_source_at_a_url(tmp_path: Path) -> None:
+    proxy = ProxySettings(
+        "http://proxy.example:3128",
+        (NoProxy.parse("vault.example"),),
+        tmp_path / "proxy-credentials",
+    )
+    file = "file: {path: keys/gateway.json}"
+    reached = "kv: {path: p}, login: {token_file: t}"
+    for source in (
+        "jwks: {url: https://a.example/keys}",
+        "oidc: {}",
+        f"vault: {{address: https://v.example, {reached}}}",
+    ):
+        text = SMALLEST.replace(file, source) + PROXY
+        found = _load(tmp_path, text).keys[0].source
+        assert isinstance(found, JwksKeys | OidcKeys | KvKeys)
+        http = found.vault.http if isinstance(found, KvKeys) else found.http
+        assert http.proxy == proxy
+
+
+def test_a_server_of_this_host_or_cluster_behind_the_proxy_is_a_warning(tmp_path: Path) -> None:
+    for host, warned in {
+        "127.0.0.1:8200": True,
+        "localhost": True,
+        "keys.idp.svc": True,
+        "keys.idp.svc.cluster.local": True,
+        "[::1]:8200": True,
+        "vault.example": False,
+        "keys.example": False,
+    }.items():
+        source = f'jwks: {{url: "https://{host}/keys"}}'
+        text = SMALLEST.replace("file: {path: keys/gateway.json}", source) + PROXY
+        warnings = [each.text for each in _load(tmp_path, text).warnings]
+        assert any("name it in proxy.no_proxy" in each for each in warnings) is warned
+        left_out = text.replace("[vault.example]", f'["{host}"]')
+        assert _load(tmp_path, left_out).warnings == ()

@@ -7,6 +7,7 @@ import pytest
 from sidecar.check.extract import CookieSource, HeaderSource
 from sidecar.check.rules import Credentials, TokenKinds
 from sidecar.clients.http import HttpSettings
+from sidecar.clients.proxy import ProxySettings
 from sidecar.clients.vault.settings import (
     KubernetesLogin,
     KvKeys,
@@ -336,6 +337,19 @@ def test_request_keys_may_be_in_vault_or_in_memory(
 
     assert ring.place == place
     assert (ring.algorithm, ring.timings.period) == (algorithm, period)
+
+
+def test_introspection_and_vault_are_reached_through_the_proxy(tmp_path: Path) -> None:
+    keys = "transit: {address: https://v.example, login: {token_file: /t}, key: k}"
+    text = SMALLEST.replace("directory: /keys", keys)
+    gateway = _gateway(_load(tmp_path, text + "proxy: {url: http://proxy.example:3128}\n"))
+
+    (sso,) = gateway.credentials
+    assert isinstance(sso, IntrospectedCredential)
+    assert sso.introspection.http.proxy == ProxySettings("http://proxy.example:3128")
+    place = gateway.request_ring.place
+    assert isinstance(place, InTransit)
+    assert place.key.vault.http.proxy == ProxySettings("http://proxy.example:3128")
 
 
 def test_subjects_that_nothing_tells_apart_are_a_warning(tmp_path: Path) -> None:

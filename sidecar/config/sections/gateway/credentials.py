@@ -7,6 +7,7 @@ from pydantic import Field, StrictBool, model_validator
 
 from sidecar.check.extract import CookieSource
 from sidecar.check.identity import folded
+from sidecar.clients.proxy import ProxySettings
 from sidecar.config.problems import Finding, Location, format_names
 from sidecar.config.rules import Draft, duplicate_names, rule
 from sidecar.config.section import Section, written
@@ -138,14 +139,18 @@ class CredentialSection(TokenPlace, _Called):
         return self.jwt.trust if self.jwt else ()
 
     def settings(
-        self, issuer: str, token_bytes: int, copied_claims: Iterable[str]
+        self,
+        issuer: str,
+        token_bytes: int,
+        copied_claims: Iterable[str],
+        proxy: ProxySettings | None,
     ) -> CredentialSettings:
         """What the gateway needs of it. ``copied_claims`` are those that request tokens have."""
         source = self.source_settings()
         if self.jwt is not None:
             return JwtCredential(self.name, source, self.trusts)
         if self.introspection is not None:
-            asked = self.introspection.settings(self.name, token_bytes)
+            asked = self.introspection.settings(self.name, token_bytes, proxy)
             return IntrospectedCredential(self.name, source, asked)
         assert self.session is not None  # noqa: S101 - one of the three is written
         assert isinstance(source, CookieSource)  # noqa: S101 - a session in a header is refused

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, StrictBool, StrictInt, model_validator
 
+from sidecar.clients.proxy import ProxySettings
 from sidecar.config.addresses import HttpUrl
 from sidecar.config.problems import Finding
 from sidecar.config.section import Section, copied, written
@@ -154,7 +155,9 @@ class Introspection(_Answered, RemoteServer, _Asked):
             )
             yield Finding((), text)
 
-    def settings(self, name: str, token_bytes: int) -> IntrospectionSettings:
+    def settings(
+        self, name: str, token_bytes: int, proxy: ProxySettings | None
+    ) -> IntrospectionSettings:
         """How sessions of the credential of this name are looked up."""
         return copied(
             IntrospectionSettings,
@@ -162,5 +165,5 @@ class Introspection(_Answered, RemoteServer, _Asked):
             name=name,
             authentication=self.client.settings(),
             token_bytes=token_bytes,
-            http=self.http_settings(),
+            http=self.http_settings(proxy),
         )

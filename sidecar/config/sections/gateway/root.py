@@ -135,17 +135,17 @@ class Gateway(RootSection):
             Identity(strip=self.strip, forward_token=False).settings(),
             self.credentials,
         )
-        tokens, tls = self.request_tokens, self.listen.internal_tls
+        tokens, tls, proxy = self.request_tokens, self.listen.internal_tls, self.proxy_settings()
         claims = [path[0] for path in tokens.claims.values()]
         gateway = copied(
             GatewaySettings,
             self,
             credentials=tuple(
-                each.settings(self.issuer, self.limits.token_bytes, claims)
+                each.settings(self.issuer, self.limits.token_bytes, claims, proxy)
                 for each in self.credentials
             ),
             request_tokens=tokens.settings(self.issuer),
-            request_ring=tokens.keys.settings(tokens.timings()),
+            request_ring=tokens.keys.settings(tokens.timings(), proxy),
             grants={
                 item.name: item.token.settings(tokens.audiences)
                 for item in self.routes

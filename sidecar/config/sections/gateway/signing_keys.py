@@ -4,6 +4,7 @@ from typing import Annotated, Final
 
 from pydantic import Field, PlainValidator
 
+from sidecar.clients.proxy import ProxySettings
 from sidecar.clients.vault.settings import KvKeys, TransitKeys
 from sidecar.config.section import OneOf, Section, copied, written
 from sidecar.config.sections.http import RemoteServer
@@ -63,10 +64,9 @@ class TransitRingSection(_Signing, RemoteServer, Transit, InVault):
     server_url = "address"
     danger = "could sign with the login"
 
-    @property
-    def place(self) -> InTransit:
+    def place(self, proxy: ProxySettings | None) -> InTransit:
         """Where the keys are."""
-        vault = self.vault_settings(self.http_settings())
+        vault = self.vault_settings(self.http_settings(proxy))
         return InTransit(copied(TransitKeys, self, vault=vault))
 
 
@@ -76,10 +76,9 @@ class EphemeralRingSection(_Rotated, _Signing, RemoteServer, _Folder, InVault):
     server_url = "address"
     danger = "could sign with the login"
 
-    @property
-    def place(self) -> InMemory:
+    def place(self, proxy: ProxySettings | None) -> InMemory:
         """Where the public keys are published."""
-        vault = self.vault_settings(self.http_settings())
+        vault = self.vault_settings(self.http_settings(proxy))
         return InMemory(copied(KvKeys, self, vault=vault, replicas=True), self.replica)
 
 
@@ -101,10 +100,10 @@ class RingKeys(OneOf):
         """How long a key signs, in seconds."""
         return self.ephemeral.rotate if self.ephemeral else UNKNOWN_PERIOD
 
-    def settings(self, timings: Timings) -> RingSettings:
+    def settings(self, timings: Timings, proxy: ProxySettings | None) -> RingSettings:
         """The ring of the keys."""
         if self.directory is not None:  # the algorithm is in the ring's file
             return RingSettings("request", InDirectory(self.directory), timings=timings)
         server = self.transit or self.ephemeral
         assert server is not None  # noqa: S101 - one of the three is written
-        return RingSettings("request", server.place, server.algorithm, timings)
+        return RingSettings("request", server.place(proxy), server.algorithm, timings)
