@@ -85,7 +85,10 @@ class Reason(Enum):
         "The Authorization header uses a scheme that is not accepted here.",
     )
     AMBIGUOUS_REQUEST = _Meaning(
-        Step.CREDENTIAL, 400, INVALID_REQUEST, "The request carries more than one credential."
+        Step.CREDENTIAL,
+        400,
+        INVALID_REQUEST,
+        "The request carries two credentials, or two values of a header that a rule reads.",
     )
 
     CROSS_SITE_REQUEST = _Meaning(

@@ -5,8 +5,9 @@ An expression sees
 - ``claims``, the token's;
 - ``token.scopes``, ``token.roles`` and ``token.groups``: sorted lists of what rules see, whichever
   claims the issuer uses;
-- ``request`` with ``method``, ``host``, ``path``, ``params`` (of the route's template, decoded) and
-  ``caller`` (the mTLS principal, empty without one).
+- ``request`` with ``method``, ``host``, ``path``, ``params`` (of the route's template, decoded),
+  ``caller`` (the mTLS principal, empty without one), and ``headers``: those that the route declares
+  and the request has.
 
 In an anonymous request the claims and the lists are empty.
 """
@@ -96,7 +97,7 @@ class Condition:
 
         Args:
             token: the token; None for an anonymous request.
-            request: the request, with ``REQUEST_FIELDS``.
+            request: the request, with ``REQUEST_FIELDS``, and ``headers`` if some are declared.
         """
         values: dict[str, object] = {"claims": token.claims if token else {}, "request": request}
         if self._reads_lists:

@@ -91,10 +91,16 @@ class IdentityHeaders:
     """Computes the header changes of a request that is forwarded to the service.
 
     ``sources`` are the places a token is taken from. Their headers stay if tokens are forwarded;
-    another spelling of one, which would reach the service unverified, is removed.
+    another spelling of one, which would reach the service unverified, is removed. The same holds
+    for ``read``, the headers that conditions may read.
     """
 
-    def __init__(self, settings: IdentitySettings, sources: tuple[TokenSource, ...] = ()) -> None:
+    def __init__(
+        self,
+        settings: IdentitySettings,
+        sources: tuple[TokenSource, ...] = (),
+        read: frozenset[str] = frozenset(),
+    ) -> None:
         self._settings = settings
         self._token_headers = frozenset(
             each.name for each in sources if isinstance(each, HeaderSource)
@@ -103,7 +109,9 @@ class IdentityHeaders:
         owned = [name for name, _ in settings.headers] + list(settings.strip)
         owned += [name for name in _CREDENTIAL_HEADERS if name not in verified]
         self._nobody = dict.fromkeys(owned, "")
-        self._guarded = frozenset(map(folded, self._token_headers.union(owned, (_CONNECTION,))))
+        # The client's own, in this spelling alone.
+        self._spelt = self._token_headers | read
+        self._guarded = frozenset(map(folded, self._spelt.union(owned, (_CONNECTION,))))
         # Every spelling of a name has the same length. Only received names of such a length are
         # folded, which are few.
         self._lengths = frozenset(map(len, self._guarded))
@@ -146,7 +154,7 @@ class IdentityHeaders:
         for name, _ in request.headers:
             if (
                 len(name) in self._lengths
-                and name not in self._token_headers
+                and name not in self._spelt
                 and _folded(name) in self._guarded
             ):
                 values.setdefault(name, "")

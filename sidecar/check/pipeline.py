@@ -13,7 +13,7 @@ from sidecar.check.cookies import TokenCookies
 from sidecar.check.extract import TokenSource, cookie_finder, extract
 from sidecar.check.identity import IdentityHeaders, IdentitySettings
 from sidecar.check.refusal import Refusal, deny
-from sidecar.check.routes import Route, Routed, Router
+from sidecar.check.routes import Route, Routed, Router, headers_read
 from sidecar.check.trace import Trace
 from sidecar.check.trust import TrustEntry
 from sidecar.check.verifier import VerificationObserver, Verified, Verifier
@@ -63,7 +63,9 @@ class Pipeline:
             remembered_tokens=settings.remembered_tokens,
         )
         self._cookies = cookie_finder(settings.sources, settings.cookies)
-        self._identity = IdentityHeaders(settings.identity, settings.sources)
+        self._identity = IdentityHeaders(
+            settings.identity, settings.sources, headers_read(settings.routes)
+        )
 
     def check(
         self, request: RequestView, keys: KeySnapshot, now: float, trace: Trace | None = None
@@ -89,7 +91,10 @@ class Pipeline:
         if routed.route.public:
             return Allow(Reason.PUBLIC, name, self._identity.for_nobody(request, cookies))
 
-        # 3. At most one credential.
+        # 3. At most one credential, and no ambiguous header.
+        refusal = routed.ambiguity()
+        if refusal is not None:
+            return self._denied(request, refusal, name)
         credential = extract(request, self._settings.sources, cookies)
         if isinstance(credential, Refusal):
             return self._denied(request, credential, name)

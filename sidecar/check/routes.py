@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 
 from sidecar.check.path import ENCODED_SLASH, canonical, decoded
 from sidecar.check.refusal import Refusal
+from sidecar.check.request_headers import read_headers
 from sidecar.check.rules import Rule, Subject, TokenKinds
 from sidecar.check.templates import Affixed, PathTemplate, Segment, Wild
 from sidecar.check.trace import Trace
@@ -60,7 +61,8 @@ class Route:
 
     A ``public`` route checks no credential and no rule. An ``optional`` one allows a request
     without a credential if the rules that need no token hold. Without ``match`` a route is selected
-    only by its name in Envoy's configuration.
+    only by its name in Envoy's configuration. ``headers`` are those that its condition may read, in
+    lower case.
     """
 
     name: str
@@ -68,6 +70,7 @@ class Route:
     rules: tuple[Rule, ...] = (TokenKinds(frozenset({TokenKind.REQUEST})),)
     public: bool = False
     optional: bool = False
+    headers: tuple[str, ...] = ()
 
     def parameters(self, path: str) -> dict[str, str]:
         """The template's parameters in a canonical path: decoded, unless they may hold a slash.
@@ -86,6 +89,11 @@ class Route:
         """Whether the encoded slashes of a canonical path may stay where they are."""
         match = self.match
         return match is not None and match.encoded_slashes and match.template.encloses_slashes(path)
+
+
+def headers_read(routes: Iterable[Route]) -> frozenset[str]:
+    """The headers that the conditions of routes may read."""
+    return frozenset(name for route in routes for name in route.headers)
 
 
 def ties(routes: Iterable[Route]) -> list[tuple[Route, Route]]:
@@ -274,11 +282,19 @@ class Routed(NamedTuple):
                     return refusal
         return None
 
+    def ambiguity(self) -> Refusal | None:
+        """Why a header that the route's condition may read has no one value."""
+        if not self.route.headers:
+            return None
+        read = read_headers(self.request, self.route.headers)
+        return read if isinstance(read, Refusal) else None
+
     def facts(self) -> Mapping[str, object]:
         """The request as conditions see it, in the form in which routes match it.
 
         If Envoy names the route, the authority may be invalid. Then there is no ``host``, and a
-        condition that reads it fails.
+        condition that reads it fails. There are ``headers`` if the route declares some and none is
+        ambiguous; a request with an ambiguous one is refused before.
         """
         facts: dict[str, object] = {
             "method": self.request.method,
@@ -286,6 +302,10 @@ class Routed(NamedTuple):
             "params": self.route.parameters(self.path),
             "caller": self.request.principal,
         }
+        if self.route.headers:
+            headers = read_headers(self.request, self.route.headers)
+            if not isinstance(headers, Refusal):
+                facts["headers"] = headers
         host = canonical_host(self.request.host)
         return facts if host is None else facts | {"host": host}
 

@@ -6,29 +6,51 @@ configuration is loaded (cel-spec, proto/cel/expr/syntax.proto).
 """
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from google.protobuf.any_pb2 import Any
 from google.protobuf.message import DecodeError
 
-from sidecar.check.conditions import VARIABLES, Condition, Read
+from sidecar.check.conditions import REQUEST_FIELDS, VARIABLES, Condition, Read, did_you_mean
 from sidecar.config._pb.cel.expr.checked_pb2 import CheckedExpr
 from sidecar.config._pb.cel.expr.syntax_pb2 import Expr, SourceInfo
+from sidecar.config.problems import format_names
 
 _VARIABLES: Final = frozenset(VARIABLES)
+_HEADERS: Final = ("request", "headers")
+# Names of the fields of ``request`` in other software.
+_OTHER_NAMES: Final = {
+    **dict.fromkeys(("url", "uri", "url_path", "query"), "path"),
+    **dict.fromkeys(("authority", "hostname"), "host"),
+    **dict.fromkeys(("principal", "source", "peer"), "caller"),
+}
 
 
 class UnknownName(NamedTuple):
-    """A name that is read and never present. ``of`` is ``request`` or ``request.params``.
+    """A name that is read and never present. ``of`` are the names that lead to its map.
 
-    Line and column count from 1, within the expression.
+    ``known`` are the names that the map has. Line and column count from 1, within the expression.
     """
 
     name: str
-    of: str
+    of: tuple[str, ...]
+    known: Sequence[str]
     line: int
     column: int
+
+    def format(self) -> str:
+        """What is wrong, and what to write instead."""
+        problem = f'{".".join(self.of)} never has "{self.name}"; '
+        if self.of == _HEADERS:  # its names are in lower case
+            question = did_you_mean(self.name.lower(), self.known)
+            return f"{problem}{question}declare what is read in allow.headers"
+        if (*self.of, self.name) == _HEADERS:
+            return f"{problem}declare what is read in allow.headers"
+        other = _OTHER_NAMES.get(self.name) if self.of == ("request",) else None
+        question = f'did you mean "{other}"? ' if other else did_you_mean(self.name, self.known)
+        names = format_names(self.known) or "nothing, as the path has no parameters"
+        return f"{problem}{question}it has: {names}"
 
 
 def compiled(expression: str) -> Condition:
@@ -43,19 +65,33 @@ def compiled(expression: str) -> Condition:
 
 
 def unknown_names(
-    condition: Condition, known: Mapping[str, Sequence[str]]
+    condition: Condition, parameters: Sequence[str], headers: Sequence[str]
 ) -> Iterator[UnknownName]:
     """The names that a condition reads and no request has.
 
     Args:
         condition: the condition of a route.
-        known: the names of ``request``, and of each map in it, as in ``request.params``.
+        parameters: the parameters of the route's path.
+        headers: the headers that the route declares.
     """
-    for read in condition.reads:
-        *of, name = read.path
-        names = known.get(".".join(of))
-        if names is not None and name not in names:
-            yield UnknownName(name, ".".join(of), read.line, read.column)
+    known = {
+        ("request",): (*REQUEST_FIELDS, "headers"),
+        ("request", "params"): parameters,
+        _HEADERS: headers,
+    }
+    named = {read.path[:2] for read in condition.reads if read.path[2:]}
+    for path, line, column, _ in condition.reads:
+        of, name = path[:-1], path[-1]
+        names = known.get(of)
+        # Of headers that are not declared, the map as a whole is reported only where no name is.
+        undeclared = path == _HEADERS and not headers and _HEADERS not in named
+        if undeclared or (names is not None and name not in names):
+            yield UnknownName(name, of, names or (), line, column)
+
+
+def reads_headers(condition: Condition) -> bool:
+    """Whether a condition reads headers, which ones ever."""
+    return any(read.path == _HEADERS for read in condition.reads)
 
 
 def _reads(condition: Condition) -> Iterator[Read]:

@@ -20,7 +20,7 @@ from pydantic import (
 from pydantic_core import CoreSchema, core_schema
 
 from sidecar.check.conditions import Condition, ConditionError
-from sidecar.check.identity import IdentitySource, Normalised
+from sidecar.check.identity import IdentitySource, Normalised, folded
 from sidecar.check.jws import media_type
 from sidecar.check.routes import METHOD
 from sidecar.check.rules import NamedTokens
@@ -49,6 +49,9 @@ _NOT_OURS: Final = frozenset(
         *("te", "trailer", "transfer-encoding", "upgrade"),
     }
 )
+# Further names that no condition may read (RFC 9110 §11.6, RFC 6265 §5, RFC 9113 §3.2.1).
+_CREDENTIALS: Final = frozenset({"authorization", "cookie", "proxy-authorization", "txn-token"})
+_HOP_BY_HOP: Final = frozenset({"http2-settings", "proxy-authenticate"})
 
 
 def seconds(text: object) -> float:
@@ -209,6 +212,24 @@ def identity_header(value: object) -> str:
             f"{name} has an underscore; write {name.replace('_', '-')}: what a client sends under "
             "the spellings with underscores is taken away with it"
         )
+    return name
+
+
+def condition_header(value: object) -> str:
+    """The name of a request header that a condition may read."""
+    name = identity_header(value)
+    spelt = folded(name)
+    if spelt in _CREDENTIALS:
+        raise ValueError(
+            f"{name} holds credentials; a condition reads what is verified of them, in claims"
+        )
+    if spelt == "forwarded" or spelt.startswith("x-forwarded-"):
+        raise ValueError(
+            f"{name} is no statement of the client, but of the proxies before it; addresses are "
+            "for Envoy's RBAC filter, and the caller's certificate is request.caller"
+        )
+    if spelt in _HOP_BY_HOP or spelt.startswith("x-envoy-"):
+        raise ValueError(f"{name} belongs to the connection or to Envoy; choose another header")
     return name
 
 
@@ -373,6 +394,7 @@ IdentityClaim = Annotated[
     IdentitySource, PlainValidator(identity_source), WithJsonSchema(_IDENTITY_SOURCE_SCHEMA)
 ]
 IdentityHeader = Annotated[str, PlainValidator(identity_header), schema("header")]
+ConditionHeader = Annotated[str, PlainValidator(condition_header), schema("header")]
 PassedHeader = Annotated[str, PlainValidator(passed_header), schema("header")]
 RequestHeader = Annotated[str, PlainValidator(request_header), schema("header")]
 VaultPath = Annotated[

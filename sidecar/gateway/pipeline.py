@@ -16,7 +16,7 @@ from sidecar.check.extract import cookie_finder, extract
 from sidecar.check.identity import IdentityHeaders
 from sidecar.check.pipeline import CheckSettings, anonymous
 from sidecar.check.refusal import Refusal, deny
-from sidecar.check.routes import Routed, Router
+from sidecar.check.routes import Routed, Router, headers_read
 from sidecar.check.trace import Trace
 from sidecar.gateway.authenticators import Authenticator, Identified
 from sidecar.gateway.cross_site import refuse_cross_site
@@ -73,7 +73,9 @@ class GatewayPipeline:
         sources = tuple(dict.fromkeys(each.source for each in authenticators))
         self._cookies = cookie_finder(sources, check.cookies)
         self._headers = IdentityHeaders(
-            replace(check.identity, strip=(*_TOKEN_HEADERS, *check.identity.strip)), sources
+            replace(check.identity, strip=(*_TOKEN_HEADERS, *check.identity.strip)),
+            sources,
+            headers_read(check.routes),
         )
 
     def check(
@@ -100,7 +102,10 @@ class GatewayPipeline:
         if routed.route.public:
             return Allow(Reason.PUBLIC, name, self._headers.for_nobody(request, cookies))
 
-        # 3. At most one credential, and no cross-site request.
+        # 3. At most one credential, no ambiguous header, and no cross-site request.
+        refusal = routed.ambiguity()
+        if refusal is not None:
+            return deny(refusal, name)
         credential = extract(request, self._places.sources, cookies)
         if isinstance(credential, Refusal):
             return deny(credential, name)

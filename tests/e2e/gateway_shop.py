@@ -57,6 +57,15 @@ _ROUTES: Final[list[Json]] = [
         "token": {"audiences": ["orders", "payments"]},
     },
     {
+        "name": "logs",
+        "match": {"path": "/logs/**", "hosts": [ORDERS]},
+        "allow": {
+            "headers": ["x-scope-orgid"],
+            "when": 'request.headers["x-scope-orgid"] in token.groups',
+        },
+        "token": {"audiences": ["orders"]},
+    },
+    {
         "name": "payments",
         "match": {"path": "/payments/**", "hosts": [PAYMENTS]},
         "allow": {"authenticated": True},

@@ -60,6 +60,14 @@ ROUTES: list[Json] = [
         "allow": {"when": "claims.tenant == 'shop'"},
     },
     {
+        "name": "logs",
+        "match": {"path": "/logs/**"},
+        "allow": {
+            "headers": ["x-scope-orgid"],
+            "when": 'request.headers["x-scope-orgid"] in claims.tenants',
+        },
+    },
+    {
         "name": "ship",
         "match": {"path": "/ship"},
         "allow": {"authenticated": True, "callers": ["spiffe://shop/ns/orders/*"]},

@@ -83,6 +83,7 @@ def route(
     methods: tuple[str, ...] = (),
     hosts: tuple[str, ...] = (),
     encoded_slashes: bool = False,
+    headers: tuple[str, ...] = (),
 ) -> Route:
     """A route that asks for a request token and nothing else, unless told otherwise."""
     match = (
@@ -91,7 +92,7 @@ def route(
         else Match(PathTemplate.parse(path), frozenset(methods), frozenset(hosts), encoded_slashes)
     )
     kinds = () if any(isinstance(each, TokenKinds) for each in rules) else (REQUEST_TOKENS,)
-    return Route(name, match, (*kinds, *rules), public, optional)
+    return Route(name, match, (*kinds, *rules), public, optional, headers)
 
 
 ROUTES = (

@@ -94,6 +94,13 @@ ROUTES = (
         EXTERNAL,
         When(Condition("has(claims.department) || has(claims.act)")),
     ),
+    route(
+        "region",
+        "/region",
+        EXTERNAL,
+        When(Condition('request.headers["x-region"] in token.groups')),
+        headers=("x-region",),
+    ),
 )
 ORDERS = Grant(("orders", "payments"), frozenset({"orders:read", "payments:pay"}))
 # The partner may bring little; the SSO is the shop's own.

@@ -9,6 +9,7 @@ from sidecar.check.identity import IdentitySettings, folded
 from sidecar.config.problems import Finding
 from sidecar.config.rules import Draft, Items, rule
 from sidecar.config.section import Section, copied, written
+from sidecar.config.sections.routes import others_headers
 from sidecar.config.sections.token_sources import carriers, spelt_once
 from sidecar.config.values import IdentityClaim, IdentityHeader, PassedHeader, distinct_headers
 
@@ -80,4 +81,15 @@ def _headers_carry_no_token(draft: Draft) -> Iterator[Finding]:
             yield Finding(here, text)
 
 
-IDENTITY_RULES: Final = (_headers_are_named_once, _headers_carry_no_token)
+@rule("identity", "token_sources")
+def _conditions_read_other_headers(draft: Draft) -> Iterator[Finding]:
+    identity = draft.section("identity", Identity)
+    carrying = carriers(draft.section("token_sources", tuple))
+    return others_headers(draft, carrying, [name for _, name in identity.owned])
+
+
+IDENTITY_RULES: Final = (
+    _headers_are_named_once,
+    _headers_carry_no_token,
+    _conditions_read_other_headers,
+)

@@ -1,11 +1,11 @@
 """``routes``, for both roles: the requests that routes match, and their rules."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, Field, StrictBool
 
-from sidecar.check.conditions import REQUEST_FIELDS, did_you_mean
+from sidecar.check.identity import folded
 from sidecar.check.routes import Match, Route, ties
 from sidecar.check.rules import (
     Acr,
@@ -19,11 +19,12 @@ from sidecar.check.rules import (
     When,
 )
 from sidecar.check.templates import Wild
-from sidecar.config.condition_fields import unknown_names
-from sidecar.config.problems import Finding, format_names
-from sidecar.config.rules import Draft, duplicate_names, rule
+from sidecar.config.condition_fields import reads_headers, unknown_names
+from sidecar.config.problems import Finding, Location, format_names
+from sidecar.config.rules import Draft, Items, duplicate_names, rule
 from sidecar.config.section import Section, copied, written
 from sidecar.config.values import (
+    ConditionHeader,
     ConditionText,
     Duration,
     Host,
@@ -141,8 +142,18 @@ class RouteAllow(Section):
         None,
         "A condition in CEL over `claims`, over `token.scopes`, `token.roles` and `token.groups` "
         "(sorted lists of what rules see, empty without a token), and over `request` (`method`, "
-        "`host`, `path`, `params`, `caller`). The request is as routes match it: the host in lower "
-        "case without port, the path without query. A HEAD is `HEAD`, on a route for GET as well.",
+        "`host`, `path`, `params`, `caller`, and `headers`: those that are declared). The request "
+        "is as routes match it: the host in lower case without port, the path without query. A "
+        "HEAD is `HEAD`, on a route for GET as well.",
+    )
+    headers: tuple[ConditionHeader, ...] = written(
+        (),
+        'The request headers that `when` reads, as in `request.headers["x-scope-orgid"]`. One that '
+        "is not sent is absent: a condition that reads it fails, and "
+        '`"x-scope-orgid" in request.headers` is false. A request is refused (400) if one is there '
+        "twice, or has a comma, other characters than printable ASCII, or a space at an end. What "
+        "a client sends under other spellings of the name never reaches the service.",
+        min_length=1,
     )
 
     def findings(self) -> Iterator[Finding]:
@@ -195,17 +206,17 @@ class RouteSection(Section):
 
     def findings(self) -> Iterator[Finding]:
         """The condition reads only fields that exist."""
-        if self.allow.when is None:
+        when = self.allow.when
+        if self.allow.headers and (when is None or not reads_headers(when)):
+            text = "headers are for a condition, and when reads none; leave them out"
+            yield Finding(("allow", "headers"), text)
+        if when is None:
             return
         template = self.match.path if self.match is not None else None
         parameters = [name for name, _ in template.parameters] if template is not None else []
-        known = {"request": REQUEST_FIELDS, "request.params": parameters}
-        for name, of, line, column in unknown_names(self.allow.when, known):
-            names = format_names(known[of]) or "nothing, as the path has no parameters"
-            text = (
-                f'the expression cannot be used: at {line}:{column}: {of} never has "{name}"; '
-                f"{did_you_mean(name, known[of])}it has: {names}"
-            )
+        for unknown in unknown_names(when, parameters, self.allow.headers):
+            place = f"at {unknown.line}:{unknown.column}"
+            text = f"the expression cannot be used: {place}: {unknown.format()}"
             yield Finding(("allow", "when"), text)
 
     def settings(self, *accepted: Rule) -> Route:
@@ -230,6 +241,52 @@ def _routes_are_needed(draft: Draft) -> Iterator[Finding]:
     if not draft.items("routes", RouteSection):
         text = "there are no routes, so every request would be denied; write at least one"
         yield Finding(("routes",), text)
+
+
+def headers_of_conditions(draft: Draft) -> Items[str]:
+    """The headers that routes declare for their conditions, with their locations."""
+    return [
+        ((*here, "allow", "headers", index), name)
+        for here, item in draft.items("routes", RouteSection)
+        for index, name in enumerate(item.allow.headers)
+    ]
+
+
+def others_headers(
+    draft: Draft, carrying: Collection[str], owned: Iterable[str]
+) -> Iterator[Finding]:
+    """Headers that no condition may read, because a client has no say in them.
+
+    Args:
+        draft: the configuration.
+        carrying: the headers that carry a token, as ``folded`` gives them.
+        owned: the headers that no client may send.
+    """
+    removed = frozenset(map(folded, owned))
+    for here, name in headers_of_conditions(draft):
+        if folded(name) in carrying:
+            text = f"{name} carries a token; a condition reads what is verified of it, in claims"
+            yield Finding(here, text)
+        elif folded(name) in removed:
+            text = (
+                f"what a client sends in {name} goes no further, so no condition may rest on it; "
+                "a condition reads claims"
+            )
+            yield Finding(here, text)
+
+
+@rule()
+def _headers_are_spelt_alike(draft: Draft) -> Iterator[Finding]:
+    """Each header has one spelling in all routes: the others never reach the service."""
+    first: dict[str, tuple[Location, str]] = {}
+    for here, name in headers_of_conditions(draft):
+        there, other = first.setdefault(folded(name), (here, name))
+        if name != other:
+            text = (
+                f"some servers read {name} and {other} (line {draft.line(there)}) as one header; "
+                "write one of them in both places"
+            )
+            yield Finding(here, text)
 
 
 @rule()
@@ -262,6 +319,7 @@ def _semicolons_can_match(draft: Draft) -> Iterator[Finding]:
 ROUTE_RULES: Final = (
     _names,
     _routes_are_needed,
+    _headers_are_spelt_alike,
     _one_route_is_more_specific,
     _semicolons_can_match,
 )

@@ -234,6 +234,35 @@ def test_an_identity_has_a_size() -> None:
 KEPT_BACK = identity_settings(headers=(("x-user-id", ("sub",)),), forward_token=False)
 
 
+@pytest.mark.parametrize("settings", [SETTINGS, identity_settings()])
+def test_of_a_header_that_conditions_read_the_other_spellings_are_removed(
+    settings: IdentitySettings,
+) -> None:
+    headers = IdentityHeaders(settings, (BEARER,), frozenset({"x-scope-orgid"}))
+    names = ("x-scope-orgid", "x_scope_orgid", "x-scope.orgid", "x-scope-orgid2", "scope-orgid")
+    view = request(headers=tuple((name, b"a") for name in names))
+    cookies = token_cookies(view, BEARER)
+
+    for result in (headers.for_token(view, cookies, token()), headers.for_nobody(view, cookies)):
+        assert isinstance(result, HeaderChanges)
+        removed = [name for name in result.remove if "scope" in name]
+        assert removed == ["x-scope.orgid", "x_scope_orgid"]
+        assert "x-scope-orgid" not in dict(result.overwrite)
+
+
+@pytest.mark.parametrize("upgrade", [True, False])
+def test_a_header_that_conditions_read_cannot_be_nominated(upgrade: bool) -> None:
+    headers = IdentityHeaders(identity_settings(), (BEARER,), frozenset({"x-scope-orgid"}))
+    nominated = [("connection", b"upgrade, x-scope-orgid"), ("x-scope-orgid", b"a")]
+    upgrades = [("upgrade", b"websocket")] if upgrade else []
+    view = request(headers=(*nominated, *upgrades))
+
+    result = headers.for_nobody(view, token_cookies(view, BEARER))
+
+    assert dict(result.overwrite).get("connection") == ("upgrade" if upgrade else None)
+    assert ("connection" in result.remove) is not upgrade
+
+
 def test_a_token_is_forwarded_unless_configured_otherwise() -> None:
     header = ("authorization", b"Bearer abc")
 

@@ -3,7 +3,8 @@ from dataclasses import replace
 import pytest
 
 from sidecar.check.extract import CookieSource
-from sidecar.check.rules import Callers
+from sidecar.check.rules import Callers, When
+from sidecar.config.condition_fields import compiled
 from sidecar.model import Allow, Deny, HeaderChanges, Pending, Reason, RequestView
 from tests.support.checks import (
     HOST,
@@ -68,6 +69,78 @@ def test_an_optional_route_still_asks_for_its_callers() -> None:
 
 
 SPIFFE = "spiffe://shop/ns/orders/billing"
+
+
+BY_TENANT = (
+    route(
+        "tenant",
+        "/logs",
+        When(compiled('request.headers["x-scope-orgid"] in claims.tenants')),
+        headers=("x-scope-orgid",),
+    ),
+    route(
+        "region",
+        "/region",
+        When(compiled('!("x-region" in request.headers)')),
+        headers=("x-region",),
+        optional=True,
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ("headers", "reason", "detail"),
+    [
+        ((("x-scope-orgid", b"a"),), Reason.AUTHORIZED, ""),
+        ((("x-scope-orgid", b"z"),), Reason.CONDITION_NOT_MET, ""),
+        ((("x-scope-orgid", b"A"),), Reason.CONDITION_NOT_MET, ""),
+        ((("x-scope-orgid", b""),), Reason.CONDITION_NOT_MET, ""),
+        ((), Reason.CONDITION_FAILED, 'request.headers["x-scope-orgid"] is missing: '),
+        ((("x_scope_orgid", b"a"),), Reason.CONDITION_FAILED, 'request.headers["x-scope-orgid"] i'),
+        (
+            (("x-scope-orgid", b"a"), ("x-scope-orgid", b"z")),
+            Reason.AMBIGUOUS_REQUEST,
+            "x-scope-orgid is there more than once",
+        ),
+        (
+            (("x-scope-orgid", b"a,z"),),
+            Reason.AMBIGUOUS_REQUEST,
+            "x-scope-orgid is there more than once",
+        ),
+    ],
+)
+def test_a_condition_sees_the_headers_that_its_route_declares(
+    headers: tuple[tuple[str, bytes], ...], reason: Reason, detail: str
+) -> None:
+    view = request(token(tenants=["a", "b"]), path="/logs", headers=headers)
+
+    decision = Service(routes=BY_TENANT).check(view)
+
+    assert isinstance(decision, Allow | Deny)
+    assert decision.reason is reason
+    assert decision.route == "tenant"
+    if isinstance(decision, Deny):
+        assert decision.detail.startswith(detail)
+
+
+def test_an_ambiguous_header_is_refused_without_a_token_too() -> None:
+    service = Service(routes=BY_TENANT)
+    twice = (("x-region", b"a"), ("x-region", b"b"))
+
+    assert service.reason(request(path="/region")) is Reason.ANONYMOUS
+    assert service.reason(request(path="/region", headers=twice[:1])) is Reason.CONDITION_NOT_MET
+    assert service.reason(request(path="/region", headers=twice)) is Reason.AMBIGUOUS_REQUEST
+
+
+def test_a_service_reads_no_other_spelling_of_a_header_that_conditions_read() -> None:
+    headers = (("x-scope-orgid", b"a"), ("x_scope.orgid", b"z"))
+
+    allowed = Service(routes=BY_TENANT).allow(
+        request(token(tenants=["a"]), path="/logs", headers=headers)
+    )
+
+    assert "x_scope.orgid" in allowed.headers.remove
+    assert "x-scope-orgid" not in {*allowed.headers.remove, *dict(allowed.headers.overwrite)}
 
 
 @pytest.mark.parametrize(

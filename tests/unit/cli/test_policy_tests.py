@@ -17,7 +17,7 @@ def tests(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(
     ("name", "policy", "number"),
-    [("sidecar.yaml", "policy.yaml", 9), ("conditions.yaml", "conditions_policy.yaml", 7)],
+    [("sidecar.yaml", "policy.yaml", 9), ("conditions.yaml", "conditions_policy.yaml", 13)],
 )
 def test_the_example_holds(run: Run, name: str, policy: str, number: int) -> None:
     status, output, _ = run("test", "-c", EXAMPLES / name, EXAMPLES / policy)

@@ -8,14 +8,15 @@ from sidecar.config.condition_fields import UnknownName, compiled, unknown_names
 from tests.support.checks import request, route
 
 
-def unknown(expression: str) -> list[UnknownName]:
-    known = {"request": REQUEST_FIELDS, "request.params": ["id"]}
-    return list(unknown_names(compiled(expression), known))
+def unknown(expression: str, *headers: str) -> list[UnknownName]:
+    return list(unknown_names(compiled(expression), ["id"], headers))
 
 
 def test_the_fields_are_those_that_conditions_are_given() -> None:
     facts = Routed(request(), route("a", "/a"), "/a").facts()
     assert set(facts) == set(REQUEST_FIELDS)
+    facts = Routed(request(), route("a", "/a", headers=("x-tenant",)), "/a").facts()
+    assert set(facts) == {*REQUEST_FIELDS, "headers"}
 
 
 @pytest.mark.parametrize(
@@ -43,7 +44,8 @@ def test_names_that_are_there_are_good(expression: str) -> None:
         ("request['hots'] == ''", "hots", "request", 1),
         ("!has(request.hots)", "hots", "request", 6),
         ("'hots' in request", "hots", "request", 11),
-        ("request.headers.accept == ''", "headers", "request", 1),
+        ("request.headers.accept == ''", "accept", "request.headers", 1),
+        ("request.headers.size() == 1", "headers", "request", 1),
         ("request.params.x == ''", "x", "request.params", 1),
         ("request.params['x'] == ''", "x", "request.params", 1),
         ("request['params'].x == ''", "x", "request.params", 1),
@@ -65,12 +67,76 @@ def test_names_that_are_there_are_good(expression: str) -> None:
 def test_a_name_that_is_never_there_is_found_with_its_place(
     expression: str, name: str, of: str, column: int
 ) -> None:
-    assert unknown(expression) == [UnknownName(name, of, 1, column)]
+    (found,) = unknown(expression)
+
+    assert (found.name, ".".join(found.of), found.line, found.column) == (name, of, 1, column)
 
 
 def test_lines_of_an_expression_are_counted() -> None:
     found = unknown("true &&\n  request.a == 1 &&\n\n request.b == 1")
-    assert sorted(each[2:] for each in found) == [(2, 3), (4, 2)]
+    assert sorted((each.line, each.column) for each in found) == [(2, 3), (4, 2)]
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "request.headers['x-tenant'] == 'a' && request['headers'].tenant == 'b'",
+        "'x-tenant' in request.headers && has(request.headers.tenant)",
+        "request.headers.exists(name, request.headers[name] == claims.sub)",
+    ],
+)
+def test_headers_that_are_declared_are_good(expression: str) -> None:
+    assert unknown(expression, "x-tenant", "tenant") == []
+
+
+@pytest.mark.parametrize(
+    ("expression", "headers", "text"),
+    [
+        (
+            "request.headers['x-tenant'] == 'a'",
+            (),
+            'request.headers never has "x-tenant"; declare what is read in allow.headers',
+        ),
+        (
+            "request.headers.accept == 'a'",
+            ("x-tenant",),
+            'request.headers never has "accept"; declare what is read in allow.headers',
+        ),
+        (
+            "request.headers['X-Tenant'] == 'a'",
+            ("x-tenant",),
+            'request.headers never has "X-Tenant"; did you mean "x-tenant"? declare what is read '
+            "in allow.headers",
+        ),
+        (
+            "request.headers.size() == 0",
+            (),
+            'request never has "headers"; declare what is read in allow.headers',
+        ),
+        (
+            "request.header['x-tenant'] == 'a'",
+            ("x-tenant",),
+            'request never has "header"; did you mean "headers"? it has: method, host, path, '
+            "params, caller, headers",
+        ),
+        (
+            "request.url == ''",
+            (),
+            'request never has "url"; did you mean "path"? it has: method, host, path, params, '
+            "caller, headers",
+        ),
+        ("request.query == ''", (), 'request never has "query"; did you mean "path"? it has: '),
+        ("request.principal == ''", (), 'request never has "principal"; did you mean "caller"? '),
+        ("request.ip == ''", (), 'request never has "ip"; it has: method, host, path, params, '),
+        ("request.params.ids == ''", (), 'request.params never has "ids"; did you mean "id"? it '),
+    ],
+)
+def test_a_name_that_is_never_there_is_told_with_what_to_write(
+    expression: str, headers: tuple[str, ...], text: str
+) -> None:
+    (found,) = unknown(expression, *headers)
+
+    assert found.format().startswith(text)
 
 
 @pytest.mark.parametrize(

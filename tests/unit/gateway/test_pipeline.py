@@ -319,6 +319,37 @@ def test_a_condition_sees_nothing_that_is_not_declared(gateway: Gateway) -> None
     assert gateway.reason(request("/attributed", sso=SSO)) is Reason.AUTHORIZED
 
 
+@pytest.mark.parametrize(
+    ("regions", "expected"),
+    [
+        (("eu",), Reason.AUTHORIZED),
+        (("us",), Reason.CONDITION_NOT_MET),
+        ((), Reason.CONDITION_FAILED),
+        (("eu", "us"), Reason.AMBIGUOUS_REQUEST),
+        (("eu,us",), Reason.AMBIGUOUS_REQUEST),
+    ],
+)
+def test_a_condition_sees_the_headers_that_its_route_declares(
+    gateway: Gateway, regions: tuple[str, ...], expected: Reason
+) -> None:
+    gateway.sso.sessions[SSO] = credential(groups=frozenset({"eu", "eu,us"}))
+    headers = tuple(("x-region", each.encode()) for each in regions)
+
+    assert gateway.reason(request("/region", sso=SSO, headers=headers)) is expected
+
+
+def test_services_read_no_other_spelling_of_a_header_that_conditions_read(
+    gateway: Gateway,
+) -> None:
+    gateway.sso.sessions[SSO] = credential(groups=frozenset({"eu"}))
+    headers = (("x-region", b"eu"), ("x_region", b"us"), ("connection", b"x-region"))
+
+    changes = gateway.allow(request("/region", sso=SSO, headers=headers)).headers
+
+    assert {"x_region", "connection"} <= {*changes.remove}
+    assert "x-region" not in {*changes.remove, *dict(changes.overwrite)}
+
+
 def test_a_session_in_use_is_prolonged(gateway: Gateway) -> None:
     session = gateway.session()
 

@@ -25,6 +25,7 @@ from sidecar.config.sections.gateway.request_tokens import REQUEST_TOKEN_RULES, 
 from sidecar.config.sections.gateway.routes import GATEWAY_ROUTE_RULES, GatewayRoute
 from sidecar.config.sections.identity import Identity
 from sidecar.config.sections.root import RootSection
+from sidecar.config.sections.routes import others_headers
 from sidecar.config.sections.token_sources import carriers, spelt_once
 from sidecar.config.sections.trust import Trust
 from sidecar.config.values import IdentityHeader
@@ -82,6 +83,13 @@ def _stripped_headers_carry_nothing(draft: Draft) -> Iterator[Finding]:
             yield Finding(here, text)
 
 
+@rule("strip", "credentials")
+def _conditions_read_other_headers(draft: Draft) -> Iterator[Finding]:
+    credentials = [each for _, each in draft.items("credentials", CredentialSection)]
+    stripped = [name for _, name in draft.items("strip", str)]
+    return others_headers(draft, carriers(credentials), stripped)
+
+
 class Gateway(RootSection):
     """A gateway's configuration."""
 
@@ -115,6 +123,7 @@ class Gateway(RootSection):
         _no_request_tokens_at_the_front_door,
         _the_gateway_is_not_trusted,
         _stripped_headers_carry_nothing,
+        _conditions_read_other_headers,
     )
     warning_rules: ClassVar[tuple[SectionRule, ...]] = (
         *RootSection.warning_rules,

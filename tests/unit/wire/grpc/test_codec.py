@@ -341,7 +341,8 @@ def test_no_answer_has_anything_of_what_is_held_for_operators(reason: Reason, gr
         (
             Deny(Reason.AMBIGUOUS_REQUEST),
             'Bearer realm="orders", error="invalid_request",'
-            ' error_description="The request carries more than one credential."',
+            ' error_description="The request carries two credentials, or two values of a header'
+            ' that a rule reads."',
         ),
     ],
     ids=lambda value: value.reason.label if isinstance(value, Deny) else "",
