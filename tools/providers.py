@@ -1,6 +1,6 @@
 """Writes the page about identity providers from ``examples/providers``."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from examples.providers.folders import HELD_OFF, OBTAINED, Provider, all_providers
 from sidecar.check.claims import find
@@ -19,12 +19,13 @@ def providers() -> str:
             "",
             "## What their tokens look like",
             "",
-            "Which claims hold the audience, the subject, scopes, roles and groups. A cell is",
-            "empty where the provider's tokens have none.",
+            "Which claims hold the audience, the subject (with the subjects that are accepted),",
+            "scopes, roles and groups, and which further claims must be there or have a value. A",
+            "cell is empty where the provider's tokens have none.",
             "",
-            "| provider | kind | issuer | algorithms | `typ` | audience | subject | scopes | roles "
-            "| groups |",
-            "|---|---|---|---|---|---|---|---|---|---|",
+            "| provider | kind | issuer | algorithms | `typ` | audience | subject | required "
+            "| scopes | roles | groups |",
+            "|---|---|---|---|---|---|---|---|---|---|---|",
             *(row for provider in every for row in _tokens(provider)),
             "",
             "## Who can obtain one",
@@ -46,8 +47,12 @@ def providers() -> str:
 
 def _tokens(provider: Provider) -> Iterator[str]:
     """A row for each trust entry."""
-    accepted = [token.claims for token in provider.tokens.accepted]
     for entry in provider.configuration().check.trust:
+        accepted = [
+            token.claims
+            for token in provider.tokens.accepted
+            if all(each.accepts(find(token.claims, each.claim)) for each in entry.claim_values)
+        ]
         cells = [
             _link(provider),
             f"`{entry.kind.value}`",
@@ -55,13 +60,23 @@ def _tokens(provider: Provider) -> Iterator[str]:
             _names(entry.algorithms),
             _names(name or "none" for name in entry.types),
             _claim(entry.audience_claim),
-            "`sub`",
+            ": ".join(["`sub`", *filter(None, [_names(entry.subjects)])]),
+            ", ".join(_required(entry)),
             *(
                 _claim(path) if any(find(claims, path) for claims in accepted) else ""
                 for path in _grants(entry)
             ),
         ]
         yield f"| {' | '.join(cells)} |"
+
+
+def _required(entry: TrustEntry) -> Iterator[str]:
+    """The claims that must be there, or have a value; a subject nearly always is."""
+    for required in entry.claim_values:
+        yield f"{_claim(required.claim)}: {_names(map(str, required.values))}"
+    for path in entry.required_claims:
+        if path != ("sub",):
+            yield _claim(path)
 
 
 def _grants(entry: TrustEntry) -> tuple[ClaimPath, ...]:
@@ -72,7 +87,7 @@ def _link(provider: Provider) -> str:
     return f"[{provider.title}](../examples/providers/{provider.directory.name})"
 
 
-def _names(names: Iterator[str] | frozenset[str]) -> str:
+def _names(names: Iterable[str]) -> str:
     return ", ".join(f"`{name}`" for name in sorted(names))
 
 
