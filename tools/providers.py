@@ -56,7 +56,7 @@ def _tokens(provider: Provider) -> Iterator[str]:
         cells = [
             _link(provider),
             f"`{entry.kind.value}`",
-            f"`{entry.issuer}`",
+            ", ".join(f"`{issuer}`" for issuer in entry.written_issuers),
             _names(entry.algorithms),
             _names(name or "none" for name in entry.types),
             _claim(entry.audience_claim),

@@ -55,7 +55,7 @@ def verify(token: SignedToken, now: float) -> VerifiedToken | Refusal:
     return VerifiedToken(
         trust=trust.name,
         kind=trust.kind,
-        issuer=trust.issuer,
+        issuer=str(claims.get("iss", "")),
         subject=subject,
         claims=claims,
         scopes=scopes_in(find(claims, trust.scope_claim)),

@@ -2,11 +2,14 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Self
+from typing import Final, Self
 
+from sidecar.jose.issuers import IssuerTemplate
 from sidecar.model import TokenKind
 
 ClaimPath = tuple[str, ...]
+
+_MOST_NAMED: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,11 @@ def _format(value: str | int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class TrustEntry:
-    """One issuer that is trusted for one kind of token.
+    """The issuers that are trusted for one kind of token, and whose keys are in one set.
+
+    ``issuers`` are accepted as they are written. With a ``pattern`` the token's claim of the
+    placeholder's name has to be what stands in its issuer; ``issuers`` are then those of the
+    values that are accepted, and none where any value is.
 
     ``leeway`` is in seconds. ``types`` holds media types without ``application/``, and None for
     tokens without a ``typ``. ``audience_claim`` is the claim with the audience: ``aud``, or another
@@ -56,7 +63,8 @@ class TrustEntry:
 
     name: str
     kind: TokenKind
-    issuer: str
+    issuers: frozenset[str]
+    pattern: IssuerTemplate | None
     audiences: frozenset[str]
     algorithms: frozenset[str]
     types: frozenset[str | None]
@@ -70,6 +78,11 @@ class TrustEntry:
     groups_claim: ClaimPath
     accept_bound_tokens: bool
 
+    @property
+    def written_issuers(self) -> tuple[str, ...]:
+        """Its issuers as the configuration has them: a pattern, or each of them."""
+        return (str(self.pattern),) if self.pattern else tuple(sorted(self.issuers))
+
     def differs_from(self, other: "TrustEntry") -> bool:
         """Whether no token can have the ``claim_values`` of both: a claim of both has other values.
 
@@ -80,3 +93,45 @@ class TrustEntry:
             for one in self.claim_values
             for another in other.claim_values
         )
+
+
+class TrustedIssuers:
+    """The trusted issuers, for the operators who read why an issuer is not among them."""
+
+    def __init__(self, entries: Iterable[TrustEntry]) -> None:
+        self._entries = tuple(entries)
+        written = {text for entry in self._entries for text in entry.written_issuers}
+        first = sorted(written)[:_MOST_NAMED]
+        more = f" and {len(written) - len(first)} more" if len(written) > len(first) else ""
+        self._trusted = f"trusted: {', '.join(first)}{more}"
+        self._by_likeness = {
+            _alike(text): text for entry in self._entries for text in sorted(entry.issuers)
+        }
+
+    def without(self, issuer: object) -> str:
+        """What to know about a token whose issuer is not trusted. No text of the token is in it."""
+        if issuer is None:
+            return f"iss is missing; {self._trusted}"
+        if not isinstance(issuer, str):
+            return f"iss is not a string; {self._trusted}"
+        for entry in self._entries:
+            if entry.pattern is not None and entry.pattern.matches(issuer):
+                return f"{entry.name} does not list this value of {entry.pattern.placeholder}"
+        nearest = self._by_likeness.get(_alike(issuer)) or self._pattern_like(_alike(issuer))
+        if nearest is None:
+            return self._trusted
+        return f"it differs from {nearest} in slashes or the case of letters alone"
+
+    def _pattern_like(self, issuer: str) -> str | None:
+        """The pattern that ``issuer`` matches but for what ``_alike`` removes."""
+        for pattern in (entry.pattern for entry in self._entries):
+            if pattern is not None:
+                before, after = pattern.before.lower(), _alike(pattern.after)
+                if IssuerTemplate(before, "", after).matches(issuer):
+                    return str(pattern)
+        return None
+
+
+def _alike(issuer: str) -> str:
+    """What issuers have in common that differ in slashes at the end and case of letters alone."""
+    return issuer.lower().rstrip("/")

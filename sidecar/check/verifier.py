@@ -7,7 +7,8 @@ The key of a token may be missing from the snapshot. Then this module asks for i
 and distinguishes an unknown key from keys that are unavailable.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from itertools import product
 from typing import NamedTuple, Protocol
 
 from sidecar.caches import LruCache
@@ -15,8 +16,9 @@ from sidecar.check import claims, jws
 from sidecar.check.claims import SignedToken
 from sidecar.check.refusal import Refusal
 from sidecar.check.trace import Trace
-from sidecar.check.trust import TrustEntry
+from sidecar.check.trust import TrustedIssuers, TrustEntry
 from sidecar.jose.algorithms import verify
+from sidecar.jose.issuers import IssuerTemplate
 from sidecar.jose.jwk import VerificationKey
 from sidecar.jose.strict_json import load_again
 from sidecar.model import LATE, KeyQuestion, Late, Pending, Reason, Step, VerifiedToken
@@ -48,6 +50,9 @@ class VerifiedSignature(NamedTuple):
 Verified = VerifiedToken | Refusal
 
 
+_ByType = dict[str | None, tuple[TrustEntry, ...]]
+
+
 class TrustTable:
     """Finds the trust entry for a token by its issuer, its type and its required values.
 
@@ -56,10 +61,16 @@ class TrustTable:
     """
 
     def __init__(self, entries: Iterable[TrustEntry]) -> None:
-        self._by_issuer: dict[str, dict[str | None, tuple[TrustEntry, ...]]] = {}
+        entries = tuple(entries)
+        self._trusted = TrustedIssuers(entries)
+        self._by_issuer: dict[str, _ByType] = {}
+        # The patterns of which any value is accepted. No issuer is accepted by two of them.
+        self._by_pattern: dict[IssuerTemplate, _ByType] = {}
         for entry in entries:
-            by_type = self._by_issuer.setdefault(entry.issuer, {})
-            for type_ in entry.types:
+            found = [self._by_issuer.setdefault(issuer, {}) for issuer in entry.issuers]
+            if entry.pattern is not None and not entry.issuers:
+                found.append(self._by_pattern.setdefault(entry.pattern, {}))
+            for by_type, type_ in product(found, entry.types):
                 others = by_type.get(type_, ())
                 for other in others:
                     if not entry.differs_from(other):
@@ -73,25 +84,39 @@ class TrustTable:
         what it is verified with.
         """
         issuer = token.claims.get("iss")
-        by_type = self._by_issuer.get(issuer) if isinstance(issuer, str) else None
+        by_type = self._of_issuer(issuer)
         if by_type is None:
-            return Refusal(Reason.UNTRUSTED_ISSUER)
+            return Refusal(Reason.UNTRUSTED_ISSUER, self._trusted.without(issuer))
         entries = by_type.get(token.header.type)
         if entries is None:
             accepted = ", ".join(sorted(type_ or "none" for type_ in by_type))
             return Refusal(
                 Reason.WRONG_TOKEN_TYPE, f"this issuer's tokens may have the typ: {accepted}"
             )
-        if len(entries) == 1:
-            return entries[0]
-        for entry in entries:
-            if claims.first_wrong(token.claims, entry.claim_values) is None:
-                return entry
-        return _of_no_entry(token, entries)
+        entry = entries[0] if len(entries) == 1 else _with_required_values(token, entries)
+        if isinstance(entry, TrustEntry) and entry.pattern is not None:
+            return _bound(entry, entry.pattern, token.claims)
+        return entry
+
+    def _of_issuer(self, issuer: object) -> _ByType | None:
+        if not isinstance(issuer, str):
+            return None
+        by_type = self._by_issuer.get(issuer)
+        if by_type is not None:
+            return by_type
+        for pattern, of_pattern in self._by_pattern.items():
+            if pattern.matches(issuer):
+                return of_pattern
+        return None
 
 
-def _of_no_entry(token: jws.UnverifiedToken, entries: tuple[TrustEntry, ...]) -> Refusal:
-    """The refusal of a token whose claims fit none of the entries of its issuer and type."""
+def _with_required_values(
+    token: jws.UnverifiedToken, entries: tuple[TrustEntry, ...]
+) -> TrustEntry | Refusal:
+    """The one entry, of an issuer and type, whose required values are in the token's claims."""
+    for entry in entries:
+        if claims.first_wrong(token.claims, entry.claim_values) is None:
+            return entry
     paths = dict.fromkeys(each.claim for entry in entries for each in entry.claim_values)
     problems = [
         f"{'.'.join(path)} {'is missing' if claims.find(token.claims, path) is None else 'differs'}"
@@ -101,6 +126,21 @@ def _of_no_entry(token: jws.UnverifiedToken, entries: tuple[TrustEntry, ...]) ->
         Reason.WRONG_TOKEN_TYPE,
         f"it has the claim_values of none of {', '.join(entry.name for entry in entries)}: "
         f"{', '.join(problems)}",
+    )
+
+
+def _bound(
+    entry: TrustEntry, pattern: IssuerTemplate, found: Mapping[str, object]
+) -> TrustEntry | Refusal:
+    """The entry, if the claim that its pattern names is what stands in the issuer."""
+    name = pattern.placeholder
+    value = found.get(name)
+    if isinstance(value, str) and pattern.filled(value) == found["iss"]:
+        return entry
+    problem = "is not what stands in iss" if name in found else "is missing"
+    return Refusal(
+        Reason.UNTRUSTED_ISSUER,
+        f"{name} {problem}; {entry.name} accepts {pattern} with the claim {name} in this place",
     )
 
 
@@ -237,7 +277,8 @@ def _verifying_key(
         )
     if key_set is None:
         return KeyQuestion(trust.name, header.kid)
-    for key in key_set.candidates(header.kid, header.algorithm):
+    issuer = str(token.claims["iss"])
+    for key in key_set.candidates(header.kid, header.algorithm, issuer):
         holds = verify(header.algorithm, key.public_key, token.signing_input, token.signature)
         if trace:
             trace.note(Step.SIGNATURE, key, holds)
@@ -245,6 +286,11 @@ def _verifying_key(
             return key
     if header.kid is not None and not key_set.knows(header.kid):
         return KeyQuestion(trust.name, header.kid)
-    if not key_set.candidates(header.kid, header.algorithm):
+    if not key_set.candidates(header.kid, header.algorithm, issuer):
+        if key_set.candidates(header.kid, header.algorithm):
+            return Refusal(
+                Reason.UNKNOWN_KEY,
+                f"{trust.name} has the key for tokens of another issuer alone",
+            )
         return Refusal(Reason.ALGORITHM_NOT_ALLOWED, f"no key of {trust.name} is for it")
     return Refusal(Reason.BAD_SIGNATURE)

@@ -77,7 +77,7 @@ class StandIn:
         trust = self._trust
         subject = trust.subjects[0].replace("*", "test") if trust.subjects else "test"
         members: dict[str, Any] = {
-            "iss": trust.issuer,
+            **_issuer(trust),
             "sub": subject,
             "iat": now,
             "exp": now + expires_in,
@@ -89,6 +89,15 @@ class StandIn:
 
     def _type(self) -> str | None:
         return min((name for name in self._trust.types if name is not None), default=None)
+
+
+def _issuer(trust: TrustEntry) -> dict[str, object]:
+    """The first of an entry's issuers, with the claim that stands in it if there is one."""
+    issuer, pattern = min(trust.issuers, default=""), trust.pattern
+    if pattern is None:
+        return {"iss": issuer}
+    value = issuer[len(pattern.before) : len(issuer) - len(pattern.after)] if issuer else "test"
+    return {"iss": pattern.filled(value), pattern.placeholder: value}
 
 
 def _put(members: dict[str, Any], path: ClaimPath, value: object) -> None:

@@ -2,7 +2,9 @@
 
 import sys
 from argparse import ArgumentParser, Namespace
+from collections.abc import Iterable
 
+from sidecar.check.trust import TrustEntry
 from sidecar.cli.options import add_configuration
 from sidecar.config import KeyFiles, load
 
@@ -18,13 +20,18 @@ def run(options: Namespace) -> int:
     for warning in configuration.warnings:
         sys.stderr.write(f"{warning.format(configuration.path)} (warning)\n")
     counts = [
-        _counted(len({entry.issuer for entry in configuration.check.trust}), "issuer"),
+        _counted(len(_issuers(configuration.check.trust)), "issuer"),
         _counted(len(configuration.check.routes), "route"),
     ]
     if configuration.gateway is not None:
         counts.insert(0, _counted(len(configuration.gateway.credentials), "credential"))
     sys.stdout.write(f"{configuration.path}: valid: {', '.join(counts)}\n")
     return 0
+
+
+def _issuers(trust: Iterable[TrustEntry]) -> set[str]:
+    """The trusted issuers; a pattern counts as one where any value is accepted."""
+    return {issuer for entry in trust for issuer in entry.issuers or {str(entry.pattern)}}
 
 
 def _counted(number: int, noun: str) -> str:

@@ -106,7 +106,7 @@ def _foreign(
     others = {
         owner.name
         for key in found
-        if (owner := owners.setdefault(key.thumbprint, trust)).issuer != trust.issuer
+        if not (owner := owners.setdefault(key.thumbprint, trust)).has_issuers_of(trust)
     }
     return [
         Finding(here, f'holds a key that "{name}" has too; a key belongs to one issuer')

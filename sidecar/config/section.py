@@ -34,7 +34,7 @@ class Section(BaseModel):
     def refuse_all_but_one(self, names: Iterable[str]) -> str:
         """The one of these keys that has a value. Raises ValueError if none or several have one."""
         names = tuple(names)
-        written = [name for name in names if getattr(self, name) is not None]
+        written = [name for name in names if getattr(self, name) not in (None, ())]
         if not written:
             raise ValueError(f"one of these is needed here: {', '.join(names)}")
         if len(written) > 1:

@@ -28,6 +28,7 @@ from sidecar.check.templates import PathTemplate
 from sidecar.check.trust import ClaimPath
 from sidecar.config.condition_fields import compiled
 from sidecar.jose.algorithms import SUPPORTED_ALGORITHMS
+from sidecar.jose.issuers import SEGMENT, IssuerTemplate, parse_template
 from sidecar.model import TokenKind
 
 # The key of the validation context that holds the directory of the file.
@@ -41,6 +42,7 @@ _MEDIA_TYPE: Final = re.compile(r"[a-z0-9!#$&^_.+-]+(?:/[a-z0-9!#$&^_.+-]+)?")  
 _HOST: Final = re.compile(r"(?:\*\.)?[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\]")
 _SCOPE: Final = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+")  # RFC 6749 §3.3
 _PATH: Final = re.compile(r"[A-Za-z0-9_.@~-]+(?:/[A-Za-z0-9_.@~-]+)*")
+_WILD: Final = re.compile(r"[{}*]")
 _QUOTABLE: Final = re.compile(r"[ !#-\[\]-~]+")  # RFC 9110 §5.6.4 without what needs a backslash
 # Headers that belong to the connection or to Envoy: setting or removing one breaks the request.
 _NOT_OURS: Final = frozenset(
@@ -268,6 +270,51 @@ def distinct_headers(value: object) -> object:
     return value
 
 
+def issuer(value: object) -> str:
+    """An issuer that is compared as it is written."""
+    found = text(value)
+    if _WILD.search(found):
+        raise ValueError(
+            f"{format_value(found)} has a brace or *, and an issuer is compared character by "
+            'character; write issuer_pattern: {pattern: "https://login.example/{tid}/v2.0", '
+            "values: [..]} in place of it, with a claim of the token in braces"
+        )
+    return found
+
+
+def issuer_template(value: object) -> IssuerTemplate:
+    """A pattern of issuers: one segment of its path is a placeholder."""
+    found = text(value)
+    template = parse_template(found)
+    if template is None:
+        raise ValueError(
+            f"{format_value(found)} is not a pattern of issuers; write a URL with one placeholder, "
+            "the name of a claim in braces, as one whole segment of its path: "
+            "https://login.example/{tid}/v2.0"
+        )
+    return template
+
+
+def issuer_values(value: object) -> tuple[str, ...] | None:
+    """What may stand in place of a placeholder; None for anything."""
+    if value == "any":
+        return None
+    if value == []:
+        raise ValueError("the list is empty; write at least one item")
+    if not isinstance(value, list):
+        raise ValueError(  # noqa: TRY004 - pydantic collects ValueErrors
+            f"expected a list of values or any, and found {format_value(value)}; write what may "
+            "stand in place of the placeholder"
+        )
+    for each in value:
+        if not isinstance(each, str) or not SEGMENT.fullmatch(each):
+            raise ValueError(
+                f"{format_value(each)} cannot stand in place of a placeholder; write letters, "
+                "digits and -, in quotes if they could be read as a number"
+            )
+    return tuple(value)
+
+
 def algorithm(value: object) -> str:
     """A signature algorithm that is accepted at all."""
     name = text(value)
@@ -405,6 +452,26 @@ AlgorithmName = Annotated[
     str,
     PlainValidator(algorithm),
     schema("algorithm", enum=sorted(SUPPORTED_ALGORITHMS)),
+]
+Issuer = Annotated[str, PlainValidator(issuer), schema("text", pattern="^[^{}*]+$")]
+OptionalIssuer = Annotated[str | None, PlainValidator(issuer), schema("text", pattern="^[^{}*]+$")]
+IssuerPatternText = Annotated[IssuerTemplate, PlainValidator(issuer_template), schema("pattern")]
+IssuerValues = Annotated[
+    tuple[str, ...] | None,
+    PlainValidator(issuer_values),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"const": "any"},
+                {
+                    "type": "array",
+                    "minItems": 1,
+                    "items": {"type": "string", "pattern": f"^{SEGMENT.pattern}$"},
+                },
+            ],
+            "x-kind": "list of text, or any",
+        }
+    ),
 ]
 TokenType = Annotated[str, PlainValidator(token_type), schema("media type")]
 AcceptedTokens = Annotated[

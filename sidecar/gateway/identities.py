@@ -4,8 +4,9 @@ An issuer may claim anything about its subjects. Only what the configuration dec
 credential is used, equally in routes' rules, conditions, sessions and request tokens.
 """
 
+import re
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sidecar.check.claims import find
 from sidecar.check.patterns import matches_any
@@ -21,6 +22,33 @@ _PREFIXED: Final = ("sub", "client_id", "azp")
 ALWAYS_BROUGHT: Final = frozenset({*_KEPT, *_PREFIXED})
 
 
+_PLACEHOLDER: Final = re.compile(r"\{([^{}]*)\}")
+
+
+class SubjectPrefix(NamedTuple):
+    """What stands in front of subjects and clients: a text, in which a claim may stand.
+
+    The claim is ``iss``, or the one that a trust entry's pattern finds in the issuer. Both have
+    been compared with the configuration.
+    """
+
+    before: str
+    claim: str | None = None
+    after: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> "SubjectPrefix":
+        """Read a text in which one claim may stand in braces."""
+        match = _PLACEHOLDER.search(text)
+        return cls(text[: match.start()], match[1], text[match.end() :]) if match else cls(text)
+
+    def of(self, claims: Mapping[str, object]) -> str:
+        """The prefix of a token with these claims."""
+        if self.claim is None:
+            return self.before
+        return f"{self.before}{claims[self.claim]}{self.after}"
+
+
 class Identities:
     """Reads the identities of credentials, under one configuration.
 
@@ -30,7 +58,9 @@ class Identities:
     def __init__(
         self, subject_prefixes: Mapping[str, str], attributes: Mapping[str, Attributes | None]
     ) -> None:
-        self._prefixes = subject_prefixes
+        self._prefixes = {
+            name: SubjectPrefix.parse(text) for name, text in subject_prefixes.items()
+        }
         self._attributes = attributes
 
     def of(self, credential: str, token: VerifiedToken) -> VerifiedToken:
@@ -43,7 +73,7 @@ class Identities:
         attributes = self._attributes[credential]
         if attributes is None:
             return token
-        prefix = self._prefixes.get(credential, "")
+        prefix = self._prefixes[credential].of(token.claims) if credential in self._prefixes else ""
         roles = _declared(attributes.roles, token.roles)
         groups = _declared(attributes.groups, token.groups)
         claims = _claims(token.claims, attributes, prefix)

@@ -11,6 +11,7 @@ from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
 from sidecar.jose import base64url
 from sidecar.jose.algorithms import PublicKey
+from sidecar.jose.issuers import IssuerTemplate
 
 # The required members of a public key (RFC 7638 §3.2, RFC 8037 §2).
 _MEMBERS: Final = {
@@ -25,13 +26,23 @@ class VerificationKey:
     """One public key of one issuer, and the algorithms it may verify.
 
     ``thumbprint`` is the RFC 7638 SHA-256 thumbprint in base64url. Two keys are equal if their kid,
-    thumbprint and algorithms are: a remembered token stays valid if its key is fetched again.
+    thumbprint, algorithms and issuer are: a remembered token stays valid if its key is fetched
+    again. ``issuer`` is the only issuer that the key signs for, where its publisher names one: the
+    Microsoft identity platform does, in a member ``issuer`` of the JWK, which may be a template.
     """
 
     kid: str | None
     thumbprint: str
     algorithms: frozenset[str]
     public_key: PublicKey = field(compare=False, repr=False)
+    issuer: str | IssuerTemplate | None = None
+
+    def signs_for(self, issuer: str) -> bool:
+        """Whether the key may sign tokens of this issuer, as far as its publisher says."""
+        mine = self.issuer
+        if mine is None or mine == issuer:
+            return True
+        return isinstance(mine, IssuerTemplate) and mine.matches(issuer)
 
 
 def members(key: PublicKey) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from sidecar.jose.algorithms import (
     PublicKey,
     algorithms_for,
 )
+from sidecar.jose.issuers import IssuerTemplate, parse_template
 from sidecar.jose.jwk import VerificationKey, thumbprint
 from sidecar.jose.strict_json import StrictJsonError, load_object
 from sidecar.jose.weakness import weakness
@@ -27,6 +28,10 @@ MAXIMUM_KEYS: Final = 1000
 # Members that only private and shared keys have: RFC 7518 §6.2.2, §6.3.2, §6.4.1, RFC 8037 §2.
 _PRIVATE_MEMBERS: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 _BEGIN: Final = b"-----BEGIN "
+_CERTIFICATE: Final = "-----BEGIN CERTIFICATE-----"
+_EXTRACT: Final = "take its public key out with `openssl x509 -pubkey -noout`"
+# The members of a JWK that are the key itself, of every type that is read.
+_PARAMETERS: Final = frozenset({"n", "e", "crv", "x", "y"})
 _LONGEST_PEM: Final = 4096  # RSA of 8,192 bits takes about 1,400
 _LONGEST_KID: Final = 64  # in messages
 _MAXIMUM_CAUSES: Final = 5
@@ -89,6 +94,8 @@ def _from_pem(document: bytes) -> Iterator[VerificationKey | str | None]:
             raise SourceFault("holds a PEM block without its end")
         if len(content) > _LONGEST_PEM:
             raise SourceFault(f"holds a PEM block of more than {_LONGEST_PEM} bytes")
+        if label == b"CERTIFICATE":
+            raise SourceFault(f"holds a certificate, and a public key is needed; {_EXTRACT}")
         try:
             key = load_pem_public_key(b"%b%b-----%b%b" % (_BEGIN, label, content, end))
         except (ValueError, UnsupportedAlgorithm) as fault:
@@ -103,6 +110,11 @@ def _from_jwks(document: bytes) -> Iterator[VerificationKey | str | None]:
         raise SourceFault(f"is neither PEM nor a JWKS: it {fault}") from fault
     members = jwks.get("keys")
     if not isinstance(members, list):
+        if any(isinstance(each, str) and each.startswith(_CERTIFICATE) for each in jwks.values()):
+            raise SourceFault(
+                "holds certificates by kid, and a JWKS is needed; name the JWKS that the issuer "
+                "publishes as well"
+            )
         raise SourceFault('is not a JWKS: it has no list "keys"')
     _bound(len(members))
     objects = [jwk for jwk in members if isinstance(jwk, dict)]
@@ -122,28 +134,69 @@ def _bound(keys: int) -> None:
 def _from_jwk(jwk: dict[str, object]) -> VerificationKey | str | None:
     """A key, or why it is left out; None for one that is not for signatures checked here."""
     kind, kid, algorithm = jwk.get("kty"), jwk.get("kid"), jwk.get("alg")
-    operations = jwk.get("key_ops", ["verify"])
-    if not isinstance(kind, str) or kind not in _FROM_JWK:
+    name = _name(kid)
+    if "x5c" in jwk and _PARAMETERS.isdisjoint(jwk):
+        return (
+            f"{name} has x5c alone, and certificates are not read; write the members of the key "
+            "itself, such as n and e (RFC 7518 §6)"
+        )
+    if not isinstance(kind, str) or not isinstance(algorithm, str | None):
         return None
-    if kind != "RSA" and jwk.get("crv") not in _CURVES:
+    if kind not in _FROM_JWK or not _verifies_signatures(jwk):
         return None
-    if not isinstance(operations, list) or "verify" not in operations:
-        return None
-    if jwk.get("use", "sig") != "sig":
-        return None
-    if not isinstance(kid, str | None) or not isinstance(algorithm, str | None):
-        return None
-    name = "the key without a kid" if kid is None else f"the key {kid[:_LONGEST_KID]!a}"
+    if not isinstance(kid, str | None):
+        return f"{name} has a kid that is not a text (RFC 7517 §4.5); put it in quotes"
+    try:
+        issuer = _issuer(jwk.get("issuer"))
+    except ValueError as fault:
+        return f"{name} {fault}"
     try:
         key = _FROM_JWK[kind](jwk)
     except (InvalidKeyError, UnsupportedAlgorithm, ValueError, KeyError, TypeError, AttributeError):
         # PyJWT does not catch all that binascii and cryptography raise about invalid members.
         return f"{name} cannot be read as one of type {kind}"
-    return _verification_key(key, name, kid=kid, algorithm=algorithm)
+    return _verification_key(key, name, kid=kid, algorithm=algorithm, issuer=issuer)
+
+
+def _verifies_signatures(jwk: dict[str, object]) -> bool:
+    """Whether a JWK is for signatures, and of a curve that is checked here if it has one."""
+    operations = jwk.get("key_ops", ["verify"])
+    curve_is_read = jwk.get("kty") == "RSA" or jwk.get("crv") in _CURVES
+    for_verifying = isinstance(operations, list) and "verify" in operations
+    return curve_is_read and for_verifying and jwk.get("use", "sig") == "sig"
+
+
+def _name(kid: object) -> str:
+    """A key in a message."""
+    if kid is None:
+        return "the key without a kid"
+    shown = ascii(kid[:_LONGEST_KID]) if isinstance(kid, str) else ascii(kid)[:_LONGEST_KID]
+    return f"the key {shown}"
+
+
+def _issuer(member: object) -> str | IssuerTemplate | None:
+    """The issuer that a JWK names as its own.
+
+    Raises:
+        ValueError: it cannot be compared with that of a token.
+    """
+    if member is None:
+        return None
+    if not isinstance(member, str):
+        raise ValueError("has an issuer that is not a text")  # noqa: TRY004 - one family
+    template = parse_template(member)
+    if template is None and ("{" in member or "}" in member):
+        raise ValueError("has an issuer with a placeholder that is no whole segment of its path")
+    return member if template is None else template
 
 
 def _verification_key(
-    key: object, name: str, *, kid: str | None, algorithm: str | None
+    key: object,
+    name: str,
+    *,
+    kid: str | None,
+    algorithm: str | None,
+    issuer: str | IssuerTemplate | None = None,
 ) -> VerificationKey | str | None:
     if not isinstance(key, RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey):
         return None
@@ -157,7 +210,7 @@ def _verification_key(
     weak = weakness(key)
     if weak is not None:
         return f"{name} {weak}"
-    return VerificationKey(kid, thumbprint(key), algorithms, key)
+    return VerificationKey(kid, thumbprint(key), algorithms, key, issuer)
 
 
 def _restricted(key: PublicKey, algorithm: str | None) -> frozenset[str]:

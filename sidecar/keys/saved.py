@@ -123,12 +123,14 @@ def _read_own(path: Path) -> bytes:
 
 
 def _jwk(key: VerificationKey) -> dict[str, Any]:
-    """A key that ``parse`` reads back as the same: with its kid and its one algorithm, if any."""
+    """A key that ``parse`` reads back as the same: with its kid, algorithm and issuer, if any."""
     jwk = members(key.public_key)
     if key.kid is not None:
         jwk["kid"] = key.kid
     if key.algorithms != algorithms_for(key.public_key):
         (jwk["alg"],) = key.algorithms
+    if key.issuer is not None:
+        jwk["issuer"] = str(key.issuer)
     return jwk
 
 

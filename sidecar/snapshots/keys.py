@@ -41,17 +41,24 @@ class KeySet:
         """Whether a key has no kid."""
         return None in self.by_kid
 
-    def candidates(self, kid: str | None, algorithm: str) -> tuple[VerificationKey, ...]:
+    def candidates(
+        self, kid: str | None, algorithm: str, issuer: str | None = None
+    ) -> tuple[VerificationKey, ...]:
         """The keys to try, at most four: those with this kid, else those without one.
 
-        A token without a kid may be signed by any key of its issuer.
+        A token without a kid may be signed by any key of its issuer. A key that is published for
+        another issuer alone is no candidate, unless ``issuer`` is None.
         """
         pool: Iterator[VerificationKey]
         if kid is None:
             pool = chain.from_iterable(self.by_kid.values())
         else:
             pool = iter(self.by_kid.get(kid) or self.by_kid.get(None, ()))
-        fitting = (key for key in pool if algorithm in key.algorithms)
+        fitting = (
+            key
+            for key in pool
+            if algorithm in key.algorithms and (issuer is None or key.signs_for(issuer))
+        )
         return tuple(islice(fitting, MAXIMUM_CANDIDATES))
 
 

@@ -77,7 +77,9 @@ def trusting(name: str, reason: Reason, **strict: object) -> Check:
     return Check(name, reason, applied)
 
 
-NOT_TRUSTED = trusting("issuer", Reason.UNTRUSTED_ISSUER, issuer="https://another.example")
+NOT_TRUSTED = trusting(
+    "issuer", Reason.UNTRUSTED_ISSUER, issuers=frozenset({"https://another.example"})
+)
 NOT_PUBLISHED = Check(
     "key",
     Reason.UNKNOWN_KEY,
@@ -120,7 +122,10 @@ def request_token_at_the_front_door() -> Attack:
     text = Gateway().token(gateways.request(sso="alice-at-sso"))
     (published,) = ring(gateways.KEY).jwks(NOW)["keys"]
     believed = replace(
-        PARTNER, issuer=ISSUER, types=frozenset({"at+jwt"}), audiences=frozenset({"orders"})
+        PARTNER,
+        issuers=frozenset({ISSUER}),
+        types=frozenset({"at+jwt"}),
+        audiences=frozenset({"orders"}),
     )
     return Attack(
         Situation(text, believed, key_set(published)),
@@ -145,9 +150,7 @@ def session_token_at_a_service() -> Attack:
     signing = new_key("ES256", kid)
     # What it would be if sessions were signed, as request tokens are.
     signed = sign(opened.claims, signing, typ="session+jwt")
-    believed = replace(
-        GATEWAY, types=frozenset({"session+jwt"}), audiences=frozenset({GATEWAY.issuer})
-    )
+    believed = replace(GATEWAY, types=frozenset({"session+jwt"}), audiences=GATEWAY.issuers)
     return Attack(
         Situation(signed, believed, key_set(signing)),
         (

@@ -48,8 +48,10 @@ _REQUEST_TOKENS: Final = RequestTokens.model_validate(
 )
 
 
-def trust_entry(**changes: Any) -> TrustEntry:
-    """An entry for request tokens."""
+def trust_entry(*, issuer: str = "", **changes: Any) -> TrustEntry:
+    """An entry for request tokens; ``issuer`` is its only one."""
+    if issuer:
+        changes["issuers"] = frozenset({issuer})
     return replace(_TRUST.settings(), **changes)
 
 

@@ -11,6 +11,7 @@ from sidecar.config.rules import Draft, Items, rule
 from sidecar.config.section import Section, copied, written
 from sidecar.config.sections.routes import others_headers
 from sidecar.config.sections.token_sources import carriers, spelt_once
+from sidecar.config.sections.trust import Trust
 from sidecar.config.values import IdentityClaim, IdentityHeader, PassedHeader, distinct_headers
 
 
@@ -88,8 +89,26 @@ def _conditions_read_other_headers(draft: Draft) -> Iterator[Finding]:
     return others_headers(draft, carrying, [name for _, name in identity.owned])
 
 
+@rule("identity")
+def _subjects_carry_their_issuer(draft: Draft) -> Iterator[Finding]:
+    """Where an entry has many issuers, a header with the subject goes with one that says whose."""
+    sources = draft.section("identity", Identity).headers
+    for _, trust in draft.items("trust", Trust):
+        if not trust.has_many_issuers:
+            continue
+        claim = trust.template.placeholder if trust.template else "iss"
+        for name, source in sources.items():
+            if source == ("sub",) and not {("iss",), (claim,)} & set(sources.values()):
+                text = (
+                    f'"{trust.name}" has many issuers, and two of them may give two people one '
+                    f"sub; write a header with {claim} beside it"
+                )
+                yield Finding(("identity", "headers", name), text)
+
+
 IDENTITY_RULES: Final = (
     _headers_are_named_once,
     _headers_carry_no_token,
     _conditions_read_other_headers,
+    _subjects_carry_their_issuer,
 )

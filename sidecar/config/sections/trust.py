@@ -1,9 +1,10 @@
 """``trust``: the trusted issuers, and where their public keys are found."""
 
 from collections.abc import Iterator
-from typing import Annotated, Final
+from itertools import product
+from typing import Annotated, Final, Self
 
-from pydantic import Field, StrictBool
+from pydantic import Field, StrictBool, model_validator
 
 from sidecar.check.trust import RequiredValue, TrustEntry
 from sidecar.clients.proxy import ProxySettings
@@ -18,12 +19,17 @@ from sidecar.config.values import (
     Claim,
     ClaimValues,
     Duration,
+    Issuer,
+    IssuerPatternText,
+    IssuerValues,
     Name,
+    OptionalIssuer,
     Pattern,
     Text,
     TokenType,
     format_value,
 )
+from sidecar.jose.issuers import IssuerTemplate, overlap
 from sidecar.keys.settings import KeySettings
 from sidecar.model import TokenKind
 
@@ -34,17 +40,59 @@ _COMPARED_ANYWAY: Final = {
     "aud": "audiences",
     **dict.fromkeys(("exp", "nbf", "iat"), "the time"),
 }
+_ISSUERS: Final = ("issuer", "issuers", "issuer_pattern")
+
+
+class IssuerPattern(Section):
+    """Issuers that differ in one segment of their path, in which a claim of the token stands."""
+
+    pattern: IssuerPatternText = Field(
+        description="The `iss` of its tokens, with a placeholder: the name of a claim in braces, "
+        "as one whole segment of the path. It stands for letters, digits and `-`, and is what the "
+        "token has in the claim."
+    )
+    values: IssuerValues = Field(
+        description="What may stand in place of the placeholder, or `any`: then whoever the "
+        "provider gives an issuer of this form is trusted."
+    )
+
+    @property
+    def issuers(self) -> tuple[str, ...]:
+        """The issuers of the values on the list; none where any value is accepted."""
+        return tuple(self.pattern.filled(value) for value in self.values or ())
+
+    def warnings(self) -> Iterator[Finding]:
+        """Everybody's issuers are trusted."""
+        if self.values is None:
+            text = (
+                f"whoever can have a {self.pattern.placeholder} of their own at this provider is "
+                "trusted, and chooses the subjects and claims of their tokens; list the values "
+                "that are meant"
+            )
+            yield Finding(("values",), text)
 
 
 class Trust(Section):
-    """An issuer that is trusted for one kind of token."""
+    """An issuer, or many with one set of keys, that are trusted for one kind of token."""
 
     name: Name = Field(description="What it is called in metrics, logs and answers.")
     kind: TokenKind = Field(
         description="What its tokens are for: `request` (the gateway's), `workload` (a service's "
         "own) or `external` (another issuer's)."
     )
-    issuer: Text = Field(description="The `iss` of its tokens, compared character by character.")
+    issuer: OptionalIssuer = written(
+        None,
+        "The `iss` of its tokens, compared character by character. Exactly one of `issuer`, "
+        "`issuers` and `issuer_pattern` is written.",
+    )
+    issuers: tuple[Issuer, ...] = written(
+        (),
+        "The `iss` of its tokens, one of these, where many issuers have one set of keys.",
+        min_length=1,
+    )
+    issuer_pattern: IssuerPattern | None = written(
+        None, "The `iss` of its tokens, where the issuers of many tenants have one set of keys."
+    )
     audiences: tuple[Text, ...] = Field(
         min_length=1, description="Of these a token's audience must name at least one."
     )
@@ -91,6 +139,50 @@ class Trust(Section):
     )
     keys: Keys = Field(description="Where its public keys are found.")
 
+    @model_validator(mode="after")
+    def _one_of_the_issuers(self) -> Self:
+        self.refuse_all_but_one(_ISSUERS)
+        return self
+
+    @property
+    def issuer_key(self) -> str:
+        """The key that says whose tokens they are."""
+        return self.refuse_all_but_one(_ISSUERS)
+
+    @property
+    def template(self) -> IssuerTemplate | None:
+        """The pattern of its issuers, if it has one."""
+        return self.issuer_pattern.pattern if self.issuer_pattern else None
+
+    @property
+    def open_template(self) -> IssuerTemplate | None:
+        """The pattern of its issuers, if any value is accepted in it."""
+        return None if self.known_issuers else self.template
+
+    @property
+    def known_issuers(self) -> tuple[str, ...]:
+        """Its issuers; none where any value of a pattern is accepted."""
+        if self.issuer_pattern is not None:
+            return self.issuer_pattern.issuers
+        return self.issuers if self.issuer is None else (self.issuer,)
+
+    @property
+    def has_many_issuers(self) -> bool:
+        """Whether a subject says whose it is only together with its issuer."""
+        return self.issuer is None
+
+    def has_issuers_of(self, other: "Trust") -> bool:
+        """Whether both entries are for tokens of the same issuers."""
+        return (set(self.known_issuers), self.open_template) == (
+            set(other.known_issuers),
+            other.open_template,
+        )
+
+    def accepts(self, issuer: str) -> bool:
+        """Whether the issuer is one of its own."""
+        template = self.open_template
+        return issuer in self.known_issuers or (template is not None and template.matches(issuer))
+
     @property
     def accepted_types(self) -> tuple[str, ...]:
         """The types as written or by default; empty where they must be written."""
@@ -115,6 +207,12 @@ class Trust(Section):
         for name in _COMPARED_ANYWAY.keys() & self.claim_values.keys():
             text = f"{name} is compared with {_COMPARED_ANYWAY[name]} anyway; leave it out"
             yield Finding(("claim_values", name), text)
+        if self.kind is TokenKind.WORKLOAD and self.open_template is not None:
+            text = (
+                "kind workload needs a list of values; with any, whoever has an issuer of this "
+                "form chooses subjects that are accepted: name the issuers of your workloads"
+            )
+            yield Finding(("issuer_pattern", "values"), text)
         yield from self._times_of_keys()
         source = self.keys.source
         if isinstance(source, KubernetesSection) and self.kind is not TokenKind.WORKLOAD:
@@ -124,12 +222,23 @@ class Trust(Section):
             )
             yield Finding(("kind",), text)
         if isinstance(source, OidcSection):
-            if not source.allow_http:
-                yield from over_http(("issuer",), self.issuer, source.danger, HTTPS_OR_ALLOWED)
-            try:
-                _discoverable(self.issuer)
-            except ValueError as fault:
-                yield Finding(("issuer",), f"{fault}; or name the keys with jwks")
+            yield from self._discovery(source)
+
+    def _discovery(self, source: OidcSection) -> Iterator[Finding]:
+        """The one issuer has a discovery document."""
+        if self.issuer is None:
+            text = (
+                f"oidc finds the keys of one issuer, and {self.issuer_key} names many; write the "
+                'URL of the key set that they share: jwks: {url: "https://.."}'
+            )
+            yield Finding(("keys", "oidc"), text)
+            return
+        if not source.allow_http:
+            yield from over_http(("issuer",), self.issuer, source.danger, HTTPS_OR_ALLOWED)
+        try:
+            _discoverable(self.issuer)
+        except ValueError as fault:
+            yield Finding(("issuer",), f"{fault}; or name the keys with jwks")
 
     def _times_of_keys(self) -> Iterator[Finding]:
         """The times of ``keys``, checked here because ``refresh`` depends on the kind of token."""
@@ -158,6 +267,8 @@ class Trust(Section):
                 for name, found in self.claim_values.items()
                 for below, values in found
             ),
+            issuers=frozenset(self.known_issuers),
+            pattern=self.template,
             types=frozenset(None if name == "none" else name for name in self.accepted_types),
         )
 
@@ -169,7 +280,7 @@ class Trust(Section):
             KeySettings,
             source,
             trust=self.name,
-            source=source.settings(self.issuer, proxy),
+            source=source.settings(self.issuer or "", proxy),
             refresh=refresh,
             min_refresh=min(source.min_refresh, refresh),
             cooldown=min(source.cooldown, refresh),
@@ -199,18 +310,42 @@ def _tokens_lead_to_one_entry(draft: Draft) -> Iterator[Finding]:
     found: dict[tuple[str, str], list[tuple[Location, TrustEntry]]] = {}
     for here, trust in draft.items("trust", Trust):
         entry = trust.settings()
-        for name in dict.fromkeys(trust.accepted_types):
-            others = found.setdefault((trust.issuer, name), [])
+        issuers = trust.known_issuers or (str(trust.template),)
+        told: set[Location] = set()
+        for name, issuer in product(dict.fromkeys(trust.accepted_types), dict.fromkeys(issuers)):
+            others = found.setdefault((issuer, name), [])
             for at, other in others:
-                if not entry.differs_from(other):
+                if at not in told and not entry.differs_from(other):
+                    told.add(at)
+                    whose = "this issuer" if trust.issuer else issuer
                     text = (
                         f'"{trust.name}" and "{other.name}" (line {draft.line(at)}) both accept '
-                        f"the typ {name} from this issuer; a token must lead to one entry: write "
+                        f"the typ {name} from {whose}; a token must lead to one entry: write "
                         "other types, or claim_values of one claim in both, without a common value"
                     )
-                    yield Finding((*here, "issuer"), text)
+                    yield Finding((*here, trust.issuer_key), text)
                     break
             others.append((here, entry))
 
 
-TRUST_RULES: Final = (_names, _tokens_lead_to_one_entry)
+@rule()
+def _open_patterns_are_alone(draft: Draft) -> Iterator[Finding]:
+    """No other entry has an issuer that a pattern with any value has, whatever its typ."""
+    entries = draft.items("trust", Trust)
+    for here, trust in entries:
+        template = trust.open_template
+        for at, other in entries:
+            if template is None or other is trust or other.open_template == template:
+                continue
+            rival = other.open_template
+            if any(map(template.matches, other.known_issuers)) or (
+                rival is not None and overlap(template, rival)
+            ):
+                text = (
+                    f'with any value the pattern has issuers of "{other.name}" (line '
+                    f"{draft.line(at)}), too; list the values, or write this pattern there"
+                )
+                yield Finding((*here, "issuer_pattern"), text)
+
+
+TRUST_RULES: Final = (_names, _tokens_lead_to_one_entry, _open_patterns_are_alone)

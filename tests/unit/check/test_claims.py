@@ -7,7 +7,7 @@ from sidecar.check.claims import SignedToken, find, verify
 from sidecar.check.refusal import Refusal
 from sidecar.check.trust import RequiredValue
 from sidecar.model import Reason, VerifiedToken
-from tests.support.checks import CLUSTER, GATEWAY, NOW, claims
+from tests.support.checks import CLUSTER, GATEWAY, ISSUER, NOW, claims
 
 
 def verified(changes: dict[str, Any], **entry: Any) -> VerifiedToken | Refusal:
@@ -25,7 +25,7 @@ def test_a_verified_token_carries_what_the_rules_ask_for() -> None:
     token = verified({"scope": "a b", "roles": ["r"], "groups": ["g", "h"]})
 
     assert isinstance(token, VerifiedToken)
-    assert (token.trust, token.kind, token.issuer) == ("gateway", GATEWAY.kind, GATEWAY.issuer)
+    assert (token.trust, token.kind, token.issuer) == ("gateway", GATEWAY.kind, ISSUER)
     assert (token.subject, token.fingerprint) == ("alice", "0123456789abcdef")
     assert token.scopes == {"a", "b"}
     assert token.roles == {"r"}

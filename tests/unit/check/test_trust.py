@@ -7,6 +7,7 @@ from sidecar.check.jws import JoseHeader, UnverifiedToken
 from sidecar.check.refusal import Refusal
 from sidecar.check.trust import RequiredValue, TrustEntry
 from sidecar.check.verifier import TrustTable
+from sidecar.jose.issuers import IssuerTemplate
 from sidecar.model import Reason
 from tests.support.checks import CLUSTER, CLUSTER_ISSUER, GATEWAY, ISSUER
 
@@ -27,12 +28,25 @@ def test_issuer_and_type_choose_the_entry() -> None:
     assert select(CLUSTER_ISSUER, None) is CLUSTER
 
 
+TRUSTED = f"trusted: {ISSUER}, {CLUSTER_ISSUER}"
+
+
 @pytest.mark.parametrize(
-    "issuer",
-    [f"{ISSUER}/", ISSUER.upper(), f" {ISSUER}", "", None, 7, [ISSUER], {ISSUER: 1}],
+    ("issuer", "detail"),
+    [
+        (f" {ISSUER}", TRUSTED),
+        (f"{ISSUER}:443", TRUSTED),
+        ("", TRUSTED),
+        (None, f"iss is missing; {TRUSTED}"),
+        (7, f"iss is not a string; {TRUSTED}"),
+        ([ISSUER], f"iss is not a string; {TRUSTED}"),
+        ({ISSUER: 1}, f"iss is not a string; {TRUSTED}"),
+        (f"{ISSUER}/", f"it differs from {ISSUER} in slashes or the case of letters alone"),
+        (ISSUER.upper(), f"it differs from {ISSUER} in slashes or the case of letters alone"),
+    ],
 )
-def test_the_issuer_is_compared_exactly(issuer: object) -> None:
-    assert select(issuer, "at+jwt") == Refusal(Reason.UNTRUSTED_ISSUER)
+def test_the_issuer_is_compared_exactly(issuer: object, detail: str) -> None:
+    assert select(issuer, "at+jwt") == Refusal(Reason.UNTRUSTED_ISSUER, detail)
 
 
 @pytest.mark.parametrize("type_", ["jwt", "workflow+jwt", "", None])
@@ -130,3 +144,84 @@ def test_entries_that_could_accept_one_token_are_refused(other: dict[str, Any]) 
 
     with pytest.raises(ValueError, match="access and copy accept the same tokens"):
         TrustTable([ACCESS, copy])
+
+
+PATTERN = IssuerTemplate("https://login.test/", "tid", "/v2.0")
+ANY = replace(GATEWAY, issuers=frozenset(), pattern=PATTERN)
+LISTED = replace(ANY, issuers=frozenset({PATTERN.filled("a")}))
+
+
+def of_tenant(issuer: str, **claims: object) -> UnverifiedToken:
+    return unverified("at+jwt", {"iss": issuer, **claims})
+
+
+def refused(table: TrustTable, token: UnverifiedToken) -> str:
+    refusal = table.select(token)
+    assert isinstance(refusal, Refusal)
+    assert refusal.reason is Reason.UNTRUSTED_ISSUER
+    return refusal.detail
+
+
+def test_one_entry_may_have_many_issuers() -> None:
+    many = replace(GATEWAY, issuers=frozenset({"https://a.test", "https://b.test"}))
+    table = TrustTable([many, CLUSTER])
+
+    assert table.select(of_tenant("https://a.test")) is many
+    assert table.select(of_tenant("https://b.test")) is many
+    assert "trusted: https://a.test, https://b.test, " in refused(
+        table, of_tenant("https://c.test")
+    )
+
+
+def test_of_a_thousand_issuers_a_few_are_told_and_the_one_that_was_meant() -> None:
+    issuers = frozenset(f"https://issuer.test/{number:04}" for number in range(1000))
+    table = TrustTable([replace(GATEWAY, issuers=issuers)])
+
+    assert refused(table, of_tenant("https://other.test")) == (
+        "trusted: https://issuer.test/0000, https://issuer.test/0001, https://issuer.test/0002, "
+        "https://issuer.test/0003, https://issuer.test/0004 and 995 more"
+    )
+    assert refused(table, of_tenant("https://Issuer.test/0777/")) == (
+        "it differs from https://issuer.test/0777 in slashes or the case of letters alone"
+    )
+
+
+@pytest.mark.parametrize("entry", [ANY, LISTED])
+def test_the_claim_stands_in_the_issuer(entry: TrustEntry) -> None:
+    table = TrustTable([CLUSTER, entry])
+    accepts = "; gateway accepts https://login.test/{tid}/v2.0 with the claim tid in this place"
+
+    assert table.select(of_tenant(PATTERN.filled("a"), tid="a")) is entry
+    assert refused(table, of_tenant(PATTERN.filled("a"))) == f"tid is missing{accepts}"
+    assert refused(table, of_tenant(PATTERN.filled("a"), tid="b")) == (
+        f"tid is not what stands in iss{accepts}"
+    )
+
+
+def test_a_value_that_is_not_listed_is_told_as_such() -> None:
+    table = TrustTable([LISTED])
+
+    assert refused(table, of_tenant(PATTERN.filled("b"), tid="b")) == (
+        "gateway does not list this value of tid"
+    )
+    assert refused(table, of_tenant("https://else.test")) == (
+        "trusted: https://login.test/{tid}/v2.0"
+    )
+
+
+@pytest.mark.parametrize("entry", [ANY, LISTED])
+@pytest.mark.parametrize("issuer", ["https://LOGIN.test/b/v2.0", "https://login.test/b/V2.0/"])
+def test_an_issuer_that_is_nearly_one_of_a_pattern_is_told(entry: TrustEntry, issuer: str) -> None:
+    assert refused(TrustTable([CLUSTER, entry]), of_tenant(issuer, tid="b")) == (
+        "it differs from https://login.test/{tid}/v2.0 in slashes or the case of letters alone"
+    )
+
+
+def test_entries_of_one_pattern_are_for_different_types() -> None:
+    other = replace(ANY, name="other", types=frozenset({"jwt"}))
+    table = TrustTable([ANY, other])
+    token = unverified("jwt", {"iss": PATTERN.filled("a"), "tid": "a"})
+
+    assert table.select(token) is other
+    with pytest.raises(ValueError, match="gateway and copy accept the same tokens"):
+        TrustTable([ANY, replace(ANY, name="copy")])

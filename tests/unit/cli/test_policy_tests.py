@@ -183,3 +183,38 @@ def test_a_cookie_carries_the_token_where_it_is_expected(
     )
 
     assert run("test", "-c", configuration, tests).status == 0
+
+
+@pytest.mark.parametrize("values", ["any", "[t-1, t-2]"])
+def test_a_token_of_many_issuers_has_the_claim_that_stands_in_its_issuer(
+    run: Run, configuration: Path, tests: Path, values: str
+) -> None:
+    issuer, pattern = "issuer: https://gateway.example", "https://login.example/{tid}/v2.0"
+    text = configuration.read_text().replace("x-user-id: sub", "x-user-id: sub, x-tenant: tid")
+    configuration.write_text(
+        text.replace(issuer, f'issuer_pattern: {{pattern: "{pattern}", values: {values}}}')
+    )
+    tests.write_text(
+        """
+tests:
+  - name: the first tenant
+    request: {path: /catalogue}
+    token: {trust: gateway}
+    expect: {decision: allow, reason: authorized}
+  - name: a tenant that is written down
+    request: {path: /catalogue}
+    token: {trust: gateway, claims: {iss: "https://login.example/t-2/v2.0", tid: t-2}}
+    expect: {decision: allow, headers: {x-user-id: test, x-tenant: t-2}}
+  - name: a tenant in the name of another
+    request: {path: /catalogue}
+    token: {trust: gateway, claims: {iss: "https://login.example/t-2/v2.0", tid: t-1}}
+    expect: {decision: deny, reason: untrusted_issuer}
+"""
+    )
+
+    status, output, _ = run("test", "-c", configuration, tests)
+
+    assert (status, output.splitlines()[-1]) == (0, "3 tests, 0 failed")
+    assert run("validate", "-c", configuration).output.endswith(
+        f"valid: {1 if values == 'any' else 2} issuer{'s' * (values != 'any')}, 3 routes\n"
+    )

@@ -9,7 +9,7 @@ from ruamel.yaml import YAML
 from sidecar.check.extract import CookieSource, HeaderSource
 from sidecar.check.identity import IdentitySettings, Normalised
 from sidecar.check.rules import TokenKinds, When
-from sidecar.check.trust import RequiredValue
+from sidecar.check.trust import RequiredValue, TrustEntry
 from sidecar.clients.http import HttpSettings
 from sidecar.clients.proxy import NoProxy, ProxySettings
 from sidecar.clients.vault.settings import (
@@ -25,6 +25,7 @@ from sidecar.config.addresses import Endpoint
 from sidecar.config.sections.trust import Trust
 from sidecar.config.values import DIRECTORY
 from sidecar.errors import ConfigurationFault
+from sidecar.jose.issuers import IssuerTemplate
 from sidecar.keys.settings import (
     FileKeys,
     JwksKeys,
@@ -478,3 +479,62 @@ def test_a_server_of_this_host_or_cluster_behind_the_proxy_is_a_warning(tmp_path
         assert any("name it in proxy.no_proxy" in each for each in warnings) is warned
         left_out = text.replace("[vault.example]", f'["{host}"]')
         assert _load(tmp_path, left_out).warnings == ()
+
+
+PATTERN = 'issuer_pattern: {pattern: "https://login.example/{tid}/v2.0", values: %s}'
+ISSUER = "issuer: https://gateway.example"
+
+
+def test_an_entry_has_one_issuer_or_many_of_a_list_or_a_pattern(tmp_path: Path) -> None:
+    def loaded(written: str) -> TrustEntry:
+        (entry,) = _load(tmp_path, SMALLEST.replace(ISSUER, written)).check.trust
+        return entry
+
+    one, listed = loaded(ISSUER), loaded("issuers: [https://a.example, https://b.example]")
+    tenants, anybody = loaded(PATTERN % "[a, b-1]"), loaded(PATTERN % "any")
+
+    template = IssuerTemplate("https://login.example/", "tid", "/v2.0")
+    assert one.issuers == {"https://gateway.example"}
+    assert listed.issuers == {"https://a.example", "https://b.example"}
+    assert one.pattern is listed.pattern is None
+    assert tenants.issuers == {"https://login.example/a/v2.0", "https://login.example/b-1/v2.0"}
+    assert tenants.pattern == template
+    assert (anybody.issuers, anybody.pattern) == (frozenset(), template)
+
+
+def test_any_issuer_of_a_provider_is_a_warning(tmp_path: Path) -> None:
+    listed = _load(tmp_path, SMALLEST.replace(ISSUER, PATTERN % "[a]"))
+    (warning,) = _load(tmp_path, SMALLEST.replace(ISSUER, PATTERN % "any")).warnings
+
+    assert listed.warnings == ()
+    assert (warning.position.line, warning.text) == (
+        6,
+        "whoever can have a tid of their own at this provider is trusted, and chooses the subjects "
+        "and claims of their tokens; list the values that are meant",
+    )
+
+
+@pytest.mark.parametrize(
+    ("written", "beside"),
+    [
+        ("issuers: [https://a.example]", "iss"),
+        (PATTERN % "any", "iss"),
+        (PATTERN % "any", "tid"),
+        (PATTERN % "[a]", "tid"),
+    ],
+)
+def test_a_subject_of_many_issuers_goes_on_with_what_says_whose_it_is(
+    tmp_path: Path, written: str, beside: str
+) -> None:
+    headers = f"identity: {{headers: {{x-user-id: sub, x-tenant: {beside}}}}}\n"
+
+    assert _load(tmp_path, SMALLEST.replace(ISSUER, written) + headers).check.trust
+
+
+def test_two_entries_of_one_open_pattern_are_told_apart_by_their_types(tmp_path: Path) -> None:
+    entry, routes = SMALLEST.partition("routes:")[::2]
+    first = entry.replace(ISSUER, PATTERN % "any")
+    second = first.partition("trust:\n")[2].replace("name: gateway", "name: other")
+    text = first + second.replace("kind: request", "kind: external\n    types: [jwt]")
+
+    assert len(_load(tmp_path, f"{text}routes:{routes}").check.trust) == 2

@@ -584,3 +584,66 @@ def test_every_route_public_needs_no_credential(tmp_path: Path) -> None:
     text += "routes: [{name: a, match: {path: /a}, allow: {public: true}}]\n"
 
     assert _gateway(_load(tmp_path, text)).grants == {}
+
+
+TENANTS = 'issuer_pattern: {pattern: "https://login.example/{tid}/v2.0", values: %s}'
+
+
+@pytest.mark.parametrize(
+    ("issuers", "prefix"),
+    [
+        (TENANTS % "any", "{tid}:"),
+        (TENANTS % "[a, b]", "{tid}:"),
+        (TENANTS % "any", "entra-{tid}/"),
+        (TENANTS % "any", "{iss}"),
+        (TENANTS % "any", "{iss}:"),
+        ("issuers: [https://a.example, https://b.example]", "{iss}:"),
+        ("issuers: [https://a.example, https://b.example]", "{iss}"),
+        ('issuers: [https://a.example, "https://a.example:8443"]', "{iss}|"),
+        ("issuer: https://a.example", "{iss}:"),
+    ],
+)
+def test_a_prefix_with_the_issuer_in_it_tells_the_subjects_of_many_apart(
+    tmp_path: Path, issuers: str, prefix: str
+) -> None:
+    gateway = _gateway(_load(tmp_path, _partners(prefix, issuers)))
+
+    assert gateway.subject_prefixes["partners"] == prefix
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "issuer: https://a.example",
+        'issuer_pattern: {pattern: "https://sts.example/{tid}/", values: any}',
+    ],
+)
+def test_a_character_that_no_issuer_has_tells_all_issuers_apart(tmp_path: Path, other: str) -> None:
+    text = _partners("{iss}|", TENANTS % "any", other)
+
+    assert _load(tmp_path, text).warnings != ()
+
+
+def _partners(prefix: str, *issuers: str) -> str:
+    """The smallest file with a further credential, of trust entries with these issuers."""
+    entries = "".join(
+        f"""  - name: acme-{number}
+    kind: external
+    {written}
+    audiences: [shop]
+    algorithms: [ES256]
+    types: [jwt]
+    keys: {{jwks: {{url: https://acme.example/keys-{number}}}}}
+"""
+        for number, written in enumerate(issuers)
+    )
+    names = ", ".join(f"acme-{number}" for number in range(len(issuers)))
+    credential = f"""
+  - name: partners
+    header: authorization
+    scheme: Bearer
+    subject_prefix: "{prefix}"
+    jwt: {{trust: [{names}]}}
+"""
+    text = SMALLEST.replace("credentials:", f"trust:\n{entries}credentials:")
+    return text.replace("\nrequest_tokens", f"{credential}request_tokens")

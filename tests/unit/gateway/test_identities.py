@@ -106,3 +106,23 @@ def test_a_session_of_the_gateways_own_has_what_was_brought_when_it_began() -> N
 def test_a_credential_of_which_nothing_is_declared_is_a_bug() -> None:
     with pytest.raises(KeyError):
         Identities({}, {}).of("sso", credential())
+
+
+@pytest.mark.parametrize(
+    ("prefix", "filled"),
+    [
+        ("{tid}:", "t-1:"),
+        ("entra {tid}/", "entra t-1/"),
+        ("{iss}:", "https://login.test/t-1:"),
+    ],
+)
+def test_a_prefix_may_have_what_was_verified_of_the_issuer_in_it(prefix: str, filled: str) -> None:
+    identities = Identities({"partner": prefix}, {"partner": Attributes()})
+    token = credential({"iss": "https://login.test/t-1", "tid": "t-1", "azp": "app"})
+
+    identity = identities.of("partner", token)
+
+    assert identity.subject == f"{filled}alice"
+    assert identity.claims["sub"] == f"{filled}alice"
+    assert identity.claims["azp"] == f"{filled}app"
+    assert "tid" not in identity.claims

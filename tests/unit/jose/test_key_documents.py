@@ -113,6 +113,57 @@ def test_a_key_that_is_broken_or_too_small_is_told_of() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("jwk", "cause"),
+    [
+        (
+            {"kty": "RSA", "kid": "a", "x5c": ["MIIB"]},
+            "the key 'a' has x5c alone, and certificates are not read; write the members of the "
+            "key itself, such as n and e (RFC 7518 §6)",
+        ),
+        (
+            {"kid": "a", "x5c": ["MIIB"]},
+            "the key 'a' has x5c alone, and certificates are not read; write the members of the "
+            "key itself, such as n and e (RFC 7518 §6)",
+        ),
+        (
+            {**EC_JWK, "kid": 7},
+            "the key 7 has a kid that is not a text (RFC 7517 §4.5); put it in quotes",
+        ),
+        ({**EC_JWK, "kid": "a", "issuer": 7}, "the key 'a' has an issuer that is not a text"),
+        (
+            {**EC_JWK, "kid": "a", "issuer": "https://{tenantid}.example/"},
+            "the key 'a' has an issuer with a placeholder that is no whole segment of its path",
+        ),
+    ],
+)
+def test_a_key_that_is_written_in_another_way_is_told_of(jwk: Json, cause: str) -> None:
+    assert parse(json.dumps({"keys": [jwk, RSA_KEY.jwk()]}).encode()).left_out == (cause,)
+    with pytest.raises(SourceFault, match="holds no usable public key") as fault:
+        parse(json.dumps({"keys": [jwk]}).encode())
+    assert cause in str(fault.value)
+
+
+def test_a_certificate_beside_the_members_of_a_key_is_passed_over() -> None:
+    (key,) = read({**EC_JWK, "x5c": ["MIIB"]})
+
+    assert key.kid == EC_KEY.kid
+
+
+def test_a_key_signs_for_the_issuer_that_it_names() -> None:
+    anybody, one, tenants = read(
+        EC_JWK,
+        {**EC_JWK, "issuer": "https://a.test"},
+        {**EC_JWK, "issuer": "https://login.test/{tenantid}/v2.0"},
+    )
+
+    assert anybody.issuer is None
+    assert (one.signs_for("https://a.test"), one.signs_for("https://b.test")) == (True, False)
+    assert tenants.signs_for("https://login.test/a-1/v2.0")
+    assert not tenants.signs_for("https://login.test/a/b/v2.0")
+    assert len({anybody, one, tenants}) == 3
+
+
 def test_of_many_keys_that_are_left_out_the_first_few_are_named() -> None:
     assert in_short(("a", "b", "c", "d", "e")) == "a; b; c; d; e"
     assert in_short(("a", "b", "c", "d", "e", "f", "g")) == "a; b; c; d; e; and 2 more"
@@ -162,7 +213,12 @@ def test_private_key_material_spoils_the_document(member: str) -> None:
         (b"-----BEGIN A-----\n" * 58_000, "holds 58000 keys; at most 1000 are read"),
         (
             b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----",
-            "holds a PEM block that is not a public key",
+            "holds a certificate, and a public key is needed; take its public key out with "
+            "`openssl x509 -pubkey -noout`",
+        ),
+        (
+            b'{"a": "-----BEGIN CERTIFICATE-----\\nAAAA\\n-----END CERTIFICATE-----"}',
+            "holds certificates by kid, and a JWKS is needed; name the JWKS that the issuer",
         ),
         (
             b"-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----",
@@ -190,6 +246,7 @@ def test_private_key_material_spoils_the_document(member: str) -> None:
         "PEM that begins often",
         "PEM that begins very often",
         "certificate",
+        "certificates by kid",
         "PEM of nonsense",
         "Ed448",
     ],

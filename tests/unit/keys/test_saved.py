@@ -53,6 +53,14 @@ def test_keys_without_a_kid_and_for_any_algorithm_come_back_the_same(copy: Saved
     assert read(copy) == saved
 
 
+@pytest.mark.parametrize("issuer", ["https://a.test", "https://login.test/{tenantid}/v2.0"])
+def test_a_key_of_one_issuer_comes_back_as_such(copy: SavedCopy, issuer: str) -> None:
+    jwk = {**key_for("RS256").jwk(), "issuer": issuer}
+    saved = SavedKeys(parse(json.dumps({"keys": [jwk]}).encode()).keys, 1.0)
+    asyncio.run(copy.write(saved))
+    assert read(copy) == saved
+
+
 def test_a_copy_that_was_never_saved_is_nothing_to_talk_about(
     copy: SavedCopy, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -52,7 +52,9 @@ class CredentialSection(TokenPlace, _Called):
     subject_prefix: Text = written(
         "",
         "What stands in front of its subjects and clients, in request tokens and in "
-        "conditions: two issuers may call two people the same.",
+        "conditions: two issuers may call two people the same. Where a trust entry has many "
+        "issuers, the issuer is in it: as `{iss}`, or as the placeholder of an `issuer_pattern`, "
+        'such as `"{tid}:"`.',
     )
     attributes: AttributesSection = Field(
         default_factory=AttributesSection,
@@ -300,9 +302,14 @@ def _sessions_are_issued_for_others(draft: Draft) -> Iterator[Finding]:
 @rule()
 def _subjects_look_alike(draft: Draft) -> Iterator[Finding]:
     """Credentials of several issuers whose subjects have the same prefix."""
-    issuers = {trust.name: trust.issuer for _, trust in draft.items("trust", Trust)}
+    issuers = {
+        trust.name: trust.issuer or str(trust.template or trust.known_issuers[0])
+        for _, trust in draft.items("trust", Trust)
+    }
     owners: dict[str, tuple[str, str]] = {}
     for here, each in draft.items("credentials", CredentialSection):
+        if "{iss}" in each.subject_prefix:
+            continue
         found = [issuers[name] for name in each.trusts]
         if each.introspection is not None:
             found.append(each.introspection.issuer or each.introspection.url)

@@ -23,6 +23,7 @@ from sidecar.config.sections.gateway.files import examine as examine_gateway
 from sidecar.config.sections.gateway.listen import GatewayListen
 from sidecar.config.sections.gateway.request_tokens import REQUEST_TOKEN_RULES, RequestTokens
 from sidecar.config.sections.gateway.routes import GATEWAY_ROUTE_RULES, GatewayRoute
+from sidecar.config.sections.gateway.subject_prefixes import subjects_carry_their_issuer
 from sidecar.config.sections.identity import Identity
 from sidecar.config.sections.root import RootSection
 from sidecar.config.sections.routes import others_headers
@@ -59,12 +60,12 @@ def _no_request_tokens_at_the_front_door(draft: Draft) -> Iterator[Finding]:
 @rule("issuer")
 def _the_gateway_is_not_trusted(draft: Draft) -> Iterator[Finding]:
     for here, trust in draft.items("trust", Trust):
-        if trust.issuer == draft.section("issuer", str):
+        if trust.accepts(draft.section("issuer", str)):
             text = (
                 "this is the gateway itself: it would accept its own request tokens at the front "
                 "door, and a stolen one would buy the next; leave the entry out"
             )
-            yield Finding((*here, "issuer"), text)
+            yield Finding((*here, trust.issuer_key), text)
 
 
 @rule("strip", "credentials")
@@ -120,6 +121,7 @@ class Gateway(RootSection):
         *REQUEST_TOKEN_RULES,
         *GATEWAY_ROUTE_RULES,
         claims_are_read,
+        subjects_carry_their_issuer,
         _no_request_tokens_at_the_front_door,
         _the_gateway_is_not_trusted,
         _stripped_headers_carry_nothing,
