@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from sidecar.check import websocket_protocols
 from sidecar.check.cookies import CookieFinder, TokenCookies
 from sidecar.check.refusal import Refusal
 from sidecar.model import Reason, RequestView
@@ -32,7 +33,14 @@ class CookieSource:
     name: str
 
 
-TokenSource = HeaderSource | CookieSource
+@dataclass(frozen=True, slots=True)
+class WebSocketProtocolSource:
+    """A protocol that a WebSocket's client offers, with the token behind ``prefix``."""
+
+    prefix: str
+
+
+TokenSource = HeaderSource | CookieSource | WebSocketProtocolSource
 BEARER: Final = HeaderSource("authorization", "bearer")
 
 
@@ -73,8 +81,10 @@ def extract(
         if isinstance(source, HeaderSource):
             values = [value for name, value in request.headers if name == source.name]
             result = _from_header(values, source)
-        else:
+        elif isinstance(source, CookieSource):
             result = _from_cookie(cookies, source)
+        else:
+            result = _from_protocols(request, source)
         if result is None:
             continue
         if isinstance(result, Refusal):
@@ -118,6 +128,25 @@ def _from_cookie(cookies: TokenCookies, source: CookieSource) -> Credential | Re
     if len(values) > 1:
         return _ambiguous(f"the cookie {source.name} is there more than once")
     return _credential(source, values[0]) if values[0] else None
+
+
+def _from_protocols(
+    request: RequestView, source: WebSocketProtocolSource
+) -> Credential | Refusal | None:
+    found = websocket_protocols.offered(request, source.prefix.encode())
+    if isinstance(found, Refusal):
+        return found
+    name = websocket_protocols.HEADER
+    if found.misplaced:
+        return _ambiguous(f"only some servers find the token in {name} where it stands")
+    if not found.tokens:
+        return None
+    if len(found.tokens) > 1:
+        return _ambiguous(f"there is more than one token in {name}")
+    if not found.tokens[0]:
+        detail = f"{name} has the prefix {source.prefix} and no token behind it"
+        return Refusal(Reason.MALFORMED_TOKEN, detail)
+    return _credential(source, found.tokens[0])
 
 
 def _credential(source: TokenSource, value: bytes) -> Credential | Refusal:

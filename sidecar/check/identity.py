@@ -17,9 +17,11 @@ from typing import Final
 
 from sidecar.check.claims import find
 from sidecar.check.cookies import TokenCookies
-from sidecar.check.extract import HeaderSource, TokenSource
+from sidecar.check.extract import HeaderSource, TokenSource, WebSocketProtocolSource
 from sidecar.check.refusal import Refusal
 from sidecar.check.trust import ClaimPath
+from sidecar.check.websocket_protocols import HEADER as PROTOCOLS
+from sidecar.check.websocket_protocols import without_token
 from sidecar.model import HeaderChanges, Reason, RequestView, VerifiedToken
 
 _VERBATIM: Final = re.compile(r"[ -$&-+\--~]*")
@@ -92,7 +94,8 @@ class IdentityHeaders:
 
     ``sources`` are the places a token is taken from. Their headers stay if tokens are forwarded;
     another spelling of one, which would reach the service unverified, is removed. The same holds
-    for ``read``, the headers that conditions may read.
+    for ``read``, the headers that conditions may read. A token among the protocols of a WebSocket
+    is always removed.
     """
 
     def __init__(
@@ -109,6 +112,13 @@ class IdentityHeaders:
         owned = [name for name, _ in settings.headers] + list(settings.strip)
         owned += [name for name in _CREDENTIAL_HEADERS if name not in verified]
         self._nobody = dict.fromkeys(owned, "")
+        # A configuration has one prefix at most.
+        self._protocol_prefix = next(
+            (each.prefix.encode() for each in sources if isinstance(each, WebSocketProtocolSource)),
+            None,
+        )
+        if self._protocol_prefix is not None:
+            owned.append(PROTOCOLS)
         # The client's own, in this spelling alone.
         self._spelt = self._token_headers | read
         self._guarded = frozenset(map(folded, self._spelt.union(owned, (_CONNECTION,))))
@@ -151,6 +161,8 @@ class IdentityHeaders:
             values |= dict.fromkeys(self._token_headers, "")
             if cookies.present:
                 values["cookie"] = cookies.others()
+        if self._protocol_prefix is not None and request.values(PROTOCOLS):
+            values[PROTOCOLS] = without_token(request, self._protocol_prefix)
         for name, _ in request.headers:
             if (
                 len(name) in self._lengths

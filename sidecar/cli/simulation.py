@@ -5,9 +5,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Final, Protocol
 
-from sidecar.check.extract import CookieSource, TokenSource
+from sidecar.check.extract import CookieSource, TokenSource, WebSocketProtocolSource
 from sidecar.check.pipeline import CheckSettings, Pipeline
 from sidecar.check.trace import Trace
+from sidecar.check.websocket_protocols import HEADER as PROTOCOLS
 from sidecar.model import (
     GATEWAY_STEPS,
     LATE,
@@ -97,6 +98,8 @@ def with_token(request: RequestView, source: TokenSource, token: str) -> Request
     """The request with a token added at its source."""
     if isinstance(source, CookieSource):
         line = ("cookie", f"{source.name}={token}")
+    elif isinstance(source, WebSocketProtocolSource):
+        line = (PROTOCOLS, f"{source.prefix}{token}")
     else:
         line = (source.name, f"{source.scheme} {token}" if source.scheme else token)
     return request._replace(headers=(*request.headers, (line[0], line[1].encode("latin-1"))))

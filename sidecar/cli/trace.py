@@ -10,11 +10,12 @@ from typing import Any, Final
 
 from sidecar.check import jws
 from sidecar.check.claims import SignedToken, find
-from sidecar.check.extract import CookieSource, Credential, TokenSource
+from sidecar.check.extract import CookieSource, Credential, TokenSource, WebSocketProtocolSource
 from sidecar.check.identity import IdentitySettings, IdentitySource, Normalised
 from sidecar.check.jws import UnverifiedToken
 from sidecar.check.routes import METHOD, Route
 from sidecar.check.trust import TrustEntry
+from sidecar.check.websocket_protocols import HEADER as PROTOCOLS
 from sidecar.cli.key_sets import KnownKeys
 from sidecar.cli.texts import dated, printable
 from sidecar.gateway.settings import Attributes
@@ -171,6 +172,8 @@ def _format_size(text: str) -> str:
 def _format_source(source: TokenSource) -> str:
     if isinstance(source, CookieSource):
         return f"the cookie {source.name}"
+    if isinstance(source, WebSocketProtocolSource):
+        return f"the header {PROTOCOLS}, behind {source.prefix}"
     scheme = f", behind {source.scheme}" if source.scheme else ""
     return f"the header {source.name}{scheme}"
 

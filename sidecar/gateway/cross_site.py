@@ -8,7 +8,7 @@ that sends neither header is not a browser.
 
 from typing import Final
 
-from sidecar.check.extract import CookieSource, TokenSource
+from sidecar.check.extract import CookieSource, HeaderSource, TokenSource
 from sidecar.check.refusal import Refusal
 from sidecar.model import Reason, RequestView
 
@@ -71,7 +71,10 @@ def _without_default(authority: str, scheme: str) -> str:
 
 
 def _is_sent_by_itself(source: TokenSource) -> bool:
-    return isinstance(source, CookieSource) or (source.scheme or "").lower() in _REMEMBERED
+    if isinstance(source, HeaderSource):
+        return (source.scheme or "").lower() in _REMEMBERED
+    # The protocols of a WebSocket are written by the page, which knows the token then.
+    return isinstance(source, CookieSource)
 
 
 def _refused(detail: str, name: str, value: str) -> Refusal:

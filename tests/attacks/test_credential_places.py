@@ -2,7 +2,7 @@
 
 import pytest
 
-from sidecar.check.extract import BEARER, CookieSource, TokenSource
+from sidecar.check.extract import BEARER, CookieSource, TokenSource, WebSocketProtocolSource
 from sidecar.model import Reason, RequestView
 from tests.support.gateways import (
     SESSION_COOKIE,
@@ -194,3 +194,51 @@ def test_a_jwt_that_only_buys_sessions_is_never_introspected_on_a_request() -> N
 
     assert gateway.reason(request(bearer=VALID)) is Reason.MALFORMED_TOKEN
     assert gateway.sso.asked == 0
+
+
+# The protocols of a WebSocket.
+
+PROTOCOL_PLACES: dict[str, TokenSource] = {
+    **TWO_PLACES,
+    "browser": WebSocketProtocolSource("bearer."),
+}
+
+
+def websocket(*protocols: str, path: str = "/orders/7", **more: object) -> RequestView:
+    """The opening of a WebSocket that offers these protocols, from another site's page."""
+    view = request(path, **more)  # type: ignore[arg-type]  # as request takes them
+    offered = ("sec-websocket-protocol", ", ".join(protocols).encode())
+    upgrade = (("connection", b"upgrade"), ("upgrade", b"websocket"))
+    return view._replace(headers=(*view.headers, *EVIL, *upgrade, offered))
+
+
+def test_a_page_that_knows_the_token_needs_no_cross_site_check() -> None:
+    """It had to write the token into the protocols; a cookie is added by the browser."""
+    gateway = Gateway(sources=PROTOCOL_PLACES)
+
+    assert gateway.reason(websocket("chat", f"bearer.{VALID}")) is Reason.AUTHORIZED
+    assert gateway.reason(websocket("chat", sso=OPAQUE)) is Reason.CROSS_SITE_REQUEST
+
+
+@pytest.mark.parametrize("path", ["/orders/7", "/healthz", "/catalogue/toys"])
+def test_a_protocol_that_is_a_token_does_not_go_on(path: str) -> None:
+    view = websocket("chat", f"bearer.{VALID}", path=path)
+    headers = Gateway(sources=PROTOCOL_PLACES).allow(view).headers
+
+    assert dict(headers.overwrite)["sec-websocket-protocol"] == "chat"
+
+
+def test_a_token_among_the_protocols_that_only_buys_sessions_does_not_go_on() -> None:
+    gateway = Gateway(sources=PROTOCOL_PLACES, exchange_only=frozenset({"browser"}))
+    view = websocket(f"bearer.{VALID}", bearer=VALID)
+
+    assert "sec-websocket-protocol" in gateway.allow(view).headers.remove
+
+
+@pytest.mark.parametrize("elsewhere", [{"bearer": VALID}, {"sso": OPAQUE}])
+def test_a_token_among_the_protocols_and_one_elsewhere_are_ambiguous(
+    elsewhere: dict[str, str],
+) -> None:
+    view = websocket("chat", f"bearer.{VALID}", **elsewhere)
+
+    assert Gateway(sources=PROTOCOL_PLACES).reason(view) is Reason.AMBIGUOUS_REQUEST

@@ -1,13 +1,15 @@
 """Attacks with everything but the token: what surrounds it in the request."""
 
+from dataclasses import replace
+
 import pytest
 
 from sidecar.check.conditions import Condition
-from sidecar.check.extract import BEARER, CookieSource, HeaderSource
+from sidecar.check.extract import BEARER, CookieSource, HeaderSource, WebSocketProtocolSource
 from sidecar.check.rules import AnyRole, Scopes, When
 from sidecar.model import Reason, RequestView
 from tests.attacks.cases import refused_for
-from tests.support.checks import ROUTES, Service, request, route, token
+from tests.support.checks import IDENTITY, ROUTES, Service, request, route, token
 
 VALID = token()
 BEARER_VALID = b"Bearer " + VALID.encode()
@@ -226,6 +228,84 @@ def test_a_credential_that_nobody_verified_never_reaches_the_service(
     forged = ((name, b"Bearer " + OTHER), ("cookie", cookie))
 
     assert name in service.allow(request(path=path, headers=forged)).headers.remove
+
+
+PROTOCOLS = "sec-websocket-protocol"
+UPGRADE = (("connection", b"upgrade"), ("upgrade", b"websocket"))
+TOKEN_PROTOCOL = b"bearer." + VALID.encode()
+
+
+@pytest.mark.parametrize("forward_token", [True, False])
+@pytest.mark.parametrize("upgrade", [(), UPGRADE], ids=["no upgrade", "upgrade"])
+@pytest.mark.parametrize(
+    ("path", "lines", "shadow", "rest"),
+    [
+        ("/orders/7", [TOKEN_PROTOCOL], False, ""),
+        ("/orders/7", [b"graphql-ws, " + TOKEN_PROTOCOL + b",chat"], False, "graphql-ws, chat"),
+        ("/orders/7", [b"graphql-ws", TOKEN_PROTOCOL, b"chat"], False, "graphql-ws, chat"),
+        ("/healthz", [TOKEN_PROTOCOL], False, ""),
+        ("/healthz", [b"chat, bearer.x, bearer.y", TOKEN_PROTOCOL], False, "chat"),
+        ("/healthz", [b'chat, x bearer.y, "bearer.z"'], False, "chat"),
+        ("/healthz", [b"chat,bearer.x" + b"," * 64], False, ""),
+        ("/catalogue/a", [b"chat"], False, "chat"),
+        ("/catalogue/a", [b"chat, " + TOKEN_PROTOCOL], False, "chat"),
+        ("/orders/7", [b"chat, bearer.garbage"], True, "chat"),
+        ("/orders/7", [b"bearer.a, chat, bearer.b"], True, "chat"),
+        ("//", [b"chat, " + TOKEN_PROTOCOL], True, "chat"),
+    ],
+)
+def test_a_token_among_the_protocols_never_reaches_the_service(
+    *,
+    path: str,
+    lines: list[bytes],
+    shadow: bool,
+    rest: str,
+    upgrade: tuple[tuple[str, bytes], ...],
+    forward_token: bool,
+) -> None:
+    service = Service(
+        sources=(BEARER, WebSocketProtocolSource("bearer.")),
+        shadow=shadow,
+        identity=replace(IDENTITY, forward_token=forward_token),
+    )
+    view = request(path=path, headers=(*upgrade, *((PROTOCOLS, line) for line in lines)))
+
+    headers = service.allow(view).headers
+    assert dict(headers.overwrite).get(PROTOCOLS, "") == rest
+    assert (PROTOCOLS in headers.remove) is (rest == "")
+
+
+def test_another_spelling_of_the_protocols_does_not_reach_the_service() -> None:
+    service = Service(sources=(WebSocketProtocolSource("bearer."),))
+    spelling = "sec_websocket.protocol"
+    view = request(headers=((PROTOCOLS, TOKEN_PROTOCOL), (spelling, b"bearer." + OTHER)))
+
+    assert spelling in service.allow(view).headers.remove
+
+
+def test_protocols_are_left_alone_where_they_carry_no_token() -> None:
+    headers = Service().allow(request(VALID, headers=((PROTOCOLS, TOKEN_PROTOCOL),))).headers
+
+    assert PROTOCOLS not in dict(headers.overwrite)
+    assert PROTOCOLS not in headers.remove
+
+
+@pytest.mark.parametrize(
+    "lines", [[b"bearer.%s, bearer.%s" % (VALID.encode(), OTHER)], [TOKEN_PROTOCOL, TOKEN_PROTOCOL]]
+)
+@pytest.mark.parametrize("path", ["/orders/7", "/catalogue/a"])
+def test_two_tokens_among_the_protocols_are_ambiguous(path: str, lines: list[bytes]) -> None:
+    service = Service(sources=(WebSocketProtocolSource("bearer."),))
+    view = request(path=path, headers=tuple((PROTOCOLS, line) for line in lines))
+
+    assert service.reason(view) is Reason.AMBIGUOUS_REQUEST
+
+
+def test_too_many_protocols_are_refused_in_shadow_mode_as_well() -> None:
+    service = Service(sources=(WebSocketProtocolSource("bearer."),), shadow=True)
+    view = request(headers=((PROTOCOLS, b"," * 64),))
+
+    assert service.deny(view).reason is Reason.REQUEST_TOO_LARGE
 
 
 @pytest.mark.parametrize("value", [b"Basic YTpi", b"Bearer", b"Bearer " + OTHER, b"a,b", b","])

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Iterator
 
-from sidecar.check.extract import CookieSource, HeaderSource, TokenSource
+from sidecar.check.extract import CookieSource, HeaderSource, TokenSource, WebSocketProtocolSource
 from sidecar.check.identity import folded
+from sidecar.check.websocket_protocols import HEADER as PROTOCOLS
 from sidecar.config.problems import Finding, Location
 from sidecar.config.rules import Draft, Items
 from sidecar.config.section import Section, written
@@ -20,6 +21,12 @@ class TokenPlace(Section):
         "without it the header holds the token alone.",
     )
     cookie: HttpToken = written(None, "The cookie's name.")
+    prefix: HttpToken = written(
+        None,
+        "For `sec-websocket-protocol`, with which a browser's WebSocket can send a token: what the "
+        "protocol begins with that is the token, compared with case. The service gets the other "
+        "protocols alone.",
+    )
 
     def findings(self) -> Iterator[Finding]:
         """Either a header or a cookie is written, and a scheme only for a header."""
@@ -35,6 +42,23 @@ class TokenPlace(Section):
                 "accepted from everybody who has one"
             )
             yield Finding(("scheme",), text)
+        elif self.header == PROTOCOLS:
+            yield from self._protocol_has_a_prefix()
+        elif self.prefix is not None:
+            text = f"only a token in {PROTOCOLS} has a prefix; leave it out"
+            yield Finding(("prefix",), text)
+        if self.header != PROTOCOLS and folded(self.header or "") == PROTOCOLS:
+            yield Finding(("header",), f"some servers read it as {PROTOCOLS}; write that")
+
+    def _protocol_has_a_prefix(self) -> Iterator[Finding]:
+        if self.prefix is None:
+            text = (
+                f"{PROTOCOLS} is a list of protocols; say which of them is the token, as in "
+                'prefix: "bearer."'
+            )
+            yield Finding(("header",), text)
+        if self.scheme is not None:
+            yield Finding(("scheme",), "a protocol has no scheme; leave it out")
 
     @property
     def is_one_place(self) -> bool:
@@ -45,6 +69,8 @@ class TokenPlace(Section):
         """Where the check looks for a token."""
         if self.cookie is not None:
             return CookieSource(self.cookie)
+        if self.prefix is not None:
+            return WebSocketProtocolSource(self.prefix)
         return HeaderSource(self.header or "", self.scheme)
 
 

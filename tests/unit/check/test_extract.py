@@ -7,6 +7,7 @@ from sidecar.check.extract import (
     Credential,
     HeaderSource,
     TokenSource,
+    WebSocketProtocolSource,
     extract,
 )
 from sidecar.check.refusal import Refusal
@@ -15,6 +16,7 @@ from tests.support.checks import request, token_cookies
 
 BARE = HeaderSource("x-token")
 COOKIE = CookieSource("__Host-token")
+PROTOCOL = WebSocketProtocolSource("bearer.")
 
 
 def found(
@@ -191,3 +193,85 @@ def test_a_credential_knows_where_it_came_from() -> None:
     view = request(headers=(("x-token", b"abc"),))
 
     assert extract(view, (BEARER, BARE), NO_TOKEN_COOKIES) == Credential(BARE, "abc")
+
+
+# A token among the protocols of a WebSocket.
+
+
+def offering(*lines: bytes) -> tuple[tuple[str, bytes], ...]:
+    return tuple(("sec-websocket-protocol", line) for line in lines)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [b"graphql-ws, bearer.a.b.c"],
+        [b"bearer.a.b.c,graphql-ws"],
+        [b"graphql-ws", b"bearer.a.b.c"],
+        [b" ,\t, bearer.a.b.c\t ,,"],
+        [b"x" + b",x" * 62 + b",bearer.a.b.c"],
+    ],
+    ids=["last", "first", "on a line of its own", "among empty members", "as the last allowed"],
+)
+def test_a_protocol_with_the_prefix_carries_the_token(lines: list[bytes]) -> None:
+    assert found(*offering(*lines), sources=(PROTOCOL,)) == "a.b.c"
+
+
+@pytest.mark.parametrize(
+    "line", [b"", b",", b"graphql-ws", b"Bearer.a", b"bearer", b"x-bearer.a", b"a b", b'"a"']
+)
+def test_a_protocol_without_the_prefix_is_no_credential(line: bytes) -> None:
+    assert found(*offering(line), sources=(PROTOCOL,)) is None
+    assert found(*offering(line), ("authorization", b"Bearer b"), sources=(BEARER, PROTOCOL)) == "b"
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        *([b"bearer.a, bearer.b"], [b"bearer.a", b"bearer.b"], [b"bearer.a,x,bearer.a"]),
+        *([b"bearer.a,bearer."], [b"bearer.", b"bearer."]),
+    ],
+)
+def test_two_tokens_among_the_protocols_are_ambiguous(lines: list[bytes]) -> None:
+    refused = refusal(*offering(*lines), sources=(PROTOCOL,))
+
+    assert refused.reason is Reason.AMBIGUOUS_REQUEST
+    assert refused.detail == "there is more than one token in sec-websocket-protocol"
+
+
+@pytest.mark.parametrize("member", [b"x bearer.b", b'"bearer.b"', b"x;bearer.b", b"\xa0bearer.b"])
+@pytest.mark.parametrize("token", [b"", b"bearer.a,"])
+def test_a_token_that_only_some_servers_find_among_the_protocols_is_ambiguous(
+    token: bytes, member: bytes
+) -> None:
+    refused = refusal(*offering(token + member), sources=(PROTOCOL,))
+
+    assert refused.reason is Reason.AMBIGUOUS_REQUEST
+    assert refused.detail.startswith("only some servers find the token")
+
+
+@pytest.mark.parametrize("other", [("authorization", b"Bearer a"), ("cookie", b"__Host-token=a")])
+def test_a_token_among_the_protocols_and_one_elsewhere_are_ambiguous(
+    other: tuple[str, bytes],
+) -> None:
+    sources = (BEARER, COOKIE, PROTOCOL)
+
+    assert found(*offering(b"bearer.a"), other, sources=sources) is Reason.AMBIGUOUS_REQUEST
+    assert found(*offering(b"graphql-ws"), other, sources=sources) == "a"
+
+
+def test_a_prefix_without_a_token_is_malformed() -> None:
+    refused = refusal(*offering(b"graphql-ws, bearer."), sources=(PROTOCOL,))
+
+    assert refused.reason is Reason.MALFORMED_TOKEN
+    assert refused.detail == (
+        "sec-websocket-protocol has the prefix bearer. and no token behind it"
+    )
+
+
+@pytest.mark.parametrize("lines", [[b"x," * 64], [b"x"] * 65, [b"," * 50_000]])
+def test_more_protocols_than_any_client_offers_are_not_looked_at(lines: list[bytes]) -> None:
+    refused = refusal(*offering(*lines), sources=(PROTOCOL,))
+
+    assert refused.reason is Reason.REQUEST_TOO_LARGE
+    assert refused.detail == "sec-websocket-protocol has more than 64 members"

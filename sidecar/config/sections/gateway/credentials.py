@@ -202,6 +202,9 @@ def _shared(
     elif (one.scheme or "").lower() != (other.scheme or "").lower():
         text = f"{where}, and its scheme differs; write the same scheme in both"
         yield Finding((*here, "scheme" if one.scheme else "header"), text)
+    elif one.prefix != other.prefix:
+        text = f"{where}, and its prefix differs; write the same prefix in both"
+        yield Finding((*here, "prefix"), text)
     elif one.exchange_only != other.exchange_only:
         text = f"{where}, and its exchange_only differs; write the same in both"
         yield Finding((*here, "exchange_only" if one.exchange_only else "name"), text)
