@@ -36,6 +36,8 @@ _OWN: Final = {
 }
 _PUBLIC: Final = {"name": "public", "match": {"path": _PUBLIC_PATH}, "allow": {"public": True}}
 
+_PROTOCOLS: Final = "sec-websocket-protocol"
+
 _BATCH: Final = 20
 _PLAIN: Final = "a new token and nothing else"
 # Below Envoy's limit, with the rest of a request; and what our own limits leave for a shape.
@@ -138,6 +140,12 @@ def request_shapes(role: Role) -> Iterator[Shape]:
     yield Shape("cookies that are not text, public", (("cookie", cookie + cut),), _PUBLIC_PATH)
     tokens = (cookie + b"=;") * _COOKIES
     yield Shape("cookies that carry tokens, public", (("cookie", tokens),), _PUBLIC_PATH)
+    for name, unit in {"protocols": b"a,", "protocols that carry tokens": b"bearer.,"}.items():
+        yield Shape(name, ((_PROTOCOLS, unit * 63),))
+    yield Shape("large protocols", ((_PROTOCOLS, (b"x" * 900 + b",") * 63),))
+    yield Shape("large members that are no protocols", ((_PROTOCOLS, (b"x" * 900 + b" ,") * 63),))
+    yield Shape("protocols above the limit", ((_PROTOCOLS, b"," * _HEAD),))
+    yield Shape("protocols, public", ((_PROTOCOLS, (b"x" * 900 + b",") * 63),), _PUBLIC_PATH)
     yield Shape("header lines within the limit", _numbered("a", _LINES))
     yield Shape("header lines nearly called as ours", _numbered("x_user-", _LINES))
     yield Shape("header lines called as ours", _spellings("x-user-id", _LINES))
@@ -231,6 +239,7 @@ def _sidecar() -> Iterator[Role]:
         service.configuration["token_sources"] = [
             {"header": "authorization", "scheme": "Bearer"},
             {"cookie": cookie},
+            {"header": _PROTOCOLS, "prefix": "bearer."},
         ]
         service.configuration["identity"]["forward_token"] = False
         service.configuration["routes"] += [_PUBLIC, _OWN]

@@ -56,6 +56,18 @@ def test_a_request_whose_scheme_is_there_twice_is_told_so(run: Run, configuratio
     assert "detail: there is Bearer behind the scheme; send the token alone" in output
 
 
+def test_a_token_among_the_protocols_of_a_websocket_is_told(run: Run, configuration: Path) -> None:
+    protocol = '{header: sec-websocket-protocol, prefix: "bearer."}'
+    configuration.write_text(f"{configuration.read_text()}token_sources: [{protocol}]\n")
+    token = _token()
+    status, output, _ = run("check", "-c", configuration, "GET", "/orders/17", stdin=token)
+
+    assert status == 0
+    assert "in the header sec-websocket-protocol, behind bearer." in output
+    assert "remove sec-websocket-protocol" in output
+    assert token not in output
+
+
 def test_a_method_that_no_route_takes_is_shown(run: Run, configuration: Path) -> None:
     _, output, _ = run("check", "-c", configuration, "get", "/orders/17", "--json", stdin=_token())
 

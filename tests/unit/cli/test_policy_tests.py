@@ -218,3 +218,48 @@ tests:
     assert run("validate", "-c", configuration).output.endswith(
         f"valid: {1 if values == 'any' else 2} issuer{'s' * (values != 'any')}, 3 routes\n"
     )
+
+
+def test_a_protocol_carries_the_token_where_it_is_expected(
+    run: Run, configuration: Path, tests: Path
+) -> None:
+    protocol = '{header: sec-websocket-protocol, prefix: "bearer."}'
+    configuration.write_text(f"{configuration.read_text()}token_sources: [{protocol}]\n")
+    tests.write_text(
+        """
+tests:
+  - name: a socket with a token
+    request: {path: /catalogue, headers: {sec-websocket-protocol: graphql-ws}}
+    token: {trust: gateway}
+    expect:
+      decision: allow
+      reason: authorized
+      headers: {sec-websocket-protocol: graphql-ws}
+  - name: a socket with a token and no other protocol
+    request: {path: /catalogue}
+    token: {trust: gateway}
+    expect: {decision: allow, headers: {sec-websocket-protocol: null}}
+  - name: a socket without a token
+    request: {path: /orders/1, headers: {sec-websocket-protocol: graphql-ws}}
+    expect: {decision: deny, reason: no_credential}
+"""
+    )
+    status, output, _ = run("test", "-c", configuration, tests)
+
+    assert (status, output.splitlines()[-1]) == (0, "3 tests, 0 failed")
+
+
+def test_protocols_of_a_websocket_stand_beside_a_token_in_the_header(
+    run: Run, configuration: Path, tests: Path
+) -> None:
+    sources = (
+        "token_sources: [{header: authorization, scheme: Bearer},"
+        ' {header: sec-websocket-protocol, prefix: "bearer."}]'
+    )
+    configuration.write_text(f"{configuration.read_text()}{sources}\n")
+    tests.write_text(
+        "tests: [{name: a, token: {trust: gateway}, expect: {decision: allow},"
+        " request: {path: /catalogue, headers: {sec-websocket-protocol: graphql-ws}}}]"
+    )
+
+    assert run("test", "-c", configuration, tests).status == 0
