@@ -140,8 +140,8 @@ def request_shapes(role: Role) -> Iterator[Shape]:
     yield Shape("cookies that are not text, public", (("cookie", cookie + cut),), _PUBLIC_PATH)
     tokens = (cookie + b"=;") * _COOKIES
     yield Shape("cookies that carry tokens, public", (("cookie", tokens),), _PUBLIC_PATH)
-    for name, unit in {"protocols": b"a,", "protocols that carry tokens": b"bearer.,"}.items():
-        yield Shape(name, ((_PROTOCOLS, unit * 63),))
+    for name, member in {"protocols": b"a,", "protocols that carry tokens": b"bearer.,"}.items():
+        yield Shape(name, ((_PROTOCOLS, member * 63),))
     yield Shape("large protocols", ((_PROTOCOLS, (b"x" * 900 + b",") * 63),))
     yield Shape("large members that are no protocols", ((_PROTOCOLS, (b"x" * 900 + b" ,") * 63),))
     yield Shape("protocols above the limit", ((_PROTOCOLS, b"," * _HEAD),))
