@@ -113,8 +113,10 @@ def running_edge(
     gateway: GatewayProcess,
     addresses: Mapping[str, Address],
     upstreams: Mapping[str, Upstream],
+    configuration: Json | None = None,
 ) -> Iterator[Edge]:
-    """Envoy as it is shipped for the edge, with one host and one cluster for each service.
+    """Envoy with ``configuration``, or as it is shipped for the edge, with one host and one cluster
+    for each service.
 
     ``addresses`` and ``upstreams`` say by its name where a service is, and what records what
     arrives at its application in the end.
@@ -123,7 +125,7 @@ def running_edge(
     authority.issue("tls", dns=ORDERS)
     trusting = authority.client_context()
     trusting.check_hostname = False  # the raw client asks for the host of the tests of sidecars
-    described = envoy.load(envoy.GATEWAY)
+    described = configuration or envoy.load(envoy.GATEWAY)
     envoy.move(
         described,
         authz=gateway.socket,
@@ -138,7 +140,11 @@ def running_edge(
 
 @contextmanager
 def running_edge_alone(
-    version: str, directory: Path, configuration: Json, upstream: Upstream
+    version: str,
+    directory: Path,
+    configuration: Json,
+    upstream: Upstream,
+    envoy_configuration: Json | None = None,
 ) -> Iterator[Edge]:
     """An edge of a test's own, right in front of an application.
 
@@ -151,7 +157,9 @@ def running_edge_alone(
     with (
         socket_directory() as sockets,
         GatewayProcess(configuration, directory, sockets) as gateway,
-        running_edge(version, beside, gateway, addresses, everywhere) as edge,
+        running_edge(
+            version, beside, gateway, addresses, everywhere, envoy_configuration
+        ) as edge,
     ):
         yield edge
 

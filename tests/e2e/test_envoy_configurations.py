@@ -222,6 +222,7 @@ def test_the_edge_and_the_sidecars_read_a_request_alike() -> None:
         "common_http_protocol_options",
         "upgrade_configs",
         "access_log",
+        "local_reply_config",
     ):
         assert gateway[setting] == sidecar[setting], setting
 
