@@ -113,6 +113,7 @@ def running_edge(
     gateway: GatewayProcess,
     addresses: Mapping[str, Address],
     upstreams: Mapping[str, Upstream],
+    *,
     configuration: Json | None = None,
 ) -> Iterator[Edge]:
     """Envoy with ``configuration``, or as it is shipped for the edge, with one host and one cluster
