@@ -158,7 +158,9 @@ def running_edge_alone(
     with (
         socket_directory() as sockets,
         GatewayProcess(configuration, directory, sockets) as gateway,
-        running_edge(version, beside, gateway, addresses, everywhere, envoy_configuration) as edge,
+        running_edge(
+            version, beside, gateway, addresses, everywhere, configuration=envoy_configuration
+        ) as edge,
     ):
         yield edge
 

@@ -24,7 +24,9 @@ def snippet(title: str) -> Any:
 def add_to_edge(configuration: Json, address: Address) -> None:
     """Put a login page behind an edge, for all of its hosts."""
     manager = envoy.http_connection_manager(configuration)
-    manager |= snippet("the HTTP connection manager's")
+    manager["local_reply_config"]["mappers"][:0] = snippet(
+        "mappers of the HTTP connection manager's local_reply_config, in front of the others"
+    )
     for host in manager["route_config"]["virtual_hosts"]:
         host["routes"][:0] = snippet("the virtual host's routes, in front of the others")
 
