@@ -6,6 +6,8 @@ A folder of ``examples/providers`` is tested without a line here.
 import json
 from collections.abc import Iterator
 from copy import deepcopy
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,12 @@ PROVIDERS = {provider.directory.name: provider for provider in all_providers()}
 MALLORY = new_key("RS256", "mallory")
 
 
+@cache
+def key_at(position: int) -> SigningKey:
+    """The key at a position of a key set, whichever provider's it is: they take long to make."""
+    return new_key("RS256", str(position))
+
+
 class Published:
     """A provider that publishes keys of ours in its shape, and the configuration that fetches them.
 
@@ -41,10 +49,9 @@ class Published:
         self.provider = provider
         key_set = deepcopy(provider.key_set)
         self._keys: dict[str, SigningKey] = {}
-        for jwk in key_set["keys"]:
+        for position, jwk in enumerate(key_set["keys"]):
             if jwk["use"] == "sig":
-                key = new_key("RS256", jwk["kid"])
-                self._keys[key.kid] = key
+                key = self._keys[jwk["kid"]] = replace(key_at(position), kid=jwk["kid"])
                 jwk |= {"n": key.jwk()["n"], "e": key.jwk()["e"]}
         path = f"/{provider.directory.name}"
         server.documents[path] = key_set
