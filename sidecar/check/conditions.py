@@ -40,7 +40,6 @@ _IDENTIFIER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _KEY_NOT_FOUND: Final = re.compile(r'NOT_FOUND: Key not found in map : "(.*)"', re.DOTALL)
 _NOT_A_MAP: Final = "INVALID_ARGUMENT: Applying SELECT to non-message type"
 _NO_OVERLOAD: Final = re.compile(r"UNKNOWN: No matching overloads found : ([ -~]{1,100})")
-_NO_LISTS: Final[Mapping[str, Sequence[str]]] = {name: [] for name in TOKEN_LISTS}
 
 
 class ConditionError(ValueError):
@@ -73,7 +72,12 @@ class Condition:
     def __init__(self, expression: str) -> None:
         self.expression = expression
         self.reads: tuple[Read, ...] = ()
-        self._reads_lists = "token" in expression
+        # Only the lists that it reads are made for each check.
+        self._lists = tuple(
+            name
+            for name in TOKEN_LISTS
+            if "token" in expression and name.removeprefix("token.") in expression
+        )
         try:
             self._compiled = _environment().compile(expression)
         except RuntimeError as fault:  # the only exception type the CEL runtime raises
@@ -100,8 +104,8 @@ class Condition:
             request: the request, with ``REQUEST_FIELDS``, and ``headers`` if some are declared.
         """
         values: dict[str, object] = {"claims": token.claims if token else {}, "request": request}
-        if self._reads_lists:
-            values |= _lists(token) if token else _NO_LISTS
+        for name in self._lists:
+            values[name] = sorted(getattr(token, name.removeprefix("token."))) if token else []
         try:
             result = self._compiled.eval(data=values).value()
         except RuntimeError:
@@ -141,11 +145,6 @@ def _follow(values: Mapping[str, object], path: Sequence[str]) -> tuple[object, 
             return value, index
         value = value[name]
     return value, len(path)
-
-
-def _lists(token: VerifiedToken) -> Mapping[str, Sequence[str]]:
-    names = (token.scopes, token.roles, token.groups)
-    return dict(zip(TOKEN_LISTS, map(sorted, names), strict=True))
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Patterns for subjects and principals: literal text, in which ``*`` stands for one part.
+"""Patterns for subjects, principals, roles and groups: text in which ``*`` stands for one part.
 
 A part is the text between two of ``/`` and ``:``. So ``spiffe://shop/ns/orders/*`` matches one path
 segment, and ``system:serviceaccount:shop:*`` one account name.
@@ -6,11 +6,22 @@ segment, and ``system:serviceaccount:shop:*`` one account name.
 
 import re
 from functools import cache
+from typing import Final
+
+# Of roles and groups, the pattern that matches every name, with any characters.
+EVERY_NAME: Final = "*"
 
 
 def matches_any(patterns: tuple[str, ...], text: str) -> bool:
     """Whether any of the patterns matches the text from start to end."""
     return _expression(patterns).fullmatch(text) is not None
+
+
+def matching(patterns: tuple[str, ...], names: frozenset[str]) -> frozenset[str]:
+    """Those of the roles or groups that match any of the patterns."""
+    if EVERY_NAME in patterns:
+        return names
+    return frozenset([name for name in names if matches_any(patterns, name)])
 
 
 @cache  # bounded by the configuration, where all patterns come from

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from sidecar.check.claims import find
-from sidecar.check.patterns import matches_any
-from sidecar.gateway.settings import EVERY_NAME, Attributes
+from sidecar.check.patterns import matching
+from sidecar.gateway.settings import Attributes
 from sidecar.model import VerifiedToken
 
 # Claims that were verified, or that limit the credential itself; they identify nobody else.
@@ -74,8 +74,8 @@ class Identities:
         if attributes is None:
             return token
         prefix = self._prefixes[credential].of(token.claims) if credential in self._prefixes else ""
-        roles = _declared(attributes.roles, token.roles)
-        groups = _declared(attributes.groups, token.groups)
+        roles = matching(attributes.roles, token.roles)
+        groups = matching(attributes.groups, token.groups)
         claims = _claims(token.claims, attributes, prefix)
         for name, names in (("roles", roles), ("groups", groups)):
             if names:
@@ -87,12 +87,6 @@ class Identities:
             groups=groups,
             credential=credential,
         )
-
-
-def _declared(patterns: tuple[str, ...], names: frozenset[str]) -> frozenset[str]:
-    if EVERY_NAME in patterns:
-        return names
-    return frozenset([name for name in names if matches_any(patterns, name)])
 
 
 def _claims(source: Mapping[str, object], attributes: Attributes, prefix: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import ClassVar
 
 from sidecar.check.extract import CookieSource, TokenSource
 from sidecar.check.trust import ClaimPath
@@ -60,15 +60,12 @@ class SessionCredential:
 
 CredentialSettings = JwtCredential | IntrospectedCredential | SessionCredential
 
-# The attribute pattern that matches every name, with any characters.
-EVERY_NAME: Final = "*"
-
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
     """What a credential may bring besides its subject and scopes; nothing, unless it is listed.
 
-    ``roles`` and ``groups`` are patterns (``check.patterns``); ``EVERY_NAME`` alone takes them all.
+    ``roles`` and ``groups`` are patterns (``check.patterns``).
     In ``claims`` a nested claim comes before the object that contains it.
     """
 

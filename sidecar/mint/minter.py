@@ -98,7 +98,7 @@ class Minter:
         Args:
             credential: the verified credential of the request.
             route: the name of the request's route.
-            grant: the audiences and scopes of the route's tokens.
+            grant: the audiences of the route's tokens, and what they may carry.
             principal: the caller's mTLS identity, empty without one.
             now: Unix seconds.
         """
@@ -138,7 +138,10 @@ class Minter:
         limit = self._settings.max_bytes
         if len(text) > limit:
             self._observe("too_large", unsigned.started)
-            detail = f"a token of {len(text)} bytes, and {limit} are allowed"
+            detail = (
+                f"a token of {len(text)} bytes, and {limit} are allowed; token of the route may "
+                "limit its groups and roles"
+            )
             return Refusal(Reason.IDENTITY_TOO_LARGE, detail)
         if self._settings.reuse:
             _, credential, purpose, _, since, until = unsigned

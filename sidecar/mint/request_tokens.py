@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from sidecar.check.claims import find
-from sidecar.check.patterns import matches_any
+from sidecar.check.patterns import matches_any, matching
 from sidecar.mint.settings import Grant, RequestTokenSettings
 from sidecar.model import VerifiedToken
 
@@ -37,7 +37,7 @@ def claims(
 
     Args:
         settings: the configuration's.
-        grant: the audiences and scopes of the route's tokens.
+        grant: the audiences of the route's tokens, and what they may carry.
         token: the credential.
         actor: the workload that acts for its subject, empty for none.
         now: Unix seconds.
@@ -63,10 +63,10 @@ def claims(
     # RFC 9068 §2.2.3 and §2.2.3.1.
     if scopes := token.scopes & grant.scopes:
         document["scope"] = " ".join(sorted(scopes))
-    if token.groups:
-        document["groups"] = sorted(token.groups)
-    if token.roles:
-        document["roles"] = sorted(token.roles)
+    if groups := matching(grant.groups, token.groups):
+        document["groups"] = sorted(groups)
+    if roles := matching(grant.roles, token.roles):
+        document["roles"] = sorted(roles)
     # RFC 8693 §4.1. Only the caller that was authenticated here: services trust the current actor.
     if actor:
         document["act"] = {"sub": actor}

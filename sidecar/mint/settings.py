@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from sidecar.check.patterns import EVERY_NAME
 from sidecar.check.trust import ClaimPath
 
 # RFC 9068 §2.1, and the longest a request token may live (seconds): it cannot be revoked.
@@ -29,7 +30,12 @@ class RequestTokenSettings:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """The audiences of one route's tokens, and the scopes they have if the credential has them."""
+    """The audiences of one route's tokens, and what they carry of what the credential has.
+
+    ``roles`` and ``groups`` are patterns (``check.patterns``).
+    """
 
     audiences: tuple[str, ...]
     scopes: frozenset[str]
+    roles: tuple[str, ...] = (EVERY_NAME,)
+    groups: tuple[str, ...] = (EVERY_NAME,)

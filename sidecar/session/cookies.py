@@ -27,7 +27,8 @@ def set_cookie(settings: SessionTokenSettings, token: SessionToken, now: float) 
     if size > settings.max_bytes:
         return Refusal(
             Reason.IDENTITY_TOO_LARGE,
-            f"the session's cookie would have {size} bytes, more than {settings.max_bytes}",
+            f"the session's cookie would have {size} bytes, more than {settings.max_bytes}; "
+            "session.groups and session.roles may limit what it keeps",
         )
     age = max(0, int(token.expires - now))
     return f"{settings.cookie}={token.text}; {_ATTRIBUTES}; Max-Age={age}"

@@ -90,7 +90,8 @@ class SessionTokenSettings:
     ``issuer`` is the gateway's own, and their audience. A session ends ``absolute`` seconds after
     it began, and earlier when it was not used for ``idle`` seconds; a token is renewed when it is
     ``renew`` seconds old. ``claims`` names the credential's claims that a session keeps, in
-    addition to those that every session keeps. ``leeway`` is how far the clocks of two replicas may
+    addition to those that every session keeps; ``roles`` and ``groups`` are patterns of those that
+    it keeps. ``leeway`` is how far the clocks of two replicas may
     be apart. ``max_bytes`` limits the cookie's name and value together: browsers store at most
     4,096.
     """
@@ -102,6 +103,8 @@ class SessionTokenSettings:
     absolute: float
     renew: float
     claims: tuple[str, ...]
+    roles: tuple[str, ...]
+    groups: tuple[str, ...]
     leeway: float
     max_bytes: int
 

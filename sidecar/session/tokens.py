@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from sidecar.check.claims import about, distance
+from sidecar.check.patterns import matching
 from sidecar.check.refusal import Refusal
 from sidecar.errors import SourceFault
 from sidecar.jose import jwe
@@ -89,8 +90,8 @@ class SessionTokens:
             "session_exp": int(latest if ends is None else min(latest, ends)),
             # A space would make two scopes of one (RFC 6749 §3.3).
             "scope": " ".join(sorted(scope for scope in identity.scopes if " " not in scope)),
-            "groups": sorted(identity.groups),
-            "roles": sorted(identity.roles),
+            "groups": sorted(matching(settings.groups, identity.groups)),
+            "roles": sorted(matching(settings.roles, identity.roles)),
         }
         return self._seal(claims, self._ring.keys.sealer(now), now)
 

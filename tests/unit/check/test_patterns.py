@@ -1,6 +1,6 @@
 import pytest
 
-from sidecar.check.patterns import matches_any
+from sidecar.check.patterns import matches_any, matching
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,14 @@ from sidecar.check.patterns import matches_any
 )
 def test_a_star_stands_for_one_part(pattern: str, text: str, matches: bool) -> None:
     assert matches_any((pattern,), text) is matches
+
+
+def test_a_star_alone_stands_for_every_role_or_group() -> None:
+    names = frozenset({"a", "a/b", "a:b", "a,b"})
+
+    assert matching(("x", "*"), names) == names
+    assert matching(("a/*", "x"), names) == {"a/b"}
+    assert matching((), names) == frozenset()
 
 
 def test_one_pattern_of_several_is_enough() -> None:

@@ -20,7 +20,7 @@ def test_the_example_holds(run: Run) -> None:
         "test", "-c", EXAMPLES / "gateway.yaml", EXAMPLES / "gateway_policy.yaml"
     )
 
-    assert (status, output.splitlines()[-1]) == (0, "13 tests, 0 failed")
+    assert (status, output.splitlines()[-1]) == (0, "16 tests, 0 failed")
 
 
 def test_what_differs_in_the_services_token_is_told(run: Run, tests: Path) -> None:

@@ -126,7 +126,9 @@ def test_a_credential_brings_what_is_declared_and_a_session_what_was_brought(
 ) -> None:
     assert gateway.attributes == {
         "sso": Attributes(
-            ("*",), ("books", "team-*"), (("profile", "department"), ("acr",), ("level",))
+            ("*",),
+            ("books", "team-*", "shift:*"),
+            (("profile", "department"), ("acr",), ("level",)),
         ),
         "legacy": Attributes(),
         "partners": Attributes(),
@@ -190,6 +192,8 @@ def test_sessions_keep_what_request_tokens_copy(gateway: GatewaySettings) -> Non
         absolute=28800.0,
         renew=120.0,
         claims=("profile", "level"),
+        roles=("*",),
+        groups=("books", "team-*"),
         leeway=5.0,
         max_bytes=4096,
     )
@@ -239,6 +243,7 @@ def test_a_route_grants_what_its_audiences_know_or_less(gateway: GatewaySettings
             ("orders", "payments"), frozenset({"orders:read", "orders:write", "payments:pay"})
         ),
         "catalogue": Grant(("orders",), frozenset({"orders:read"})),
+        "team": Grant(("orders",), frozenset({"orders:read"}), ("clerk",), ("books", "team-*")),
         "partners-only": Grant(("reports",), frozenset()),
     }
 
@@ -541,6 +546,49 @@ def test_a_role_or_group_that_nobody_may_bring_is_a_warning(
             "    cookie: sso\n", f"    cookie: sso\n    attributes: {{{kind}: {brought}}}\n"
         )
         assert _warnings(tmp_path, text) == []
+
+
+@pytest.mark.parametrize("kind", ["roles", "groups"])
+def test_a_role_or_group_of_tokens_that_nobody_may_bring_is_a_warning(
+    tmp_path: Path, kind: str
+) -> None:
+    text = SMALLEST.replace("[orders]}}", f"[orders], {kind}: [clerk, boss, 'team-*']}}}}")
+    assert text != SMALLEST
+
+    problem = "list them in the attributes of those that may, or leave them out"
+    assert _warnings(tmp_path, text) == [(15, f"no credential may bring: clerk, boss; {problem}")]
+    for brought, lost in (("[clerk]", "boss"), ("['*']", ""), ("[clerk, 'b*']", "")):
+        attributes = f"    cookie: sso\n    attributes: {{{kind}: {brought}}}\n"
+        told = _warnings(tmp_path, text.replace("    cookie: sso\n", attributes))
+        assert [each for _, each in told] == (
+            [f"no credential may bring: {lost}; {problem}"] if lost else []
+        )
+
+
+@pytest.mark.parametrize(("rule", "kind"), [("any_role", "roles"), ("any_group", "groups")])
+def test_a_role_or_group_that_sessions_drop_is_a_warning(
+    tmp_path: Path, rule: str, kind: str
+) -> None:
+    session = f"""
+  - name: session
+    cookie: __Host-session
+    session:
+      keys: {{directory: /sessions}}
+      issued_for: [sso]
+      outlives_credential: true
+      {kind}: ["team-*"]
+"""
+    text = SMALLEST.replace("\nrequest_tokens", f"{session}request_tokens")
+    attributes = f"    cookie: sso\n    attributes: {{{kind}: ['*']}}\n"
+    text = text.replace("    cookie: sso\n", attributes)
+
+    asking = text.replace("authenticated: true", f"{rule}: [clerk, boss]")
+    assert [each for _, each in _warnings(tmp_path, asking)] == [
+        f'a session of "session" keeps none of: clerk, boss; add one to its {kind}, or name the '
+        "other credentials"
+    ]
+    for good in (f"{rule}: [clerk, team-a]", f"{rule}: [clerk], credentials: [sso]"):
+        assert _warnings(tmp_path, text.replace("authenticated: true", good)) == []
 
 
 @pytest.mark.parametrize("kind", ["roles", "groups"])

@@ -137,7 +137,13 @@ def test_a_token_too_large_for_a_header_is_refused() -> None:
     mint = Mint(max_bytes=700)
     many = frozenset(f"group-{number}" for number in range(100))
 
-    assert mint.reason(credential(groups=many)) is Reason.IDENTITY_TOO_LARGE
+    refusal = mint.ask(credential(groups=many))
+
+    assert isinstance(refusal, Refusal)
+    assert refusal.reason is Reason.IDENTITY_TOO_LARGE
+    assert refusal.detail.endswith(
+        "bytes, and 700 are allowed; token of the route may limit its groups and roles"
+    )
     assert mint.observer.results == [("request", "too_large")]
 
 

@@ -77,6 +77,34 @@ def test_groups_and_roles_are_those_the_credential_was_read_to_have() -> None:
     assert document["roles"] == ["customer"]
 
 
+NAMES = frozenset({"sales", "team-a", "team-b", "team-a:lead", "team-a,admins", "*", "team-*"})
+
+
+@pytest.mark.parametrize("kind", ["groups", "roles"])
+@pytest.mark.parametrize(
+    ("patterns", "carried"),
+    [
+        (("*",), sorted(NAMES)),
+        (("sales",), ["sales"]),
+        (("sales", "nobody"), ["sales"]),
+        (("team-*",), ["team-*", "team-a", "team-a,admins", "team-b"]),
+        (("team-*:lead", "sales"), ["sales", "team-a:lead"]),
+        (("admins",), None),
+        (("sale", "Sales", "sales "), None),
+    ],
+)
+def test_a_token_carries_the_groups_and_roles_of_its_route(
+    kind: str, patterns: tuple[str, ...], carried: list[str] | None
+) -> None:
+    grant = Grant(("orders",), frozenset(), **{kind: patterns})
+
+    who = credential(groups=NAMES, roles=NAMES)
+
+    document, _ = claims(SETTINGS, grant, who, "", NOW)
+
+    assert document.get(kind) == carried
+
+
 def test_without_groups_and_roles_nothing_is_said_of_them() -> None:
     assert minted().keys().isdisjoint({"groups", "roles"})
 

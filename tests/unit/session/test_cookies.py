@@ -44,7 +44,9 @@ def test_a_cookie_that_browsers_would_drop_is_not_made() -> None:
     assert isinstance(set_cookie(SETTINGS, SessionToken("a" * room, int(NOW)), NOW), str)
     refusal = set_cookie(SETTINGS, SessionToken("a" * (room + 1), int(NOW)), NOW)
     assert refusal == Refusal(
-        Reason.IDENTITY_TOO_LARGE, "the session's cookie would have 4097 bytes, more than 4096"
+        Reason.IDENTITY_TOO_LARGE,
+        "the session's cookie would have 4097 bytes, more than 4096; session.groups and "
+        "session.roles may limit what it keeps",
     )
 
 

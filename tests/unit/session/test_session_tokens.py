@@ -14,6 +14,7 @@ from sidecar.model import Reason, TokenKind
 from sidecar.rings.lifecycle import Timings
 from sidecar.rings.ring import KeyRing
 from sidecar.rings.sealing_key import SealingKey
+from sidecar.session.cookies import set_cookie
 from sidecar.session.tokens import SessionToken
 from tests.support.checks import ISSUER, NOW
 from tests.support.sessions import (
@@ -48,6 +49,43 @@ def read(text: str, key: SealingKey) -> Any:
 
 
 # What a session is.
+
+
+@pytest.mark.parametrize("kind", ["groups", "roles"])
+@pytest.mark.parametrize(
+    ("patterns", "kept"),
+    [
+        (("*",), {"sales", "team-a", "team-a,sales", "team-a:x", "*"}),
+        (("sales", "team-*"), {"sales", "team-a", "team-a,sales"}),
+        (("none",), set()),
+    ],
+)
+def test_a_session_keeps_the_groups_and_roles_that_are_named(
+    kind: str, patterns: tuple[str, ...], kept: set[str]
+) -> None:
+    names = frozenset({"sales", "team-a", "team-a,sales", "team-a:x", "*"})
+    sessions = Sessions(**{kind: patterns})
+    text = sessions.begin(identity(**{kind: names}))
+
+    assert getattr(sessions.opened(text), kind) == kept
+    renewed_text = renewal(sessions, text, NOW + RENEW).text
+    assert getattr(sessions.opened(renewed_text, now=NOW + RENEW), kind) == kept
+
+
+def test_two_hundred_groups_fit_into_a_session_that_keeps_five() -> None:
+    names = frozenset(f"{number:08}-0000-4000-8000-000000000000" for number in range(200))
+    needed = tuple(sorted(names)[:5])
+
+    def cookie(**settings: Any) -> str | Refusal:
+        sessions = Sessions(**settings)
+        token = sessions.tokens.begin(identity(groups=names), NOW, ends=None)
+        return set_cookie(sessions.settings, token, NOW)
+
+    refusal = cookie()
+    assert isinstance(refusal, Refusal)
+    assert refusal.reason is Reason.IDENTITY_TOO_LARGE
+    assert "session.groups and session.roles may limit what it keeps" in refusal.detail
+    assert isinstance(cookie(groups=needed), str)
 
 
 def test_a_session_is_the_identity_it_was_issued_for() -> None:

@@ -6,7 +6,7 @@ A claim that only one of the two sides names is a mistake.
 from collections.abc import Iterator
 from typing import Final
 
-from sidecar.check.patterns import matches_any
+from sidecar.check.patterns import EVERY_NAME, matches_any, matching
 from sidecar.check.trust import ClaimPath
 from sidecar.config.problems import Finding, Location, format_names
 from sidecar.config.rules import Draft, rule
@@ -17,7 +17,6 @@ from sidecar.config.sections.gateway.request_tokens import RequestTokens
 from sidecar.config.sections.gateway.routes import GatewayRoute
 from sidecar.config.sections.trust import Trust
 from sidecar.gateway.identities import ALWAYS_BROUGHT
-from sidecar.gateway.settings import EVERY_NAME
 from sidecar.session.tokens import OWN_CLAIMS
 
 # How and when the subject was authenticated (RFC 9068 §2.2.1): always copied to request tokens.
@@ -100,6 +99,33 @@ def names_without_source(draft: Draft) -> Iterator[Finding]:
                     f"no credential may bring {name}; list them in the attributes of those that may"
                 )
                 yield Finding((*here, "allow", "when"), text)
+            carried = getattr(item.token, name) if item.token is not None else ()
+            lost = [each for each in carried if "*" not in each and not matches_any(patterns, each)]
+            if lost and EVERY_NAME not in patterns:
+                text = (
+                    f"no credential may bring: {format_names(lost)}; list them in the attributes "
+                    "of those that may, or leave them out"
+                )
+                yield Finding((*here, "token", name), text)
+
+
+@rule()
+def names_that_sessions_drop(draft: Draft) -> Iterator[Finding]:
+    """A route that asks for roles or groups of which a session keeps none."""
+    credentials = [each for _, each in draft.items("credentials", CredentialSection)]
+    for credential in credentials:
+        for here, item in draft.items("routes", GatewayRoute):
+            accepted = item.allow.credentials or (credential.name,)
+            if credential.session is None or credential.name not in accepted:
+                continue
+            for name, asked in (("roles", "any_role"), ("groups", "any_group")):
+                kept, wanted = getattr(credential.session, name), getattr(item.allow, asked)
+                if wanted and not matching(kept, frozenset(wanted)):
+                    text = (
+                        f'a session of "{credential.name}" keeps none of: {format_names(wanted)}; '
+                        f"add one to its {name}, or name the other credentials"
+                    )
+                    yield Finding((*here, "allow", asked), text)
 
 
 @rule()
@@ -138,5 +164,6 @@ CLAIM_WARNINGS: Final = (
     lists_are_dropped,
     claims_without_source,
     names_without_source,
+    names_that_sessions_drop,
     issuers_under_any_name,
 )

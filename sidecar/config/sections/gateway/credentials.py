@@ -7,6 +7,7 @@ from pydantic import Field, StrictBool, model_validator
 
 from sidecar.check.extract import CookieSource
 from sidecar.check.identity import folded
+from sidecar.check.patterns import EVERY_NAME
 from sidecar.clients.proxy import ProxySettings
 from sidecar.config.problems import Finding, Location, format_names
 from sidecar.config.rules import Draft, duplicate_names, rule
@@ -18,7 +19,6 @@ from sidecar.config.sections.token_sources import TokenPlace, distinct_sources, 
 from sidecar.config.sections.trust import Trust
 from sidecar.config.values import Name, Text
 from sidecar.gateway.settings import (
-    EVERY_NAME,
     CredentialSettings,
     IntrospectedCredential,
     JwtCredential,

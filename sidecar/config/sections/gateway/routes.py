@@ -5,18 +5,19 @@ from typing import Final
 
 from pydantic import Field
 
+from sidecar.check.patterns import EVERY_NAME
 from sidecar.config.problems import Finding, format_names
 from sidecar.config.rules import Draft, rule
 from sidecar.config.section import Section, written
 from sidecar.config.sections.gateway.credentials import CredentialSection
 from sidecar.config.sections.gateway.request_tokens import RequestTokens
 from sidecar.config.sections.routes import RouteAllow, RouteSection
-from sidecar.config.values import Name, Scope, Text
+from sidecar.config.values import Name, Pattern, Scope, Text
 from sidecar.mint.settings import Grant
 
 
 class RouteToken(Section):
-    """The audiences and scopes of the tokens of a route."""
+    """The audiences of the tokens of a route, and what they carry."""
 
     audiences: tuple[Text, ...] = Field(
         min_length=1, description="Whom they are for: audiences of `request_tokens`."
@@ -27,11 +28,20 @@ class RouteToken(Section):
         "that the audiences know.",
         min_length=1,
     )
+    roles: tuple[Pattern, ...] = written(
+        (EVERY_NAME,),
+        "The roles they carry, by name or pattern as in `attributes`, where the credential has "
+        "them. The rules of the route see all that the credential may bring.",
+        min_length=1,
+    )
+    groups: tuple[Pattern, ...] = written(
+        (EVERY_NAME,), "The groups they carry, in the same way.", min_length=1
+    )
 
     def settings(self, declared: Mapping[str, tuple[str, ...]]) -> Grant:
         """The grant. ``declared`` are the audiences of ``request_tokens``, each with its scopes."""
         known = frozenset(scope for name in self.audiences for scope in declared[name])
-        return Grant(self.audiences, frozenset(self.scopes) or known)
+        return Grant(self.audiences, frozenset(self.scopes) or known, self.roles, self.groups)
 
 
 class GatewayAllow(RouteAllow):

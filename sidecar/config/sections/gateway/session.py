@@ -6,10 +6,11 @@ from typing import Annotated, Final
 from pydantic import BeforeValidator, Field, StrictBool
 
 from sidecar.check.extract import CookieSource
+from sidecar.check.patterns import EVERY_NAME
 from sidecar.config.problems import Finding
 from sidecar.config.section import Section, copied, written
 from sidecar.config.sections.gateway.signing_keys import UNKNOWN_PERIOD
-from sidecar.config.values import Duration, File, Name, Text
+from sidecar.config.values import Duration, File, Name, Pattern, Text
 from sidecar.gateway.settings import SessionCredential
 from sidecar.rings.lifecycle import Timings
 from sidecar.rings.sealing_key import ALGORITHM as SEALING_ALGORITHM
@@ -73,6 +74,16 @@ class SessionSection(Section):
         (),
         "Claims a session keeps for conditions, besides those that request tokens have.",
         min_length=1,
+    )
+    roles: tuple[Pattern, ...] = written(
+        (EVERY_NAME,),
+        "The roles a session keeps, by name or pattern as in `attributes`, of those that its "
+        "credential may bring. The whole cookie has at most 4,096 bytes; rules and tokens see no "
+        "other roles.",
+        min_length=1,
+    )
+    groups: tuple[Pattern, ...] = written(
+        (EVERY_NAME,), "The groups a session keeps, in the same way.", min_length=1
     )
     leeway: Annotated[float, Duration("0s", "5m")] = written(
         "10s", "How far the clocks of two replicas may be apart."
