@@ -3,7 +3,7 @@
 import json
 import ssl
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -105,10 +105,16 @@ def validate(configuration: Json, version: str, directory: Path) -> str:
 
 
 class Envoy:
-    """Envoy for the length of a ``with`` block."""
+    """Envoy for the length of a ``with`` block. ``as_user`` runs a command as another user."""
 
     def __init__(
-        self, version: str, configuration: Json, directory: Path, *, concurrency: int = 1
+        self,
+        version: str,
+        configuration: Json,
+        directory: Path,
+        *,
+        concurrency: int = 1,
+        as_user: Sequence[str] = (),
     ) -> None:
         self.version = version
         file = directory / "envoy.json"
@@ -116,6 +122,7 @@ class Envoy:
         self._admin_file = directory / "admin"
         self.process = Child(
             [
+                *as_user,
                 str(binary(version)),
                 *("-c", str(file)),
                 *("--concurrency", str(concurrency)),
