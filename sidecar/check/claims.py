@@ -9,6 +9,8 @@ from sidecar.check.refusal import Refusal
 from sidecar.check.trust import ClaimPath, RequiredValue, TrustEntry
 from sidecar.model import Reason, VerifiedToken
 
+# The claim that names the subject where nothing else is configured (RFC 7519 §4.1.2).
+SUB: Final = ("sub",)
 # Why a bound token is refused: as a bearer token it is worth no less to a thief.
 BOUND: Final = (
     "binds it to a key, and no proof of that key is checked here; it is accepted without one where "
@@ -44,11 +46,9 @@ def verify(token: SignedToken, now: float) -> VerifiedToken | Refusal:
     wrong = first_wrong(claims, trust.claim_values)
     if wrong is not None:
         return _wrong_value(claims, wrong)
-    subject = claims.get("sub", "")
-    if not isinstance(subject, str):
-        return invalid("sub", "is not a string")
-    if trust.subjects and not matches_any(trust.subjects, subject):
-        return Refusal(Reason.UNTRUSTED_SUBJECT, f"subjects of {trust.name} does not list it")
+    subject = _subject(claims, trust)
+    if isinstance(subject, Refusal):
+        return subject
     for path in trust.required_claims:
         if find(claims, path) in (None, ""):
             return invalid(".".join(path), "is missing")
@@ -86,6 +86,24 @@ def first_wrong(
         if not each.accepts(find(claims, each.claim)):
             return each
     return None
+
+
+def _subject(claims: Mapping[str, object], trust: TrustEntry) -> str | Refusal:
+    """The subject; empty where there is none and the entry needs none."""
+    path = trust.subject_claim
+    subject = claims.get(path[0], "") if len(path) == 1 else find(claims, path)
+    if subject in (None, "") and (trust.subjects or path in trust.required_claims):
+        detail = f"{'.'.join(path)} is missing"
+        if path != SUB:
+            detail += f", and subject_claim of {trust.name} names it"
+        reason = Reason.UNTRUSTED_SUBJECT if trust.subjects else Reason.INVALID_CLAIM
+        return Refusal(reason, detail)
+    if not isinstance(subject, str):
+        return invalid(".".join(path), "is not a string")
+    if trust.subjects and not matches_any(trust.subjects, subject):
+        accepted = ", ".join(trust.subjects)
+        return Refusal(Reason.UNTRUSTED_SUBJECT, f"subjects of {trust.name} are: {accepted}")
+    return subject
 
 
 def _wrong_value(claims: Mapping[str, object], required: RequiredValue) -> Refusal:
@@ -142,6 +160,8 @@ def check_audience(
     ``name`` is the trust entry or credential that the refusal names.
     """
     audience = find(claims, path)
+    if audience is None:
+        return invalid(".".join(path), "is missing")
     names = [audience] if isinstance(audience, str) else audience
     if not isinstance(names, list) or set(map(type, names)) - {str}:
         return invalid(".".join(path), "is not a string or a list of strings")
@@ -170,15 +190,18 @@ def names_in(value: object) -> frozenset[str]:
     return frozenset([name for name in value if isinstance(name, str) and name])
 
 
-def about(claims: Mapping[str, object], name: str, refusal: Refusal) -> Refusal:
+def about(
+    claims: Mapping[str, object], name: str, refusal: Refusal, subject_claim: ClaimPath = SUB
+) -> Refusal:
     """The refusal of authentic claims, with their issuer and subject added.
 
     Args:
         claims: the claims, from a valid signature or from their issuer's answer.
         name: the trust entry or credential of the issuer.
         refusal: why they are refused.
+        subject_claim: the claim with the subject.
     """
-    subject = claims.get("sub")
+    subject = find(claims, subject_claim)
     known = (("sub", subject),) if isinstance(subject, str) else ()
     return refusal._replace(held=(*refusal.held, ("issuer", name), *known))
 

@@ -55,6 +55,8 @@ def parse(
     if not _COMPACT.fullmatch(token):
         if _ENCRYPTED.fullmatch(token):
             return _malformed("it is encrypted (JWE), and only signed tokens are accepted")
+        if "=" in token and _COMPACT.fullmatch(token.replace("=", "")):
+            return _malformed("its segments keep their = padding, and a JWS has none (RFC 7515 §2)")
         return _malformed("it is not three base64url segments joined by dots")
     signing_input, _, encoded_signature = token.rpartition(".")
     encoded_header, _, encoded_payload = signing_input.partition(".")

@@ -1,7 +1,8 @@
 """Patterns for subjects, principals, roles and groups: text in which ``*`` stands for one part.
 
 A part is the text between two of ``/`` and ``:``. So ``spiffe://shop/ns/orders/*`` matches one path
-segment, and ``system:serviceaccount:shop:*`` one account name.
+segment, and ``system:serviceaccount:shop:*`` one account name. ``**`` at the end, after ``/`` or
+``:``, stands for one or more parts: ``repo:acme/**`` matches ``repo:acme/site:environment:prod``.
 """
 
 import re
@@ -10,6 +11,8 @@ from typing import Final
 
 # Of roles and groups, the pattern that matches every name, with any characters.
 EVERY_NAME: Final = "*"
+# One or more parts. Possessive: where the rest of the text is no such list, nothing is tried again.
+_PARTS: Final = "[^/:]++(?:[/:][^/:]++)*+"
 
 
 def matches_any(patterns: tuple[str, ...], text: str) -> bool:
@@ -30,10 +33,12 @@ def _expression(patterns: tuple[str, ...]) -> re.Pattern[str]:
 
 
 def _one(pattern: str) -> str:
-    first, *rest = map(re.escape, pattern.split("*"))
+    one_part_each = pattern.removesuffix("**")
+    parts = _PARTS if one_part_each != pattern else ""
+    first, *rest = map(re.escape, one_part_each.split("*"))
     if not rest:
-        return first
+        return first + parts
     *middle, last = rest
     # Atomic groups: a literal is tried at the first place where it fits and no other. With
     # backtracking, the time would be polynomial in the length of the text, which a client chooses.
-    return first + "".join(f"(?>[^/:]+?{part})" for part in middle) + f"[^/:]+{last}"
+    return first + "".join(f"(?>[^/:]+?{part})" for part in middle) + f"[^/:]+{last}{parts}"

@@ -231,8 +231,10 @@ class MaxAge:
     def refusal(self, subject: Subject) -> Refusal | None:
         """``Rule.refusal``."""
         moment = _token(subject).claims.get("auth_time")
-        if not is_date(moment):
-            detail = "auth_time is missing or not a date"
+        if moment is None:
+            detail = "auth_time is missing"
+        elif not is_date(moment):
+            detail = "auth_time is not a date"
         elif abs(subject.now - moment) <= self.seconds:  # clocks differ: just ahead is recent
             return None
         else:
@@ -259,11 +261,13 @@ class Acr:
 
     def refusal(self, subject: Subject) -> Refusal | None:
         """``Rule.refusal``."""
-        if _token(subject).claims.get("acr") in self.values:
+        held = _token(subject).claims.get("acr")
+        if held in self.values:
             return None
+        problem = "is missing; accepted" if held is None else "is none of"
         return Refusal(
             Reason.INSUFFICIENT_USER_AUTHENTICATION,
-            f"acr is none of: {', '.join(self.values)}",
+            f"acr {problem}: {', '.join(self.values)}",
             challenge=(("acr_values", " ".join(self.values)),),
         )
 

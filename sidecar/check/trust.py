@@ -57,7 +57,8 @@ class TrustEntry:
     ``leeway`` is in seconds. ``types`` holds media types without ``application/``, and None for
     tokens without a ``typ``. ``audience_claim`` is the claim with the audience: ``aud``, or another
     for issuers that set none. ``claim_values`` are required, and tell entries of one issuer and
-    type apart. ``subjects`` are patterns; empty accepts every subject. ``accept_bound_tokens``
+    type apart. ``subject_claim`` is the claim with the subject, and ``subjects`` are patterns of
+    it; empty accepts every subject. ``accept_bound_tokens``
     accepts tokens that are bound to a key (``cnf``, RFC 7800 §3.1) as bearer tokens.
     """
 
@@ -71,6 +72,7 @@ class TrustEntry:
     audience_claim: ClaimPath
     leeway: float
     claim_values: tuple[RequiredValue, ...]
+    subject_claim: ClaimPath
     subjects: tuple[str, ...]
     required_claims: tuple[ClaimPath, ...]
     scope_claim: ClaimPath

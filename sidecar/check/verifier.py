@@ -195,7 +195,7 @@ class Verifier:
         token = claims.verify(signed, now)
         if isinstance(token, Refusal):
             self._observer.verified(signed.trust.name, token.reason.label)
-            return claims.about(signed.claims, signed.trust.name, token)
+            return claims.about(signed.claims, signed.trust.name, token, signed.trust.subject_claim)
         self._observer.verified(signed.trust.name, "valid")
         return token
 

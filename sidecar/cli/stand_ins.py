@@ -78,10 +78,11 @@ class StandIn:
         subject = trust.subjects[0].replace("*", "test") if trust.subjects else "test"
         members: dict[str, Any] = {
             **_issuer(trust),
-            "sub": subject,
+            "sub": "test",
             "iat": now,
             "exp": now + expires_in,
         }
+        _put(members, trust.subject_claim, subject)
         _put(members, trust.audience_claim, min(trust.audiences))
         for each in trust.claim_values:
             _put(members, each.claim, each.example)

@@ -120,7 +120,7 @@ class Explanation:
                 f"accepted: {printable(', '.join(each.values))}"
                 for each in trust.claim_values
             ),
-            f"sub {_format_found(claims.get('sub'))}",
+            f"{'.'.join(trust.subject_claim)} {_format_found(find(claims, trust.subject_claim))}",
         )
 
     def _policy(

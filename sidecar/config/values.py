@@ -368,12 +368,35 @@ def host(value: object) -> str:
     return name
 
 
+def whole_text(value: object) -> str:
+    """Text that is compared as a whole: with a ``*`` it would be taken for a pattern."""
+    found = text(value)
+    if "*" in found:
+        raise ValueError(
+            f"{format_value(found)} is compared character by character, and * stands for nothing "
+            "else; write the whole of what tokens have here"
+        )
+    return found
+
+
 def pattern(value: object) -> str:
     """A pattern of a subject or principal, in which ``*`` stands for one part."""
     found = text(value)
     if "**" in found:
         raise ValueError(
             f"{format_value(found)} has two * in a row; one * stands for one whole part"
+        )
+    return found
+
+
+def pattern_of_parts(value: object) -> str:
+    """A pattern in which ``**`` may stand at the end, for one or more parts."""
+    found = text(value)
+    before = found.removesuffix("**")
+    if "**" in before or (before != found and not before.endswith(("/", ":"))):
+        raise ValueError(
+            f"{format_value(found)} has ** where it cannot stand: it is for one or more whole "
+            "parts, at the end and after / or :, as in repo:acme/**; one * is for one part"
         )
     return found
 
@@ -418,6 +441,7 @@ _IDENTITY_SOURCE_SCHEMA: Final = {
 }
 
 Text = Annotated[str, PlainValidator(text), schema("text")]
+WholeText = Annotated[str, PlainValidator(whole_text), schema("text")]
 File = Annotated[Path, PlainValidator(file), schema("text")]
 Name = Annotated[str, PlainValidator(_name), schema("name", pattern=f"^{_NAME.pattern}$")]
 Scope = Annotated[str, PlainValidator(_scope), schema("scope", pattern=f"^{_SCOPE.pattern}$")]
@@ -484,5 +508,6 @@ AcceptedTokens = Annotated[
 ]
 Host = Annotated[str, PlainValidator(host), schema("host")]
 Pattern = Annotated[str, PlainValidator(pattern), schema("pattern")]
+PatternOfParts = Annotated[str, PlainValidator(pattern_of_parts), schema("pattern")]
 ConditionText = Annotated[Condition | None, PlainValidator(condition), schema("CEL expression")]
 Template = Annotated[PathTemplate, PlainValidator(template), schema("path template")]

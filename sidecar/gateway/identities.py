@@ -16,10 +16,10 @@ from sidecar.model import VerifiedToken
 # Claims that were verified, or that limit the credential itself; they identify nobody else.
 _KEPT: Final = ("iss", "aud", "exp", "nbf", "iat", "jti", "scope")
 # Names that another issuer may use for somebody else; subject_prefix distinguishes them.
-_PREFIXED: Final = ("sub", "client_id", "azp")
+_PREFIXED: Final = ("client_id", "azp")
 
 # The claims that every credential brings, besides its roles and groups.
-ALWAYS_BROUGHT: Final = frozenset({*_KEPT, *_PREFIXED})
+ALWAYS_BROUGHT: Final = frozenset({*_KEPT, "sub", *_PREFIXED})
 
 
 _PLACEHOLDER: Final = re.compile(r"\{([^{}]*)\}")
@@ -77,6 +77,8 @@ class Identities:
         roles = matching(attributes.roles, token.roles)
         groups = matching(attributes.groups, token.groups)
         claims = _claims(token.claims, attributes, prefix)
+        # Whichever claim it was read from: nothing here reads a sub that is somebody else.
+        claims["sub"] = prefix + token.subject
         for name, names in (("roles", roles), ("groups", groups)):
             if names:
                 claims[name] = sorted(names)

@@ -137,10 +137,10 @@ def _refusal(
     client = answer.get("client_id")
     if refusal is None and settings.clients and not _is_one_of(client, settings.clients):
         # A token that a user granted to another client is no login here.
-        accepted = ", ".join(sorted(settings.clients))
+        accepted = f"{settings.name} accepts the clients: {', '.join(sorted(settings.clients))}"
         refusal = Refusal(
             Reason.WRONG_AUDIENCE,
-            f"{settings.name} accepts the clients: {accepted}",
+            f"client_id is missing; {accepted}" if client is None else accepted,
             held=(("client_id", client),) if isinstance(client, str) else (),
         )
     return about(answer, settings.name, refusal) if refusal is not None else None
@@ -164,8 +164,10 @@ def _session(
             held=(("iss", issuer),),
         )
     subject = answer.get("sub")
-    if not isinstance(subject, str) or not subject:
-        return invalid("sub", "is missing or not a name")
+    if subject is None or subject == "":
+        return invalid("sub", "is missing")
+    if not isinstance(subject, str):
+        return invalid("sub", "is not a string")
     scopes = scopes_in(find(answer, settings.scope_claim))
     roles = names_in(find(answer, settings.roles_claim))
     groups = names_in(find(answer, settings.groups_claim))

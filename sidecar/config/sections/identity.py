@@ -5,6 +5,7 @@ from typing import Annotated, Final
 
 from pydantic import BeforeValidator, Field, StrictBool, StrictInt
 
+from sidecar.check.claims import SUB
 from sidecar.check.identity import IdentitySettings, folded
 from sidecar.config.problems import Finding
 from sidecar.config.rules import Draft, Items, rule
@@ -97,11 +98,27 @@ def _subjects_carry_their_issuer(draft: Draft) -> Iterator[Finding]:
         if not trust.has_many_issuers:
             continue
         claim = trust.template.placeholder if trust.template else "iss"
+        if not {("iss",), (claim,)}.isdisjoint(sources.values()):
+            continue
         for name, source in sources.items():
-            if source == ("sub",) and not {("iss",), (claim,)} & set(sources.values()):
+            if source in (SUB, trust.subject_claim):
                 text = (
                     f'"{trust.name}" has many issuers, and two of them may give two people one '
-                    f"sub; write a header with {claim} beside it"
+                    f"{'.'.join(source)}; write a header with {claim} beside it"
+                )
+                yield Finding(("identity", "headers", name), text)
+
+
+@rule()
+def _headers_carry_the_subject(draft: Draft) -> Iterator[Finding]:
+    """A header with ``sub``, where an entry takes the subject from another claim."""
+    for name, source in draft.section("identity", Identity).headers.items():
+        for _, trust in draft.items("trust", Trust):
+            if source == SUB != trust.subject_claim:
+                claim = ".".join(trust.subject_claim)
+                text = (
+                    f'sub is not the subject of "{trust.name}": its subject_claim is {claim}; '
+                    f"write {claim} if the header is for the subject"
                 )
                 yield Finding(("identity", "headers", name), text)
 
@@ -112,3 +129,4 @@ IDENTITY_RULES: Final = (
     _conditions_read_other_headers,
     _subjects_carry_their_issuer,
 )
+IDENTITY_WARNINGS: Final = (_headers_carry_the_subject,)

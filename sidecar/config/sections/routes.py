@@ -30,7 +30,7 @@ from sidecar.config.values import (
     Host,
     Method,
     Name,
-    Pattern,
+    PatternOfParts,
     Scope,
     Template,
     Text,
@@ -132,10 +132,10 @@ class RouteAllow(Section):
         "which there are (RFC 9470).",
         min_length=1,
     )
-    callers: tuple[Pattern, ...] = written(
+    callers: tuple[PatternOfParts, ...] = written(
         (),
         "Patterns of which the caller's mTLS principal matches one; `*` stands for one "
-        "part between `:` or `/`.",
+        "part between `:` or `/`, and `**` at the end for one or more.",
         min_length=1,
     )
     when: ConditionText = written(

@@ -10,7 +10,7 @@ from sidecar.config.configuration import Configuration, LoadedFile
 from sidecar.config.problems import Finding, format_names
 from sidecar.config.rules import Draft, SectionRule, rule
 from sidecar.config.section import written
-from sidecar.config.sections.identity import IDENTITY_RULES, Identity
+from sidecar.config.sections.identity import IDENTITY_RULES, IDENTITY_WARNINGS, Identity
 from sidecar.config.sections.root import RootSection
 from sidecar.config.sections.routes import RouteAllow, RouteSection
 from sidecar.config.sections.token_sources import TokenPlace, distinct_sources
@@ -109,6 +109,22 @@ def _token_sources(draft: Draft) -> Iterator[Finding]:
 
 
 @rule()
+def _subjects_of_one_issuer(draft: Draft) -> Iterator[Finding]:
+    """Two entries of one issuer that take the subject from different claims."""
+    entries = draft.items("trust", Trust)
+    for index, (here, trust) in enumerate(entries):
+        for at, other in entries[:index]:
+            if trust.subject_claim != other.subject_claim and trust.has_issuers_of(other):
+                text = (
+                    f'its subjects are not those of "{other.name}" (line {draft.line(at)}), from '
+                    f"the same issuer: the {'.'.join(trust.subject_claim)} of one person may be "
+                    f"the {'.'.join(other.subject_claim)} of another; name one claim in both"
+                )
+                yield Finding((*here, "subject_claim"), text)
+                break
+
+
+@rule()
 def _nothing_is_denied(draft: Draft) -> Iterator[Finding]:
     if draft.section("mode", str) == "shadow":
         text = "mode is shadow: every request is let through, whatever is decided about it"
@@ -152,6 +168,8 @@ class Sidecar(RootSection):
     )
     warning_rules: ClassVar[tuple[SectionRule, ...]] = (
         *RootSection.warning_rules,
+        *IDENTITY_WARNINGS,
+        _subjects_of_one_issuer,
         _nothing_is_denied,
     )
 

@@ -6,7 +6,7 @@ from typing import Annotated, Final, Self
 
 from pydantic import Field, StrictBool, model_validator
 
-from sidecar.check.trust import RequiredValue, TrustEntry
+from sidecar.check.trust import ClaimPath, RequiredValue, TrustEntry
 from sidecar.clients.proxy import ProxySettings
 from sidecar.config.addresses import http_url
 from sidecar.config.problems import Finding, Location
@@ -24,9 +24,10 @@ from sidecar.config.values import (
     IssuerValues,
     Name,
     OptionalIssuer,
-    Pattern,
+    PatternOfParts,
     Text,
     TokenType,
+    WholeText,
     format_value,
 )
 from sidecar.jose.issuers import IssuerTemplate, overlap
@@ -34,6 +35,8 @@ from sidecar.keys.settings import KeySettings
 from sidecar.model import TokenKind
 
 _REQUEST_TYPES: Final = ("at+jwt",)  # RFC 9068 §2.1
+# OpenID Connect Core §5.7: neither unique nor stable.
+_CHANGEABLE: Final = frozenset({"email", "preferred_username", "upn"})
 # Claims that are no value to require, and what they are compared with.
 _COMPARED_ANYWAY: Final = {
     "iss": "issuer",
@@ -93,7 +96,7 @@ class Trust(Section):
     issuer_pattern: IssuerPattern | None = written(
         None, "The `iss` of its tokens, where the issuers of many tenants have one set of keys."
     )
-    audiences: tuple[Text, ...] = Field(
+    audiences: tuple[WholeText, ...] = Field(
         min_length=1, description="Of these a token's audience must name at least one."
     )
     audience_claim: Claim = written(
@@ -120,13 +123,19 @@ class Trust(Section):
     leeway: Annotated[float, Duration("0s", "5m")] = written(
         "10s", "How far the issuer's clock may be off when dates are compared."
     )
-    subjects: tuple[Pattern, ...] = written(
+    subject_claim: Claim = written(
+        "sub",
+        "The claim that holds the subject. Where it is written, a token without it is refused, and "
+        "no other claim takes its place.",
+    )
+    subjects: tuple[PatternOfParts, ...] = written(
         (),
-        "Patterns of which a token's `sub` must match one; `*` stands for one part "
-        "between `:` or `/`. Required for kind `workload`; otherwise empty accepts all.",
+        "Patterns of which a token's subject must match one; `*` stands for one part between `:` "
+        "or `/`, and `**` at the end for one or more. Required for kind `workload`; otherwise "
+        "empty accepts all.",
     )
     required_claims: tuple[Claim, ...] = written(
-        ("sub",), "Claims that must be there and not be empty."
+        (), "Claims that must be there and not be empty; without it, the `subject_claim`."
     )
     scope_claim: Claim = written("scope", "The claim that holds the scopes.")
     roles_claim: Claim = written("roles", "The claim that holds the roles.")
@@ -257,6 +266,22 @@ class Trust(Section):
             text = "min_refresh is longer than refresh, of which it is the lower limit"
             yield Finding((*here, "min_refresh"), text)
 
+    def _all_required_claims(self) -> tuple[ClaimPath, ...]:
+        """The required claims as written or by default, and the subject where it is written."""
+        written, required = self.model_fields_set, self.required_claims
+        if "required_claims" in written and "subject_claim" not in written:
+            return required
+        return tuple(dict.fromkeys((self.subject_claim, *required)))
+
+    def warnings(self) -> Iterator[Finding]:
+        """A subject that can be changed, or given to somebody else later."""
+        if self.subject_claim[-1] in _CHANGEABLE:
+            text = (
+                f"{self.subject_claim[-1]} can be changed, or given to somebody else later, who "
+                "would then be taken for the one before; name a claim that stays, as sub does"
+            )
+            yield Finding(("subject_claim",), text)
+
     def settings(self) -> TrustEntry:
         """What the check needs of the entry."""
         return copied(
@@ -269,6 +294,7 @@ class Trust(Section):
             ),
             issuers=frozenset(self.known_issuers),
             pattern=self.template,
+            required_claims=self._all_required_claims(),
             types=frozenset(None if name == "none" else name for name in self.accepted_types),
         )
 

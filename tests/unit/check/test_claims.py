@@ -116,11 +116,18 @@ def test_operators_see_by_how_much_a_date_is_off(
     assert refusal.held == (held,)
 
 
-@pytest.mark.parametrize("audience", [None, 7, ["orders", 7], ["orders", None], {"orders": 1}])
+@pytest.mark.parametrize("audience", [7, False, ["orders", 7], ["orders", None], {"orders": 1}])
 def test_an_audience_is_a_string_or_a_list_of_strings(audience: object) -> None:
     assert verified({"aud": audience}) == Refusal(
         Reason.INVALID_CLAIM, "aud is not a string or a list of strings"
     )
+
+
+def test_a_missing_audience_is_called_missing() -> None:
+    missing = Refusal(Reason.INVALID_CLAIM, "aud is missing")
+
+    assert verify(SignedToken(GATEWAY, claims(audience=None), ""), NOW) == missing
+    assert verified({"aud": None}) == missing
 
 
 def test_another_claim_may_say_whom_a_token_is_for() -> None:
@@ -129,7 +136,7 @@ def test_another_claim_may_say_whom_a_token_is_for() -> None:
     assert reason({"aud": "billing", "client": {"id": "orders"}}, **entry) is None
     assert reason({"client": {"id": "billing"}}, **entry) is Reason.WRONG_AUDIENCE
     assert verified({"client": "orders"}, **entry) == Refusal(
-        Reason.INVALID_CLAIM, "client.id is not a string or a list of strings"
+        Reason.INVALID_CLAIM, "client.id is missing"
     )
 
 
@@ -143,7 +150,7 @@ def test_only_subjects_that_are_listed_are_accepted() -> None:
 
     assert reason({"sub": "system:serviceaccount:shop:billing"}, **entry) is None
     assert verified({"sub": "system:serviceaccount:other:billing"}, **entry) == Refusal(
-        Reason.UNTRUSTED_SUBJECT, "subjects of gateway does not list it"
+        Reason.UNTRUSTED_SUBJECT, "subjects of gateway are: system:serviceaccount:shop:*"
     )
 
 
@@ -154,7 +161,7 @@ def test_a_token_without_a_subject_is_nobody_that_is_listed() -> None:
     assert isinstance(anyone, VerifiedToken)
     assert anyone.subject == ""
     listed = verify(SignedToken(replace(GATEWAY, subjects=("*",)), document, ""), NOW)
-    assert listed == Refusal(Reason.UNTRUSTED_SUBJECT, "subjects of gateway does not list it")
+    assert listed == Refusal(Reason.UNTRUSTED_SUBJECT, "sub is missing")
 
 
 @pytest.mark.parametrize("tenant", [{}, {"tenant": None}, {"tenant": {"id": ""}}, {"tenant": "x"}])
@@ -257,3 +264,29 @@ def test_a_token_that_is_bound_to_a_key_is_refused_unless_it_is_accepted(cnf: ob
 
 def test_a_binding_of_null_is_none() -> None:
     assert reason({"cnf": None}) is None
+
+
+def test_the_subject_is_the_claim_that_is_named_and_no_other() -> None:
+    named = {"subject_claim": ("user", "id"), "required_claims": (("user", "id"),)}
+    token = verified({"sub": "bob", "user": {"id": "alice"}}, **named)
+
+    assert isinstance(token, VerifiedToken)
+    assert token.subject == "alice"
+    for user in ({}, {"id": None}, {"id": ""}, "alice", None):
+        assert verified({"sub": "alice", "user": user}, **named) == Refusal(
+            Reason.INVALID_CLAIM,
+            "user.id is missing, and subject_claim of gateway names it",
+        )
+    assert verified({"user": {"id": 7}}, **named) == Refusal(
+        Reason.INVALID_CLAIM, "user.id is not a string"
+    )
+
+
+def test_patterns_of_subjects_are_for_the_claim_that_is_named() -> None:
+    named = {"subject_claim": ("oid",), "subjects": ("a-*",), "required_claims": (("oid",),)}
+
+    assert reason({"sub": "b", "oid": "a-1"}, **named) is None
+    assert reason({"sub": "a-1", "oid": "b"}, **named) is Reason.UNTRUSTED_SUBJECT
+    assert verified({"sub": "a-1"}, **named) == Refusal(
+        Reason.UNTRUSTED_SUBJECT, "oid is missing, and subject_claim of gateway names it"
+    )

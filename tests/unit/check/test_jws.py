@@ -90,6 +90,28 @@ def test_every_canonical_ending_is_read(last: str) -> None:
     assert segment(parsed(f"{HEADER}.{EMPTY}.{last}").signature) == last
 
 
+@pytest.mark.parametrize(
+    "token",
+    [
+        f"{HEADER}=.{EMPTY}.AA",
+        f"{HEADER}.{EMPTY}==.AA",
+        f"{HEADER}.{EMPTY}.AA==",
+        f"{HEADER}==.{EMPTY}==.AA==",
+    ],
+)
+def test_padding_is_told_as_what_it_is(token: str) -> None:
+    # As load balancers of AWS sign what they know of a user.
+    refusal = refused(token)
+
+    assert refusal.reason is Reason.MALFORMED_TOKEN
+    assert "keep their = padding" in refusal.detail
+
+
+@pytest.mark.parametrize("token", ["=", "==.=.=", f"{HEADER}.{EMPTY}=", f"{HEADER}.{EMPTY}.A+="])
+def test_padding_is_not_all_that_is_wrong(token: str) -> None:
+    assert "three base64url segments" in refused(token).detail
+
+
 def test_an_encrypted_token_is_told_apart() -> None:
     assert "encrypted (JWE)" in refused(f"{HEADER}..AA.AA.AA").detail
 

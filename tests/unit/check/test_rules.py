@@ -205,6 +205,19 @@ def test_a_user_who_was_not_authenticated_just_now_is_refused(moment: object) ->
     assert refused.reason is Reason.INSUFFICIENT_USER_AUTHENTICATION
 
 
+def test_a_claim_about_the_login_that_is_missing_is_called_missing() -> None:
+    told = TOKEN._replace(claims={})
+    refused = [refusal(MaxAge(60.0), token=told), refusal(Acr(("gold", "silver")), token=told)]
+
+    assert [each and each.detail for each in refused] == [
+        "auth_time is missing",
+        "acr is missing; accepted: gold, silver",
+    ]
+    odd = refusal(MaxAge(60.0), token=TOKEN._replace(claims={"auth_time": "now"}))
+    assert odd is not None
+    assert odd.detail == "auth_time is not a date"
+
+
 @pytest.mark.parametrize("moment", [NOW, NOW - 60, NOW + 1, int(NOW), NOW - 0.5])
 def test_a_user_who_was_authenticated_just_now_is_not(moment: float) -> None:
     assert refusal(MaxAge(60.0), token=TOKEN._replace(claims={"auth_time": moment})) is None

@@ -87,6 +87,27 @@ def test_what_an_identity_header_carries_is_shown(run: Run, configuration: Path)
     assert "set x-scopes: orders:read" in output
 
 
+def test_the_claims_that_an_entry_names_are_shown_or_called_missing(
+    run: Run, configuration: Path
+) -> None:
+    named = """
+  - name: gateway
+    audience_claim: client
+    subject_claim: oid
+    claim_values: {use: access, level: [1, 2]}
+"""
+    text = configuration.read_text().replace("\n  - name: gateway\n", named, 1)
+    configuration.write_text(text)
+    token = _token(use="access", client="orders")
+    _, output, _ = run("check", "-c", configuration, "GET", "/orders/17", stdin=token)
+
+    assert "client orders, accepted: orders" in output
+    assert "use access, accepted: access" in output
+    assert "level missing, accepted: 1, 2" in output
+    assert "oid missing" in output
+    assert "detail: level is missing; accepted: 1, 2" in output
+
+
 @pytest.mark.parametrize(
     ("path", "changes", "end"),
     [

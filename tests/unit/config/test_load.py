@@ -538,3 +538,76 @@ def test_two_entries_of_one_open_pattern_are_told_apart_by_their_types(tmp_path:
     text = first + second.replace("kind: request", "kind: external\n    types: [jwt]")
 
     assert len(_load(tmp_path, f"{text}routes:{routes}").check.trust) == 2
+
+
+_IDP = """
+role: sidecar
+trust:
+  - {name: idp, kind: external, issuer: https://idp.example, audiences: [orders],
+     algorithms: [ES256], types: [jwt], keys: {file: {path: idp.json}}}
+routes:
+  - {name: all, match: {path: "/**"}, allow: {tokens: [external]}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("written", "subject", "required"),
+    [
+        ("", ("sub",), [("sub",)]),
+        ("required_claims: [tid]", ("sub",), [("tid",)]),
+        ("subject_claim: oid", ("oid",), [("oid",)]),
+        ("subject_claim: [user, id], required_claims: [tid]", ("user", "id"), None),
+        ("subject_claim: sub, required_claims: [sub]", ("sub",), [("sub",)]),
+    ],
+)
+def test_a_subject_that_is_named_is_required(
+    tmp_path: Path, written: str, subject: tuple[str, ...], required: list[tuple[str, ...]] | None
+) -> None:
+    (entry,) = _load(
+        tmp_path, _IDP.replace("types:", f"{written}, types:" if written else "types:")
+    ).check.trust
+
+    assert entry.subject_claim == subject
+    assert entry.required_claims == tuple(required or [("user", "id"), ("tid",)])
+
+
+@pytest.mark.parametrize("claim", ["email", "preferred_username", "upn", "[user, email]"])
+def test_a_subject_that_can_change_is_a_warning(tmp_path: Path, claim: str) -> None:
+    configuration = _load(tmp_path, _IDP.replace("types:", f"subject_claim: {claim}, types:"))
+
+    (text,) = [each.text for each in configuration.warnings if "not there yet" not in each.text]
+    name = claim.strip("[]").rpartition(" ")[2]
+    assert text == (
+        f"{name} can be changed, or given to somebody else later, who would then be taken for the "
+        "one before; name a claim that stays, as sub does"
+    )
+
+
+def test_a_header_with_a_sub_that_is_not_the_subject_is_a_warning(tmp_path: Path) -> None:
+    text = _IDP.replace("types:", "subject_claim: [user, id], types:")
+    configuration = _load(tmp_path, text + "identity: {headers: {x-user-id: sub, x-id: tid}}\n")
+
+    assert [(each.position.line, each.text) for each in configuration.warnings] == [
+        (
+            8,
+            'sub is not the subject of "idp": its subject_claim is user.id; write user.id if the '
+            "header is for the subject",
+        )
+    ]
+
+
+def test_two_subjects_of_one_issuer_are_a_warning(tmp_path: Path) -> None:
+    other = _IDP.partition("trust:\n")[2].partition("routes:")[0]
+    other = other.replace("name: idp", "name: staff").replace("[jwt]", "[at+jwt]")
+    text = _IDP.replace(
+        "routes:", other.replace("types:", "subject_claim: uid, types:") + "routes:"
+    )
+
+    assert [(each.position.line, each.text) for each in _load(tmp_path, text).warnings] == [
+        (
+            7,
+            'its subjects are not those of "idp" (line 4), from the same issuer: the uid of one '
+            "person may be the sub of another; name one claim in both",
+        )
+    ]
+    assert _load(tmp_path, text.replace("subject_claim: uid, ", "")).warnings == ()

@@ -372,6 +372,29 @@ def test_subjects_that_nothing_tells_apart_are_a_warning(tmp_path: Path) -> None
     ]
 
 
+def test_one_issuers_subjects_of_two_claims_are_a_warning(tmp_path: Path) -> None:
+    entry = """
+  - name: {0}
+    kind: external
+    issuer: https://idp.example
+    audiences: [shop]
+    algorithms: [ES256]
+    types: [{0}]
+    subject_claim: {1}
+    keys: {{file: {{path: /keys/idp.json}}}}"""
+    trust = f"trust:{entry.format('access', 'sub')}{entry.format('identity', 'uid')}\n"
+    jwt = "  - {name: t, header: x-t, subject_prefix: t, jwt: {trust: [access, identity]}}\n"
+    text = SMALLEST.replace("request_tokens:", f"{jwt}request_tokens:", 1).replace(
+        "credentials:", f"{trust}credentials:", 1
+    )
+
+    texts = [warning.text for warning in _load(tmp_path, text).warnings]
+    assert texts[-1].startswith(
+        "its subjects come from uid of https://idp.example and those of itself from "
+        "https://idp.example, and nothing tells them apart"
+    )
+
+
 def test_subjects_with_prefixes_of_their_own_are_told_apart(tmp_path: Path) -> None:
     prefixed = ANOTHER + "    subject_prefix: 'partner:'\n"
     text = SMALLEST.replace("\nrequest_tokens", prefixed + "request_tokens")

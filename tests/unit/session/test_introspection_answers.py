@@ -133,7 +133,8 @@ def test_a_session_may_have_to_be_that_of_a_named_client(client: object, accepte
     if accepted:
         session(verdict)
     else:
-        expected = "sso accepts the clients: login, portal"
+        accepts = "sso accepts the clients: login, portal"
+        expected = f"client_id is missing; {accepts}" if client is None else accepts
         held = (("client_id", client),) if isinstance(client, str) else ()
         assert verdict == Refusal(Reason.WRONG_AUDIENCE, expected, held=(*held, *ALICE))
 
@@ -160,8 +161,8 @@ def test_only_200_is_an_answer(status: int) -> None:
 
 @pytest.mark.parametrize("subject", [None, "", 17, ["alice"], True])
 def test_a_session_is_somebodys(subject: object) -> None:
-    expected = Refusal(Reason.INVALID_CLAIM, "sub is missing or not a name")
-    assert answered(sub=subject) == expected
+    problem = "is not a string" if subject else "is missing"
+    assert answered(sub=subject) == Refusal(Reason.INVALID_CLAIM, f"sub {problem}")
 
 
 @pytest.mark.parametrize("kind", ["Bearer", "bearer", "BEARER", None])
@@ -280,7 +281,8 @@ def test_an_audience_that_is_not_ours_is_refused(audience: object) -> None:
 @pytest.mark.parametrize("audience", [None, 17, ["shop", 17]])
 def test_where_an_audience_is_needed_it_has_to_be_there(audience: object) -> None:
     settings = replace(SETTINGS, audiences=frozenset({"shop"}))
-    expected = Refusal(Reason.INVALID_CLAIM, "aud is not a string or a list of strings", held=ALICE)
+    problem = "missing" if audience is None else "not a string or a list of strings"
+    expected = Refusal(Reason.INVALID_CLAIM, f"aud is {problem}", held=ALICE)
     assert answered(settings, aud=audience) == expected
 
 

@@ -5,6 +5,7 @@ from typing import Final, Self
 
 from pydantic import Field, StrictBool, model_validator
 
+from sidecar.check.claims import SUB
 from sidecar.check.extract import CookieSource
 from sidecar.check.identity import folded
 from sidecar.check.patterns import EVERY_NAME
@@ -302,13 +303,17 @@ def _sessions_are_issued_for_others(draft: Draft) -> Iterator[Finding]:
             yield Finding((*here, "exchange_only"), text)
 
 
+def _whose(trust: Trust) -> str:
+    """The issuer of an entry's subjects, and their claim where it is not ``sub``."""
+    issuer = trust.issuer or str(trust.template or trust.known_issuers[0])
+    claim = trust.subject_claim
+    return issuer if claim == SUB else f"{'.'.join(claim)} of {issuer}"
+
+
 @rule()
 def _subjects_look_alike(draft: Draft) -> Iterator[Finding]:
     """Credentials of several issuers whose subjects have the same prefix."""
-    issuers = {
-        trust.name: trust.issuer or str(trust.template or trust.known_issuers[0])
-        for _, trust in draft.items("trust", Trust)
-    }
+    issuers = {trust.name: _whose(trust) for _, trust in draft.items("trust", Trust)}
     owners: dict[str, tuple[str, str]] = {}
     for here, each in draft.items("credentials", CredentialSection):
         if "{iss}" in each.subject_prefix:

@@ -11,7 +11,7 @@ from sidecar.config.problems import Finding
 from sidecar.config.section import Section, copied, written
 from sidecar.config.sections.gateway.signing_keys import SigningAlgorithm
 from sidecar.config.sections.http import AnswerBytes, RemoteServer
-from sidecar.config.values import Claim, Duration, File, Scope, Text
+from sidecar.config.values import Claim, Duration, File, Scope, Text, WholeText
 from sidecar.session.settings import (
     MOST_NAMES,
     ClientAuthentication,
@@ -77,10 +77,10 @@ class _Asked(Section):
 
 class _Answered(Section):
     issuer: Text | None = written(None, "What an answer's `iss` must be, where it has one.")
-    audiences: tuple[Text, ...] = written(
+    audiences: tuple[WholeText, ...] = written(
         (), "Of these an answer's `aud` must name at least one.", min_length=1
     )
-    clients: tuple[Text, ...] = written(
+    clients: tuple[WholeText, ...] = written(
         (),
         "Of these an answer's `client_id` must be one: whatever else of the issuer's "
         "is active was granted to somebody else.",
