@@ -59,6 +59,14 @@ def http_url(value: object) -> str:
     return found
 
 
+def same_url(url: str) -> str:
+    """The form that URLs share which lead to the same place (RFC 3986 §6.2.2.1, §6.2.3)."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    port = str(parts.port or _DEFAULT_PORTS[parts.scheme])
+    return f"{parts.scheme}://{host}:{port}{parts.path or '/'}?{parts.query}"
+
+
 def issuer_url(value: object) -> str:
     """An issuer of tokens (RFC 8414 §2): an https URL without query and fragment."""
     found = http_url(value)

@@ -1,5 +1,6 @@
 """Checks the key and TLS files that key sources name, when a configuration is loaded."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -12,6 +13,7 @@ from sidecar.config.problems import Finding, Location
 from sidecar.config.rules import Items
 from sidecar.config.section import Section
 from sidecar.config.sections.keys import FileKeysSection
+from sidecar.config.sections.shared_keys import may_share
 from sidecar.config.sections.trust import Trust
 from sidecar.errors import SourceFault
 from sidecar.jose.jwk import VerificationKey
@@ -44,7 +46,7 @@ def examine(entries: Items[Trust], expectation: KeyFiles) -> ExaminedFiles:
     keys: dict[str, tuple[VerificationKey, ...]] = {}
     wrong: list[Finding] = []
     warnings: list[Finding] = []
-    owners: dict[str, Trust] = {}
+    owners: defaultdict[str, list[Trust]] = defaultdict(list)
     if expectation is KeyFiles.IGNORED:
         return ExaminedFiles(keys, (), ())
     for at, trust in entries:
@@ -69,6 +71,11 @@ def examine(entries: Items[Trust], expectation: KeyFiles) -> ExaminedFiles:
         if left_out:
             warnings.append(Finding(path_here, f"keys are left out: {in_short(left_out)}"))
         wrong += _foreign(path_here, trust, found, owners)
+        found = tuple(key for key in found if trust.may_have(key))
+        if not found:
+            text = f"every key of {source.path} names another issuer as its own (issuer)"
+            wrong.append(Finding(path_here, text))
+            continue
         unusable = _unusable(at, trust, found)
         (wrong if len(unusable) == len(trust.algorithms) else warnings).extend(unusable)
     return ExaminedFiles(keys, tuple(wrong), tuple(warnings))
@@ -100,16 +107,26 @@ def _read(path: Path) -> KeyDocument:
 
 
 def _foreign(
-    here: Location, trust: Trust, found: tuple[VerificationKey, ...], owners: dict[str, Trust]
+    here: Location,
+    trust: Trust,
+    found: tuple[VerificationKey, ...],
+    owners: defaultdict[str, list[Trust]],
 ) -> list[Finding]:
-    """Keys of an entry that another issuer has too: it could sign tokens of this one."""
+    """Keys that another issuer has, too, in another file: it could sign tokens of this entry."""
     others = {
         owner.name
         for key in found
-        if not (owner := owners.setdefault(key.thumbprint, trust)).has_issuers_of(trust)
+        for owner in owners[key.thumbprint]
+        if not may_share(owner, trust) and owner.keys.source.place != trust.keys.source.place
     }
+    for key in found:
+        owners[key.thumbprint].append(trust)
     return [
-        Finding(here, f'holds a key that "{name}" has too; a key belongs to one issuer')
+        Finding(
+            here,
+            f'holds a key that "{name}" has too, and a key belongs to one issuer; if both are one '
+            f"provider's, write shared_keys: [{name}] here and shared_keys: [{trust.name}] there",
+        )
         for name in sorted(others)
     ]
 

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from sidecar.clients.http import ANSWER_BYTES
 from sidecar.clients.proxy import ProxySettings
 from sidecar.clients.vault.settings import KvKeys, TransitKeys
-from sidecar.config.addresses import HttpUrl
+from sidecar.config.addresses import HttpUrl, same_url
 from sidecar.config.problems import Finding
 from sidecar.config.section import OneOf, Section, copied, written
 from sidecar.config.sections.http import AnswerBytes, RemoteServer, RequestHeaders, over_http
@@ -20,6 +20,10 @@ from sidecar.model import TokenKind
 _REFRESH: Final = 300.0
 _REFRESH_OF_REQUEST_KEYS: Final = 30.0
 _FILE_TIMEOUT: Final = 10.0
+
+
+# What no other place of keys has; None where the configuration does not say it.
+Place = tuple[str, ...] | None
 
 
 class FileKeysSection(Section):
@@ -39,6 +43,11 @@ class FileKeysSection(Section):
     max_stale: Annotated[float, Duration("1m", "720h")] = written(
         "24h", "How long the last good keys stay in use while the file cannot be used."
     )
+
+    @property
+    def place(self) -> Place:
+        """The file."""
+        return ("file", str(self.path.resolve()))
 
     def refresh_for(self, _: TokenKind) -> float:
         """How often the file is polled, in seconds, for every kind of token."""
@@ -105,6 +114,11 @@ class JwksSection(_Refreshed, RequestHeaders, RemoteServer, _AtUrl):
 
     server_url = "url"
 
+    @property
+    def place(self) -> Place:
+        """The URL."""
+        return ("url", same_url(self.url))
+
     def settings(self, _: str, proxy: ProxySettings | None) -> SourceSettings:
         """The URL, and how it is reached."""
         return copied(JwksKeys, self, http=self.http_settings(proxy))
@@ -112,6 +126,11 @@ class JwksSection(_Refreshed, RequestHeaders, RemoteServer, _AtUrl):
 
 class OidcSection(_Refreshed, RequestHeaders, RemoteServer):
     """Public keys at the `jwks_uri` of the issuer's discovery document; its URL is `issuer`."""
+
+    @property
+    def place(self) -> Place:
+        """None: the issuer says it."""
+        return None
 
     def settings(self, issuer: str, proxy: ProxySettings | None) -> SourceSettings:
         """The issuer, and how its discovery document is reached."""
@@ -133,6 +152,15 @@ class VaultKeysSection(_Refreshed, RemoteServer, _Engines, InVault):
         self.refuse_all_but_one(("transit", "kv"))
         return self
 
+    @property
+    def place(self) -> Place:
+        """The path of the key or of the secret, with the namespace."""
+        server = ("vault", same_url(self.address), self.namespace or "")
+        if self.kv is not None:
+            return (*server, self.kv.mount, "kv", self.kv.path)
+        assert self.transit is not None  # noqa: S101 - one of the two is written
+        return (*server, self.transit.mount, "transit", self.transit.key)
+
     def settings(self, _: str, proxy: ProxySettings | None) -> SourceSettings:
         """Where in Vault the keys are, and how it is reached."""
         server = self.vault_settings(self.http_settings(proxy))
@@ -153,6 +181,11 @@ class _InCluster(Section):
 
 class KubernetesSection(_Refreshed, _InCluster):
     """The keys of the cluster's service accounts, from its API server."""
+
+    @property
+    def place(self) -> Place:
+        """The API server."""
+        return ("kubernetes", same_url(self.server))
 
     def findings(self) -> Iterator[Finding]:
         """The keys come over https."""

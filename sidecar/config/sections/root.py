@@ -22,6 +22,7 @@ from sidecar.config.sections.log import Log
 from sidecar.config.sections.proxy import Proxy, a_mapping, servers_beside_the_proxy
 from sidecar.config.sections.public_routes import left_to_public_routes
 from sidecar.config.sections.routes import ROUTE_RULES, Paths, RouteSection
+from sidecar.config.sections.shared_keys import SHARED_KEYS_RULES
 from sidecar.config.sections.token_sources import TokenPlace
 from sidecar.config.sections.trust import TRUST_RULES, Trust
 from sidecar.config.values import Duration, Realm
@@ -73,7 +74,7 @@ class RootSection(Section):
     # The lists whose readable items are checked even if other items cannot be read.
     lists: ClassVar[tuple[str, ...]] = ("trust", "routes")
     # The rules between sections: those that make a file invalid, and those that only warn.
-    rules: ClassVar[tuple[SectionRule, ...]] = (*TRUST_RULES, *ROUTE_RULES)
+    rules: ClassVar[tuple[SectionRule, ...]] = (*TRUST_RULES, *SHARED_KEYS_RULES, *ROUTE_RULES)
     warning_rules: ClassVar[tuple[SectionRule, ...]] = (
         left_to_public_routes,
         kept_slashes,

@@ -31,6 +31,7 @@ from sidecar.config.values import (
     format_value,
 )
 from sidecar.jose.issuers import IssuerTemplate, overlap
+from sidecar.jose.jwk import VerificationKey
 from sidecar.keys.settings import KeySettings
 from sidecar.model import TokenKind
 
@@ -146,7 +147,16 @@ class Trust(Section):
         "bearer tokens: whoever holds one may use it. Otherwise they are refused, because no proof "
         "of that key is checked.",
     )
-    keys: Keys = Field(description="Where its public keys are found.")
+    keys: Keys = Field(
+        description="Where its public keys are found. A key belongs to one issuer: two entries "
+        "with other issuers do not have the same file, URL or path, or a file with a key of the "
+        "other's, unless they say so in `shared_keys`."
+    )
+    shared_keys: tuple[Name, ...] = written(
+        (),
+        "The other entries that have the same keys, because one provider signs the tokens of all. "
+        "Each entry names the others, and all are of one kind.",
+    )
 
     @model_validator(mode="after")
     def _one_of_the_issuers(self) -> Self:
@@ -191,6 +201,15 @@ class Trust(Section):
         """Whether the issuer is one of its own."""
         template = self.open_template
         return issuer in self.known_issuers or (template is not None and template.matches(issuer))
+
+    def may_have(self, key: VerificationKey) -> bool:
+        """Whether the key is for an issuer of this entry, as far as it names one."""
+        template = self.open_template
+        if template is None:
+            return any(map(key.signs_for, self.known_issuers))
+        if isinstance(key.issuer, IssuerTemplate):
+            return overlap(template, key.issuer)
+        return key.issuer is None or template.matches(key.issuer)
 
     @property
     def accepted_types(self) -> tuple[str, ...]:

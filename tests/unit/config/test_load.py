@@ -35,7 +35,8 @@ from sidecar.keys.settings import (
     SourceSettings,
 )
 from sidecar.model import TokenKind
-from tests.support.tokens import key_for
+from tests.support.sidecar_process import write_json
+from tests.support.tokens import jwks, key_for
 
 EXAMPLES = Path(__file__).parents[2] / "support" / "configurations"
 SMALLEST = """
@@ -611,3 +612,44 @@ def test_two_subjects_of_one_issuer_are_a_warning(tmp_path: Path) -> None:
         )
     ]
     assert _load(tmp_path, text.replace("subject_claim: uid, ", "")).warnings == ()
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "file: {path: keys/shared.json}",
+        "jwks: {url: https://login.example/keys}",
+        "vault: {address: https://v.example, login: {token_file: t}, kv: {path: p}}",
+        "kubernetes: {}",
+    ],
+)
+def test_entries_that_name_each_other_have_the_same_keys_wherever_these_are(
+    tmp_path: Path, source: str
+) -> None:
+    def entry(name: str, other: str) -> str:
+        return (
+            f"  - {{name: {name}, kind: workload, issuer: 'https://{name}.example', types: [jwt], "
+            f"audiences: [orders], algorithms: [ES256], subjects: [a], shared_keys: [{other}], "
+            f"keys: {{{source}}}}}\n"
+        )
+
+    (tmp_path / "keys").mkdir()
+    write_json(tmp_path / "keys" / "shared.json", jwks(key_for("ES256")))
+    head, _, rest = SMALLEST.partition("  - name")
+    routes = rest[rest.index("routes:") :].replace("authenticated: true", "tokens: [workload]")
+    text = head + entry("a", "b") + entry("b", "a") + routes
+
+    assert [each.name for each in _load(tmp_path, text).check.trust] == ["a", "b"]
+    if "vault" not in source:  # whose token is not there
+        assert _load(tmp_path, text, KeyFiles.GOOD_IF_THERE).warnings == ()
+
+
+def test_each_issuer_has_the_keys_of_its_own_discovery_document(tmp_path: Path) -> None:
+    head, _, rest = SMALLEST.partition("  - name")
+    entry = "  - name" + rest.partition("routes:")[0].replace(
+        "file: {path: keys/gateway.json}", "oidc: {}"
+    )
+    other = entry.replace("gateway", "other")
+    text = f"{head}{entry}{other}routes:{rest.partition('routes:')[2]}"
+
+    assert len(_load(tmp_path, text).check.trust) == 2
