@@ -60,7 +60,7 @@ def _tokens(provider: Provider) -> Iterator[str]:
             _names(entry.algorithms),
             _names(name or "none" for name in entry.types),
             _claim(entry.audience_claim),
-            ": ".join(["`sub`", *filter(None, [_names(entry.subjects)])]),
+            ": ".join([_claim(entry.subject_claim), *filter(None, [_names(entry.subjects)])]),
             ", ".join(_required(entry)),
             *(
                 _claim(path) if any(find(claims, path) for claims in accepted) else ""
@@ -71,11 +71,11 @@ def _tokens(provider: Provider) -> Iterator[str]:
 
 
 def _required(entry: TrustEntry) -> Iterator[str]:
-    """The claims that must be there, or have a value; a subject nearly always is."""
+    """The claims that must be there, or have a value, besides the subject."""
     for required in entry.claim_values:
         yield f"{_claim(required.claim)}: {_names(map(str, required.values))}"
     for path in entry.required_claims:
-        if path != ("sub",):
+        if path != entry.subject_claim:
             yield _claim(path)
 
 
