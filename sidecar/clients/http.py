@@ -161,6 +161,11 @@ class HttpClient:
             _redirected(target, response, follow=False)
         return response
 
+    def named(self, url: str) -> str:
+        """A URL for messages: redacted, and with the proxy that leads there."""
+        proxy = self._proxy(URL(url))
+        return redacted_url(url) + (_via(proxy) if proxy else "")
+
     async def close(self) -> None:
         """Close all connections and the client: a request in progress ends as a SourceFault."""
         self._closed = True
@@ -168,6 +173,11 @@ class HttpClient:
             await session.close()
             # The transports below TLS close in the next iteration of the loop.
             await asyncio.sleep(0)
+
+    def _proxy(self, url: URL) -> ProxySettings | None:
+        """The proxy that leads to this server; None if it is reached directly."""
+        proxy = self._settings.proxy
+        return proxy if proxy is not None and proxy.leads_to(url) else None
 
     def _checked(self, text: str) -> URL:
         """The parsed URL; its scheme is one that the settings allow."""
@@ -185,13 +195,12 @@ class HttpClient:
         self, method: str, url: URL, headers: Iterable[tuple[str, str]], **body: Any
     ) -> Response:
         settings = self._settings
-        proxy = settings.proxy if settings.proxy and settings.proxy.leads_to(url) else None
-        via, through = "", {}
+        proxy, via, through = self._proxy(url), "", {}
         sent = [*headers]
         if settings.headers:
             sent += await asyncio.to_thread(_from_files, settings.headers)
         if proxy is not None:
-            via = f" (through the proxy {proxy.url})"
+            via = _via(proxy)
             credentials = await proxy.headers()
             through = {"proxy": proxy.url, "proxy_headers": credentials}
             if url.scheme == "http":  # without a tunnel the proxy gets the request itself
@@ -348,6 +357,10 @@ def _from_files(headers: Iterable[tuple[str, Path]]) -> list[tuple[str, str]]:
             raise SourceFault(f"{path} does not hold the one line that the header {name} needs")
         found.append((name, value.decode("ascii")))
     return found
+
+
+def _via(proxy: ProxySettings) -> str:
+    return f" (through the proxy {proxy.url})"
 
 
 def _failure_of_proxy(fault: Exception, proxy: ProxySettings) -> str | None:

@@ -54,6 +54,10 @@ _NOT_OURS: Final = frozenset(
 # Further names that no condition may read (RFC 9110 §11.6, RFC 6265 §5, RFC 9113 §3.2.1).
 _CREDENTIALS: Final = frozenset({"authorization", "cookie", "proxy-authorization", "txn-token"})
 _HOP_BY_HOP: Final = frozenset({"http2-settings", "proxy-authenticate"})
+# Headers of the program's own requests that no configuration changes.
+_SET_WHERE_NEEDED: Final = frozenset(
+    {"accept-encoding", "expect", "if-none-match", "range", "x-vault-token"}
+)
 
 
 def seconds(text: object) -> float:
@@ -246,7 +250,19 @@ def source_header(value: object) -> str:
 def request_header(value: object) -> str:
     """The name of a header to send with the sidecar's own requests."""
     name = header(value)
-    if name in {"accept-encoding", "content-type", "x-vault-token"}:
+    if name in _SET_WHERE_NEEDED | _HOP_BY_HOP or name.startswith("content-"):
+        raise ValueError(f"{name} is set where it is needed; leave it out")
+    if name == "proxy-authorization":
+        raise ValueError(f"{name} is for a proxy; write proxy.credentials_file")
+    return name
+
+
+def introspection_header(value: object) -> str:
+    """The name of a header to send with introspection requests."""
+    name = request_header(value)
+    if name == "authorization":
+        raise ValueError(f"{name} holds the proof of the client; choose its method in client")
+    if name == "accept":
         raise ValueError(f"{name} is set where it is needed; leave it out")
     return name
 
@@ -468,6 +484,7 @@ IdentityHeader = Annotated[str, PlainValidator(identity_header), schema("header"
 ConditionHeader = Annotated[str, PlainValidator(condition_header), schema("header")]
 PassedHeader = Annotated[str, PlainValidator(passed_header), schema("header")]
 RequestHeader = Annotated[str, PlainValidator(request_header), schema("header")]
+IntrospectionHeader = Annotated[str, PlainValidator(introspection_header), schema("header")]
 VaultPath = Annotated[
     str, PlainValidator(_vault_path), schema("path", pattern=f"^{_PATH.pattern}$")
 ]

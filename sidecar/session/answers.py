@@ -63,7 +63,7 @@ def read(
     """
     if _is_unsupported_token_type(response):
         return Refusal(Reason.INACTIVE_SESSION, "it is no session that its issuer would issue")
-    answer = _document(response, settings.url)
+    answer = _present(_document(response, settings.url))
     active = answer.get("active")
     if active is False:
         return Refusal(Reason.INACTIVE_SESSION)
@@ -101,6 +101,13 @@ def _document(response: Response, url: str) -> dict[str, object]:
         return load_object(response.body)
     except StrictJsonError as fault:
         raise UnusableAnswer(f"{redacted_url(url)} gave an answer that {fault}") from fault
+
+
+def _present(answer: dict[str, object]) -> dict[str, object]:
+    """The answer without members that are null: some servers write those that they do not have."""
+    if None not in answer.values():
+        return answer
+    return {name: value for name, value in answer.items() if value is not None}
 
 
 def _other_than_a_session(answer: dict[str, object], *, accept_bound: bool) -> Refusal | None:

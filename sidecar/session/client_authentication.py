@@ -1,7 +1,7 @@
-"""Client authentication at an issuer (RFC 6749 §2.3): with a secret, or a signed assertion.
+"""Client authentication at an issuer (RFC 6749 §2.3, RFC 7662 §2.1).
 
-The secret or key is in a file, which is read again when it has changed, so that a replacement is
-used without a restart.
+A secret, a token or a key is in a file, which is read again when it has changed, so that a
+replacement is used without a restart. A client certificate belongs to the connection instead.
 """
 
 import asyncio
@@ -24,7 +24,14 @@ from sidecar.jose.algorithms import PrivateKey, algorithms_for
 from sidecar.jose.compact import compact, signing_input
 from sidecar.jose.strict_json import load_object
 from sidecar.rings.local_key import LocalKey
-from sidecar.session.settings import ClientAuthentication, KeyAuthentication, SecretAuthentication
+from sidecar.session.settings import (
+    CertificateAuthentication,
+    ClientAuthentication,
+    KeyAuthentication,
+    NoAuthentication,
+    SecretAuthentication,
+    TokenAuthentication,
+)
 
 ASSERTION_LIFETIME: Final = 30
 ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"  # RFC 7523 §2.2
@@ -70,6 +77,29 @@ class ClientAuthenticator:
                 return _in_body(client_id, secret) if in_body else _basic(client_id, secret)
             case KeyAuthentication() as settings:
                 return await asyncio.to_thread(self._signed, settings, now)
+            case TokenAuthentication(file):
+                return Proof(headers=(("Authorization", f"Bearer {await read_secret(file)}"),))
+            # RFC 8705 §2: the certificate's client is named in the form.
+            case CertificateAuthentication(client_id) | NoAuthentication(client_id):
+                return Proof(form={"client_id": client_id} if client_id else {})
+
+    @property
+    def refused(self) -> str:
+        """What it means that an issuer does not accept the proofs (401), for operators."""
+        match self._settings:
+            case SecretAuthentication(client_id) | KeyAuthentication(client_id):
+                return (
+                    f"does not accept us as the client {client_id}: it knows another secret or key"
+                )
+            case TokenAuthentication(file):
+                return f"does not accept the token in {file} (401)"
+            case CertificateAuthentication(client_id):
+                return (
+                    f"does not accept us as the client {client_id}: it knows another certificate, "
+                    "or is not shown ours"
+                )
+            case NoAuthentication():
+                return "wants its clients to prove themselves (401); choose a method in client"
 
     def _signed(self, settings: KeyAuthentication, now: float) -> Proof:
         state = version(settings.key_file)

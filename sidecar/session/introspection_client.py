@@ -5,18 +5,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from sidecar.clients.http import HttpClient, HttpSettings, OversizedAnswer, Response, redacted_url
+from sidecar.clients.http import HttpClient, HttpSettings, OversizedAnswer, Response
 from sidecar.errors import SourceFault
 from sidecar.session.answers import UnusableAnswer
 from sidecar.session.client_authentication import ClientAuthenticator
-from sidecar.session.settings import IntrospectionSettings, SecretAuthentication
+from sidecar.session.settings import IntrospectionSettings, KeyAuthentication
 
 # How long a connection is kept unused, in seconds.
 _IDLE: Final = 15.0
 _ACCEPT: Final = ("Accept", "application/json")
-# Statuses that do not depend on the session: the client or the issuer as a whole is the cause.
+# Statuses, besides 401, that do not depend on the session: the issuer as a whole is the cause.
 _REFUSALS: Final = {
-    401: "does not accept us as the client {client}: it knows another secret or key",
     429: "wants to be asked less often (429)",
     **{status: f"is not in service ({status})" for status in (502, 503, 504)},
 }
@@ -29,6 +28,7 @@ class IntrospectionClient:
         self._settings = settings
         self._clock = clock
         self._authenticator = ClientAuthenticator(settings.authentication)
+        self._refusals = {401: self._authenticator.refused, **_REFUSALS}
         self._http = HttpClient(_http_settings(settings))
 
     async def ask(self, session: str) -> Response:
@@ -40,6 +40,7 @@ class IntrospectionClient:
                 secret is wrong or the issuer is overloaded. The text says which.
         """
         settings = self._settings
+        where = self._http.named(settings.url)
         try:
             async with asyncio.timeout(settings.timeout):
                 proof = await self._authenticator.prove(self._clock())
@@ -50,14 +51,11 @@ class IntrospectionClient:
                     form={"token": session, "token_type_hint": "access_token", **proof.form},
                 )
         except TimeoutError as fault:
-            raise SourceFault(
-                f"{redacted_url(settings.url)} gave no answer within {settings.timeout:g} s"
-            ) from fault
+            raise SourceFault(f"{where} gave no answer within {settings.timeout:g} s") from fault
         except OversizedAnswer as fault:
             raise UnusableAnswer(str(fault)) from fault
-        if response.status in _REFUSALS:
-            why = _REFUSALS[response.status].format(client=settings.authentication.client_id)
-            raise SourceFault(f"{redacted_url(settings.url)}{response.via} {why}")
+        if response.status in self._refusals:
+            raise SourceFault(f"{where} {self._refusals[response.status]}")
         return response
 
     async def close(self) -> None:
@@ -70,7 +68,7 @@ def _http_settings(settings: IntrospectionSettings) -> HttpSettings:
 
     A request with an assertion may not: an issuer accepts each only once (RFC 7523 §3, ``jti``).
     """
-    repeatable = isinstance(settings.authentication, SecretAuthentication)
+    repeatable = not isinstance(settings.authentication, KeyAuthentication)
     return replace(
         settings.http,
         idle=_IDLE if repeatable else 0.0,

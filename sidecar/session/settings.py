@@ -44,7 +44,34 @@ class KeyAuthentication:
     kid: str | None = None
 
 
-ClientAuthentication = SecretAuthentication | KeyAuthentication
+@dataclass(frozen=True, slots=True)
+class TokenAuthentication:
+    """A bearer token of our own, in a file (RFC 7662 §2.1, RFC 6750 §2.1)."""
+
+    token_file: Path
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateAuthentication:
+    """The client certificate of the connection, ``tls_client_auth`` (RFC 8705 §2.1)."""
+
+    client_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class NoAuthentication:
+    """A public client, or none at all."""
+
+    client_id: str | None = None
+
+
+ClientAuthentication = (
+    SecretAuthentication
+    | KeyAuthentication
+    | TokenAuthentication
+    | CertificateAuthentication
+    | NoAuthentication
+)
 
 
 @dataclass(frozen=True, slots=True)

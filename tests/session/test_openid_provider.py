@@ -14,9 +14,17 @@ from sidecar.model import KeyQuestion, Pending, Reason, TokenKind, VerifiedToken
 from sidecar.session.answers import Verdict
 from sidecar.session.introspection import Introspector
 from sidecar.session.settings import IntrospectionSettings, SecretAuthentication
-from tests.session.conftest import introspection
+from tests.session.conftest import introspection, reached
 from tests.support.observers import NullObserver
-from tests.support.openid_provider import BASIC, KEY, POST, RESOURCE, OpenIdProvider
+from tests.support.openid_provider import (
+    BASIC,
+    CERTIFICATE,
+    KEY,
+    POST,
+    PUBLIC,
+    RESOURCE,
+    OpenIdProvider,
+)
 from tests.support.processes import until
 from tests.support.tokens import claims, key_for, sign
 
@@ -60,7 +68,7 @@ def play(settings: IntrospectionSettings, story: Callable[[Scene], Awaitable[Non
     asyncio.run(stage())
 
 
-@pytest.mark.parametrize("client", [BASIC, POST, KEY])
+@pytest.mark.parametrize("client", [BASIC, POST, KEY, CERTIFICATE, PUBLIC])
 def test_a_session_is_looked_up_by_every_client_authentication(
     openid_provider: OpenIdProvider, tmp_path: Path, client: str
 ) -> None:
@@ -195,6 +203,23 @@ def test_a_wrong_client_secret_is_nobodys_session_and_counts_once_it_is_right(
         assert await scene.subject(session) == "alice"
 
     play(settings, story)
+
+
+@pytest.mark.parametrize("certificate", ["stranger", None])
+def test_a_client_with_another_certificate_or_none_is_not_accepted(
+    openid_provider: OpenIdProvider, tmp_path: Path, certificate: str | None
+) -> None:
+    settings = introspection(openid_provider, tmp_path, CERTIFICATE)
+    session = openid_provider.login("alice")
+
+    async def story(scene: Scene) -> None:
+        assert await scene.look_up(session) == Refusal(
+            Reason.INTROSPECTION_UNAVAILABLE,
+            f"{settings.url} does not accept us as the client {CERTIFICATE}: it knows another "
+            "certificate, or is not shown ours",
+        )
+
+    play(replace(settings, http=reached(openid_provider, certificate)), story)
 
 
 def test_a_provider_that_hangs_costs_no_more_than_the_timeout(

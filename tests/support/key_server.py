@@ -15,6 +15,7 @@ from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
+from urllib.parse import parse_qsl
 
 from tests.support.certificates import CertificateAuthority
 from tests.support.ports import LOOPBACK
@@ -74,7 +75,8 @@ Misbehaviour = Callable[[Connection], None]
 class KeyServer:
     """Listens for the length of a ``with`` block; ``requests`` lists what it was asked.
 
-    ``confirmed`` lists the paths for which it only said that the client's copy is still good.
+    ``forms`` lists the parameters in the bodies of those requests, ``confirmed`` the paths for
+    which it only said that the client's copy is still good.
 
     The certificates it can show are ``good``, ``expired`` and ``elsewhere`` (another host's), and
     ``stranger``, from an authority nobody trusts.
@@ -84,6 +86,7 @@ class KeyServer:
         self.authority = CertificateAuthority(directory)
         self.ca_file = self.authority.certificate_file
         self.requests: list[tuple[str, dict[str, str]]] = []
+        self.forms: list[dict[str, str]] = []
         self.confirmed: list[str] = []
         self.documents: dict[str, Json] = {}
         self.headers: dict[str, str] = {}
@@ -175,8 +178,9 @@ class KeyServer:
                 context = self._contexts[self._certificate]
                 transport = context.wrap_socket(transport, server_side=True)
             with transport:
-                path, headers = _request(transport)
+                path, headers, body = _request(transport)
                 self.requests.append((path, headers))
+                self.forms.append(dict(parse_qsl(body.decode("latin-1"))))
                 connection = Connection(self, transport, path, headers)
                 (self._misbehaviour or self._serve_document)(connection)
         except (OSError, EOFError):  # the client has had enough
@@ -196,8 +200,8 @@ class KeyServer:
             connection.answer(body, headers=headers)
 
 
-def _request(transport: socket.socket) -> tuple[str, dict[str, str]]:
-    """The path of a request, and its headers by lower-case name. Its body is read and forgotten."""
+def _request(transport: socket.socket) -> tuple[str, dict[str, str], bytes]:
+    """The path of a request, its headers by lower-case name, and its body."""
     with transport.makefile("rb") as file:
         first = file.readline().decode()
         if not first:
@@ -206,8 +210,8 @@ def _request(transport: socket.socket) -> tuple[str, dict[str, str]]:
         while line := file.readline().decode().rstrip():
             name, _, value = line.partition(": ")
             headers[name.lower()] = value
-        file.read(int(headers.get("content-length", "0")))
-    return first.split(" ")[1], headers
+        body = file.read(int(headers.get("content-length", "0")))
+    return first.split(" ")[1], headers, body
 
 
 def answering(

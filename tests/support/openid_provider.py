@@ -54,16 +54,21 @@ BRIEF_LIFETIME: Final = 3
 BASIC: Final = "gateway:basic"
 POST: Final = "gateway-post"
 KEY: Final = "gateway-key"
+CERTIFICATE: Final = "gateway-certificate"
+PUBLIC: Final = "gateway-public"
 CALLBACK: Final = "https://orders.shop.example/login/callback"
 LOGIN_PAGE: Final = "login-page"
 _BRIEF_LOGIN_PAGE: Final = "login-page-of-brief-sessions"
+# In the certificate of the client ``CERTIFICATE``.
+_CLIENT_NAME: Final = "gateway.shop.example"
 _FORM: Final = re.compile(r'<form[^>]* action="([^"]+)"')
 
 
 class OpenIdProvider:
     """A provider for the length of a ``with`` block.
 
-    ``secret`` is that of the clients ``BASIC`` and ``POST``, ``key`` the one of ``KEY``.
+    ``secret`` is that of the clients ``BASIC`` and ``POST``, ``key`` the one of ``KEY``;
+    ``certificate("gateway")`` is that of ``CERTIFICATE``.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -72,6 +77,8 @@ class OpenIdProvider:
         self.issuer = f"https://localhost:{self._port}"
         authority = CertificateAuthority(directory)
         authority.issue("provider", dns="localhost")
+        authority.issue("gateway", dns=_CLIENT_NAME)
+        authority.issue("stranger", dns="elsewhere.example")
         self.ca_file = authority.certificate_file
         self.secret = f"{secrets.token_urlsafe(24)}+/:% &="
         self.key: SigningKey = new_key("ES256", "gateway-1")
@@ -93,6 +100,14 @@ class OpenIdProvider:
         traceback: TracebackType | None,
     ) -> None:
         self.stop()
+
+    def certificate(self, name: str) -> dict[str, Path]:
+        """A client certificate of the provider's authority: ``gateway`` or ``stranger``."""
+        shown = self._directory / name
+        return {
+            "certificate": shown.with_suffix(".crt"),
+            "private_key": shown.with_suffix(".key"),
+        }
 
     @property
     def introspection_url(self) -> str:
@@ -195,6 +210,7 @@ class OpenIdProvider:
             "issuer": self.issuer,
             "port": self._port,
             "tls": {"certificate": f"{shown}.crt", "key": f"{shown}.key"},
+            "certificate_authority": str(self.ca_file),
             "resource": RESOURCE,
             "scopes": SCOPES,
             "accounts": ACCOUNTS,
@@ -204,6 +220,10 @@ class OpenIdProvider:
                 _resource_server(BASIC, "client_secret_basic", client_secret=self.secret),
                 _resource_server(POST, "client_secret_post", client_secret=self.secret),
                 _resource_server(KEY, "private_key_jwt", jwks={"keys": [self.key.jwk()]}),
+                _resource_server(
+                    CERTIFICATE, "tls_client_auth", tls_client_auth_san_dns=_CLIENT_NAME
+                ),
+                _resource_server(PUBLIC, "none"),
             ],
         }
 

@@ -9,7 +9,7 @@ import { createRequire } from "node:module";
 const [, , installed, configuration] = process.argv;
 // The packages are installed apart from this file, where import would look for them.
 const { Provider } = createRequire(installed)("oidc-provider");
-const { issuer, port, tls, resource, scopes, clients, accounts } = JSON.parse(
+const { issuer, port, tls, certificate_authority, resource, scopes, clients, accounts } = JSON.parse(
   readFileSync(configuration, "utf8"),
 );
 
@@ -17,6 +17,10 @@ const provider = new Provider(issuer, {
   clients,
   extraClientMetadata: { properties: ["session_lifetime"] },
   scopes: ["openid"],
+  clientAuthMethods: [
+    ...["client_secret_basic", "client_secret_post", "private_key_jwt"],
+    ...["tls_client_auth", "none"],
+  ],
   findAccount: (_, sub) =>
     sub in accounts ? { accountId: sub, claims: () => ({ sub }) } : undefined,
   // What the introspection tells about the account, besides what the provider itself knows.
@@ -26,7 +30,17 @@ const provider = new Provider(issuer, {
   }),
   features: {
     devInteractions: { enabled: true },
-    introspection: { enabled: true },
+    // A client without authentication may ask about the tokens of others, too.
+    introspection: { enabled: true, allowedPolicy: () => true },
+    mTLS: {
+      enabled: true,
+      tlsClientAuth: true,
+      getCertificate: ({ req }) => req.socket.getPeerX509Certificate(),
+      certificateAuthorized: ({ req }) => req.socket.authorized,
+      certificateSubjectMatches: ({ req }, property, expected) =>
+        property === "tls_client_auth_san_dns" &&
+        req.socket.getPeerX509Certificate().subjectAltName === `DNS:${expected}`,
+    },
     revocation: { enabled: true },
     resourceIndicators: {
       enabled: true,
@@ -47,5 +61,12 @@ provider.use(async (ctx, next) => {
   console.log(`${ctx.method} ${ctx.path} ${ctx.status}`);
 });
 
-const keys = { cert: readFileSync(tls.certificate), key: readFileSync(tls.key) };
-createServer(keys, provider.callback()).listen(port, "127.0.0.1", () => console.log("listening"));
+const server = {
+  cert: readFileSync(tls.certificate),
+  key: readFileSync(tls.key),
+  // Whoever has a certificate may show it.
+  ca: readFileSync(certificate_authority),
+  requestCert: true,
+  rejectUnauthorized: false,
+};
+createServer(server, provider.callback()).listen(port, "127.0.0.1", () => console.log("listening"));

@@ -31,10 +31,14 @@ from sidecar.model import TokenKind
 from sidecar.rings.lifecycle import Timings
 from sidecar.rings.settings import InDirectory, InMemory, InTransit, RingPlace
 from sidecar.session.settings import (
+    CertificateAuthentication,
+    ClientAuthentication,
     IntrospectionSettings,
     KeyAuthentication,
+    NoAuthentication,
     SecretAuthentication,
     SessionTokenSettings,
+    TokenAuthentication,
 )
 
 EXAMPLES = Path(__file__).parents[2] / "support" / "configurations"
@@ -342,6 +346,35 @@ def test_request_keys_may_be_in_vault_or_in_memory(
 
     assert ring.place == place
     assert (ring.algorithm, ring.timings.period) == (algorithm, period)
+
+
+@pytest.mark.parametrize(
+    ("client", "others", "settings"),
+    [
+        ("{method: Bearer, token_file: /t}", "", TokenAuthentication(Path("/t"))),
+        ("{method: none}", "", NoAuthentication()),
+        ("{method: none, id: us}", "", NoAuthentication("us")),
+        (
+            "{method: tls_client_auth, id: us}",
+            "certificate: /c.pem",
+            CertificateAuthentication("us"),
+        ),
+    ],
+)
+def test_a_client_may_prove_itself_without_a_secret(
+    tmp_path: Path, client: str, others: str, settings: ClientAuthentication
+) -> None:
+    text = SMALLEST.replace("{id: gateway, secret_file: /secrets/sso}", f"{client}\n      {others}")
+    (sso,) = _gateway(_load(tmp_path, text)).credentials
+    assert isinstance(sso, IntrospectedCredential)
+    assert sso.introspection.authentication == settings
+
+
+def test_headers_go_with_introspection(tmp_path: Path) -> None:
+    text = SMALLEST.replace("clients: [login]", "clients: [login]\n      headers: {X-Key: /k}")
+    (sso,) = _gateway(_load(tmp_path, text)).credentials
+    assert isinstance(sso, IntrospectedCredential)
+    assert sso.introspection.http.headers == (("x-key", Path("/k")),)
 
 
 def test_introspection_and_vault_are_reached_through_the_proxy(tmp_path: Path) -> None:

@@ -245,6 +245,40 @@ def test_a_session_without_an_end_is_accepted() -> None:
     assert session(answered(exp=None)).subject == "alice"
 
 
+MEMBERS = (
+    *("exp", "nbf", "iat", "iss", "aud", "client_id", "username", "token_type", "token_use", "typ"),
+    *("scope", "roles", "groups", "jti", "cnf", "email"),
+)
+
+
+@pytest.mark.parametrize("name", [*MEMBERS, "sub", "active"])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        SETTINGS,
+        replace(SETTINGS, audiences=frozenset({"shop"})),
+        replace(SETTINGS, clients=frozenset({"shop"})),
+    ],
+)
+def test_a_member_that_is_null_is_absent(name: str, settings: IntrospectionSettings) -> None:
+    absent = {"active": True, "sub": "alice"}
+    absent.pop(name, None)
+    verdicts: list[object] = []
+    for answer in (absent, absent | {name: None}):
+        try:
+            body = json.dumps(answer).encode()
+            verdicts.append(read(Response(200, {}, body), settings, "f00d", NOW))
+        except UnusableAnswer as fault:
+            verdicts.append(str(fault))
+    assert verdicts[0] == verdicts[1]
+
+
+def test_with_every_optional_member_null_a_session_is_a_session() -> None:
+    answer = {"active": True, "sub": "alice", **dict.fromkeys(MEMBERS)}
+    found = read(Response(200, {}, json.dumps(answer).encode()), SETTINGS, "f00d", NOW)
+    assert session(found).claims == {"active": True, "sub": "alice"}
+
+
 @pytest.mark.parametrize(
     ("members", "reason"),
     [

@@ -19,7 +19,14 @@ from cryptography.hazmat.primitives.serialization import (
 from sidecar.errors import SourceFault
 from sidecar.rings.local_key import LocalKey
 from sidecar.session.client_authentication import ASSERTION_TYPE, ClientAuthenticator, Proof
-from sidecar.session.settings import KeyAuthentication, SecretAuthentication
+from sidecar.session.settings import (
+    CertificateAuthentication,
+    ClientAuthentication,
+    KeyAuthentication,
+    NoAuthentication,
+    SecretAuthentication,
+    TokenAuthentication,
+)
 from tests.support.tokens import SigningKey, key_for, new_key
 
 NOW = 1_000_000.7
@@ -85,6 +92,30 @@ def test_a_secret_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     missing = tmp_path / "missing"
     authenticator = ClientAuthenticator(SecretAuthentication("gateway", missing))
     assert problem(authenticator) == f"{missing} cannot be read: No such file or directory"
+
+
+def test_a_token_of_our_own_is_a_bearer_token_and_counts_at_once(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    authenticator = ClientAuthenticator(TokenAuthentication(file))
+    for token in ("first", "second"):
+        file.write_text(f"{token}\n")
+        assert proof(authenticator) == Proof(headers=(("Authorization", f"Bearer {token}"),))
+    file.write_text("two\nlines")
+    assert problem(authenticator) == f"{file} does not hold one line of text, as a secret does"
+
+
+@pytest.mark.parametrize(
+    ("settings", "form"),
+    [
+        (CertificateAuthentication("gateway"), {"client_id": "gateway"}),
+        (NoAuthentication("gateway"), {"client_id": "gateway"}),
+        (NoAuthentication(), {}),
+    ],
+)
+def test_a_client_without_a_secret_says_at_most_who_it_is(
+    settings: ClientAuthentication, form: dict[str, str]
+) -> None:
+    assert proof(ClientAuthenticator(settings)) == Proof(form=form)
 
 
 @pytest.mark.parametrize("algorithm", ["ES256", "ES384", "ES512", "RS256", "EdDSA"])
@@ -189,9 +220,11 @@ def test_what_is_no_key_for_this_is_named_and_not_shown(
 
 def test_no_secret_shows_in_a_proof(secret_file: Path, tmp_path: Path) -> None:
     in_body = SecretAuthentication("gateway", secret_file, in_body=True)
+    token = ClientAuthenticator(TokenAuthentication(secret_file))
     proofs = [
+        proof(token),
         proof(ClientAuthenticator(SecretAuthentication("gateway", secret_file))),
         proof(ClientAuthenticator(in_body)),
         proof(with_key(tmp_path / "key", pem(key_for("ES256")))),
     ]
-    assert [repr(each) for each in proofs] == ["Proof()"] * 3
+    assert [repr(each) for each in proofs] == ["Proof()"] * 4

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,14 @@ from sidecar.clients.http import HttpSettings, Response
 from sidecar.errors import SourceFault
 from sidecar.session.answers import UnusableAnswer, read
 from sidecar.session.introspection_client import IntrospectionClient
-from sidecar.session.settings import IntrospectionSettings, SecretAuthentication
+from sidecar.session.settings import (
+    CertificateAuthentication,
+    ClientAuthentication,
+    IntrospectionSettings,
+    NoAuthentication,
+    SecretAuthentication,
+    TokenAuthentication,
+)
 from tests.support import key_server as misbehaviour
 from tests.support.key_server import KeyServer, Misbehaviour, answering, redirecting
 from tests.support.settings import introspection_settings
@@ -69,6 +77,92 @@ def test_a_question_says_who_asks_and_what_answer_is_understood(
     assert headers["accept"] == "application/json"
     assert headers["content-type"] == "application/x-www-form-urlencoded"
     assert headers["authorization"].startswith("Basic ")
+
+
+def test_a_token_of_our_own_stands_in_the_header_and_nothing_of_us_in_the_form(
+    server: KeyServer, settings: IntrospectionSettings, tmp_path: Path
+) -> None:
+    token = tmp_path / "token"
+    token.write_text("ours")
+    assert ask(replace(settings, authentication=TokenAuthentication(token))).status == 200
+    assert server.requests[0][1]["authorization"] == "Bearer ours"
+    assert server.forms == [{"token": SESSION, "token_type_hint": "access_token"}]
+
+
+@pytest.mark.parametrize(
+    ("client", "named"), [(NoAuthentication(), {}), (NoAuthentication("us"), {"client_id": "us"})]
+)
+def test_a_public_client_proves_nothing(
+    server: KeyServer,
+    settings: IntrospectionSettings,
+    client: NoAuthentication,
+    named: dict[str, str],
+) -> None:
+    assert ask(replace(settings, authentication=client)).status == 200
+    assert "authorization" not in server.requests[0][1]
+    assert server.forms == [{"token": SESSION, "token_type_hint": "access_token", **named}]
+
+
+def test_a_client_may_prove_itself_with_the_certificate_of_the_connection(
+    server: KeyServer, settings: IntrospectionSettings
+) -> None:
+    server.demand_certificates()
+    server.authority.issue("client", dns="gateway")
+    files = server.authority.directory
+    http = replace(
+        settings.http, certificate=files / "client.crt", private_key=files / "client.key"
+    )
+    client = CertificateAuthentication("gateway")
+    assert ask(replace(settings, authentication=client, http=http)).status == 200
+    assert "authorization" not in server.requests[0][1]
+    assert server.forms[0]["client_id"] == "gateway"
+    assert fault(replace(settings, authentication=client))
+
+
+def test_headers_from_files_go_with_every_question(
+    server: KeyServer, settings: IntrospectionSettings, tmp_path: Path
+) -> None:
+    file = tmp_path / "key"
+    http = replace(settings.http, headers=(("x-api-key", file),))
+    for value in ("first", "second"):
+        file.write_text(value)
+        assert ask(replace(settings, http=http)).status == 200
+        assert server.requests[-1][1]["x-api-key"] == value
+    file.write_text("")
+    assert "does not hold the one line that the header x-api-key needs" in fault(
+        replace(settings, http=http)
+    )
+
+
+@pytest.mark.parametrize(
+    ("client", "problem"),
+    [
+        (TokenAuthentication(Path("/dev/null")), "/dev/null does not hold one line of text"),
+        (
+            CertificateAuthentication("us"),
+            "does not accept us as the client us: it knows another certificate, or is not shown",
+        ),
+        (NoAuthentication(), "wants its clients to prove themselves (401); choose a method"),
+    ],
+)
+def test_a_client_that_is_not_accepted_is_told_what_is_wrong_with_its_proof(
+    server: KeyServer,
+    settings: IntrospectionSettings,
+    client: ClientAuthentication,
+    problem: str,
+) -> None:
+    server.misbehave(answering(b"", status=401))
+    assert fault(replace(settings, authentication=client)).startswith(problem)
+
+
+def test_a_token_of_our_own_that_is_not_accepted_is_named_by_its_file(
+    server: KeyServer, settings: IntrospectionSettings, tmp_path: Path
+) -> None:
+    token = tmp_path / "token"
+    token.write_text("ours")
+    server.misbehave(answering(b"ours", status=401))
+    expected = f"does not accept the token in {token} (401)"
+    assert fault(replace(settings, authentication=TokenAuthentication(token))) == expected
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,8 @@ def _secrets(section: Section) -> dict[str, Path]:
     """The files that hold secrets. They are not read; only their existence is checked."""
     if not isinstance(section, IssuerClient):
         return {}
-    files = {"secret_file": section.secret_file, "key_file": section.key_file}
+    names = ("secret_file", "key_file", "token_file")
+    files = {name: getattr(section, name) for name in names}
     return {name: path for name, path in files.items() if path is not None}
 
 

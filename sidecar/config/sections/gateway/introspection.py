@@ -1,34 +1,68 @@
 """``credentials[].introspection``: opaque sessions, verified by introspection (RFC 7662)."""
 
-from collections.abc import Iterator
-from typing import Annotated, Literal, Self
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Final, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, StrictBool, StrictInt, model_validator
+from pydantic import BeforeValidator, Field, StrictBool, StrictInt, model_validator
 
 from sidecar.clients.proxy import ProxySettings
 from sidecar.config.addresses import HttpUrl
 from sidecar.config.problems import Finding
 from sidecar.config.section import Section, copied, written
 from sidecar.config.sections.gateway.signing_keys import SigningAlgorithm
-from sidecar.config.sections.http import AnswerBytes, RemoteServer
-from sidecar.config.values import Claim, Duration, File, Scope, Text, WholeText
+from sidecar.config.sections.http import AnswerBytes, RemoteServer, RequestHeaders
+from sidecar.config.values import (
+    Claim,
+    Duration,
+    File,
+    IntrospectionHeader,
+    Scope,
+    Text,
+    WholeText,
+    distinct_headers,
+)
 from sidecar.session.settings import (
     MOST_NAMES,
+    CertificateAuthentication,
     ClientAuthentication,
     IntrospectionSettings,
     KeyAuthentication,
+    NoAuthentication,
     SecretAuthentication,
+    TokenAuthentication,
 )
+
+Method = Literal[
+    "client_secret_basic",
+    "client_secret_post",
+    "private_key_jwt",
+    "tls_client_auth",
+    "Bearer",
+    "none",
+]
+_SECRET: Final = (frozenset({"id", "secret_file"}), frozenset[str]())
+# The keys that each method needs, and those that it may have.
+_METHODS: Final[Mapping[Method, tuple[frozenset[str], frozenset[str]]]] = {
+    "client_secret_basic": _SECRET,
+    "client_secret_post": _SECRET,
+    "private_key_jwt": (frozenset({"id", "key_file", "audience"}), frozenset({"algorithm", "kid"})),
+    "tls_client_auth": (frozenset({"id"}), frozenset()),
+    "Bearer": (frozenset({"token_file"}), frozenset()),
+    "none": (frozenset(), frozenset({"id"})),
+}
 
 
 class IssuerClient(Section):
     """How the gateway authenticates to the issuer, as a client (RFC 6749 §2.3)."""
 
-    id: Text = Field(description="The `client_id`.")
-    method: Literal["client_secret_basic", "client_secret_post", "private_key_jwt"] = written(
+    id: Text | None = written(None, "The `client_id`; not for `Bearer`, and optional for `none`.")
+    method: Method = written(
         "client_secret_basic",
-        "The authentication method, as OpenID Connect names them: the secret in the "
-        "Authorization header or in the form, or an assertion signed with a key.",
+        "The authentication method, as IANA registers them (RFC 8414 §2): the secret in the "
+        "Authorization header or in the form; an assertion signed with a key; the `certificate` of "
+        "the connection (RFC 8705); `Bearer`, a token of the gateway's own, such as its service "
+        "account's; or `none`, a public client or no client at all.",
     )
     secret_file: File | None = written(None, "The file that holds the client secret.")
     key_file: File | None = written(
@@ -44,15 +78,17 @@ class IssuerClient(Section):
     )
     kid: Text | None = written(None, "For `private_key_jwt`: the key id the issuer knows it by.")
 
+    token_file: File | None = written(
+        None, "For `Bearer`: the file that holds the token, read for each look-up."
+    )
+
     @model_validator(mode="after")
     def _method_has_what_it_needs(self) -> Self:
-        signs = self.method == "private_key_jwt"
-        needed = {"key_file", "audience"} if signs else {"secret_file"}
-        refused = {"secret_file"} if signs else {"key_file", "audience", "algorithm", "kid"}
+        needed, optional = _METHODS[self.method]
         missing = [name for name in sorted(needed) if getattr(self, name) is None]
         if missing:
             raise ValueError(f"{self.method} needs {' and '.join(missing)}; write it, too")
-        useless = sorted(refused & self.model_fields_set)
+        useless = sorted(self.model_fields_set - needed - optional - {"method"})
         if useless:
             raise ValueError(
                 f"{self.method} has no use for {', '.join(useless)}; leave it out, or choose "
@@ -62,10 +98,16 @@ class IssuerClient(Section):
 
     def settings(self) -> ClientAuthentication:
         """How requests to the issuer are authenticated."""
+        if self.token_file is not None:
+            return TokenAuthentication(self.token_file)
+        if self.method == "none":
+            return NoAuthentication(self.id)
+        assert self.id is not None  # noqa: S101 - the other methods are refused without it
         if self.secret_file is not None:
             in_body = self.method == "client_secret_post"
             return SecretAuthentication(self.id, self.secret_file, in_body)
-        assert self.key_file is not None  # noqa: S101 - refused without the file of its method
+        if self.key_file is None:
+            return CertificateAuthentication(self.id)
         assert self.audience is not None  # noqa: S101 - private_key_jwt is refused without it
         return KeyAuthentication(self.id, self.key_file, self.audience, self.algorithm, self.kid)
 
@@ -133,7 +175,7 @@ class _Answered(Section):
 
 
 # The bases stand in reverse: the reference lists the keys of the last one first.
-class Introspection(_Answered, RemoteServer, _Asked):
+class Introspection(_Answered, RequestHeaders, RemoteServer, _Asked):
     """Opaque sessions, verified by introspection at their issuer (RFC 7662)."""
 
     answer_bytes: AnswerBytes = written(
@@ -143,8 +185,25 @@ class Introspection(_Answered, RemoteServer, _Asked):
         f"{MOST_NAMES:,} scopes, roles and groups is a 403.",
     )
 
+    headers: Annotated[dict[IntrospectionHeader, File], BeforeValidator(distinct_headers)] = (
+        written({}, "Headers to send, each with the file that holds its value.")
+    )
+
     server_url = "url"
     danger = "could read sessions and answer"
+
+    def findings(self) -> Iterator[Finding]:
+        """A client that proves itself with its certificate has one, and shows it over TLS."""
+        yield from super().findings()
+        if self.client.method == "tls_client_auth":
+            if self.certificate is None:
+                text = (
+                    "tls_client_auth proves the client by its certificate; write certificate, too"
+                )
+                yield Finding(("client", "method"), text)
+            elif urlsplit(self.url).scheme != "https":
+                text = "tls_client_auth needs a connection with TLS; write https"
+                yield Finding(("url",), text)
 
     def warnings(self) -> Iterator[Finding]:
         """Every active token of the issuer is accepted, whichever client it was issued to."""
