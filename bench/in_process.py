@@ -62,7 +62,7 @@ def sidecar_checks(service: Service, directory: Path) -> Checks:
     context = shell.CheckContext(
         pipeline=Pipeline(check, metrics),
         keys=asyncio.run(_fetched(configuration, metrics)),
-        realm=configuration.realm,
+        challenge=configuration.challenge,
         key_wait=configuration.key_wait,
     )
     return Checks(shell.Checks(context, decision_log(configuration, metrics)))

@@ -317,7 +317,7 @@ def internal_listener(
 
     settings = _settings(configuration)
     observer = gateway().internal_log(decisions)
-    pages = internal_pages(settings.issuer, configuration.realm, gateway, observer)
+    pages = internal_pages(settings.issuer, configuration.challenge, gateway, observer)
     files = settings.internal_tls
     tls = ServerTls(files.certificate, files.private_key) if files else None
     assert configuration.listen.internal is not None  # noqa: S101 - its model has a default

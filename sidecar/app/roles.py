@@ -107,7 +107,7 @@ def new_context(
     return CheckContext(
         pipeline,
         keys,
-        realm=configuration.realm,
+        challenge=configuration.challenge,
         key_wait=configuration.key_wait,
         limits=RequestLimits(configuration.request_bytes, configuration.header_lines),
     )

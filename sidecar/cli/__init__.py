@@ -19,6 +19,7 @@ COMMANDS: Final = {
     "test": "check a configuration with a file of requests and expected decisions",
     "keys": "make and rotate the keys that the gateway signs and seals with",
     "token": "decode a token",
+    "metadata": "print the document that tells clients who issues tokens for a service",
     "schema": "print the JSON Schema of the configuration file",
 }
 

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import PlainValidator
 
+from sidecar.check.path import canonical
 from sidecar.config.values import format_value, schema, text
 
 _URL: Final = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]+")  # RFC 3986 §2
@@ -16,6 +17,8 @@ _ORIGIN: Final = re.compile(
     r"(?P<scheme>https?)://(?P<host>[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])"
     r"(?::(?P<port>[0-9]{1,5}))?"
 )
+# RFC 9728 §3.
+METADATA_PATH: Final = "/.well-known/oauth-protected-resource"
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _DEFAULT_PORTS: Final = {"https": "443", "http": "80"}
 
@@ -74,6 +77,31 @@ def issuer_url(value: object) -> str:
         raise ValueError(
             f"{format_value(found)} cannot be an issuer; write an https URL without a query, such "
             "as https://gateway.shop.internal"
+        )
+    return found
+
+
+def metadata_url(value: object) -> str:
+    """The URL of a resource's metadata (RFC 9728 §3): its resource follows from it."""
+    found = http_url(value)
+    url = urlsplit(found)
+    path = url.path.removeprefix(METADATA_PATH)
+    is_theirs = path != url.path and (not path or path[0] == "/" != path)
+    if not is_theirs or "?" in found:
+        raise ValueError(
+            f"{format_value(found)} is not where clients expect the document (RFC 9728 §3.1); "
+            f"write {METADATA_PATH} behind the host, then the service's path if it has one, and no "
+            "query"
+        )
+    if canonical(url.path) != url.path:
+        raise ValueError(
+            f"{format_value(found)} has a path that Envoy reads as another one, or not at all; "
+            "write it without dot segments, empty segments and what need not be encoded"
+        )
+    if url.scheme == "http" and url.hostname not in {name.strip("[]") for name in _LOOPBACK}:
+        raise ValueError(
+            "over http, whoever is on the way could send clients to an issuer of their own; write "
+            "https"
         )
     return found
 
@@ -146,6 +174,7 @@ def _loopback(found: Endpoint, why: str) -> Endpoint:
     return found
 
 
+OptionalMetadataUrl = Annotated[str | None, PlainValidator(metadata_url), schema("URL")]
 HttpUrl = Annotated[str, PlainValidator(http_url), schema("URL")]
 IssuerUrl = Annotated[str, PlainValidator(issuer_url), schema("URL")]
 Origin = Annotated[str, PlainValidator(origin), schema("origin")]

@@ -43,6 +43,7 @@ class Configuration:
     listen: Listeners
     log: Log
     realm: str
+    resource_metadata: str | None
     request_bytes: int
     header_lines: int
     pending_checks: int
@@ -52,6 +53,14 @@ class Configuration:
     found_keys: Mapping[str, tuple[VerificationKey, ...]]
     warnings: tuple[FileProblem, ...]
     gateway: "GatewaySettings | None" = None
+
+    @property
+    def challenge(self) -> tuple[tuple[str, str], ...]:
+        """The parameters of every challenge, by name (``wire.denials.problem``)."""
+        realm = ("realm", self.realm)
+        if self.resource_metadata is None:
+            return (realm,)
+        return (realm, ("resource_metadata", self.resource_metadata))
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,9 +60,12 @@ class InternalObserver(Protocol):
 
 
 def internal_pages(
-    issuer: str, realm: str, gateway: Callable[[], InternalGateway], observer: InternalObserver
+    issuer: str,
+    challenge: tuple[tuple[str, str], ...],
+    gateway: Callable[[], InternalGateway],
+    observer: InternalObserver,
 ) -> web.Application:
-    """The pages of ``issuer``. ``realm`` names the protection space in the challenge of a 401.
+    """The pages of ``issuer``. ``challenge`` has the parameters of every challenge.
 
     ``gateway`` returns the role in use when a page is requested.
     """
@@ -92,7 +95,7 @@ def internal_pages(
         observer.exchanged(view, request_id, exchanged, time.perf_counter() - started)
         outcome = exchanged.outcome
         if isinstance(outcome, Deny):
-            return _denied(outcome, realm, request_id)
+            return _denied(outcome, challenge, request_id)
         return web.Response(
             status=204, headers={"Set-Cookie": outcome.cookie, "Cache-Control": "no-store"}
         )
@@ -152,8 +155,8 @@ def _received(request: web.Request) -> tuple[RequestView, str]:
     return view, printable_id(called)
 
 
-def _denied(deny: Deny, realm: str, request_id: str) -> web.Response:
-    status, headers, body = problem(deny, realm, request_id)
+def _denied(deny: Deny, challenge: tuple[tuple[str, str], ...], request_id: str) -> web.Response:
+    status, headers, body = problem(deny, challenge, request_id)
     response = web.Response(status=status, body=body.encode(), headers=headers)
     if deny.cookie:
         response.headers.add("Set-Cookie", deny.cookie)

@@ -71,13 +71,13 @@ DEFAULT_LIMITS: Final = RequestLimits()
 class CheckContext:
     """What checks need of the configuration. It is replaced whole by a reload.
 
-    ``realm`` names the protection space to clients (RFC 9110 §11.5). ``key_wait`` is how long, in
-    seconds, a check may wait for an unknown key.
+    ``challenge`` has the parameters of every challenge, by name (``wire.denials``). ``key_wait`` is
+    how long, in seconds, a check may wait for an unknown key.
     """
 
     pipeline: Pipeline
     keys: VerificationKeys
-    realm: str
+    challenge: tuple[tuple[str, str], ...]
     key_wait: float
     limits: RequestLimits = DEFAULT_LIMITS
 

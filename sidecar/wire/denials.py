@@ -15,17 +15,18 @@ class Problem(NamedTuple):
     body: str
 
 
-def problem(deny: Deny, realm: str, request_id: str) -> Problem:
+def problem(deny: Deny, challenge: tuple[tuple[str, str], ...], request_id: str) -> Problem:
     """Problem details (RFC 9457) of ``deny``, which must not be stored by caches.
 
-    ``realm`` names the protection space to the client (RFC 9110 §11.5). The cookie is not among
-    the headers: it is no part of the problem.
+    ``challenge`` has the parameters of every challenge, by name: ``realm``, the protection space
+    (RFC 9110 §11.5), and ``resource_metadata``, where a client learns who issues tokens (RFC 9728
+    §5.1). The cookie is not among the headers: it is no part of the problem.
     """
     status = http_status(deny)
     headers = [
         ("content-type", "application/problem+json"),
         ("cache-control", "no-store"),
-        *_challenge(deny, status, realm),
+        *_challenge(deny, status, challenge),
     ]
     if status == 503:
         headers.append(("retry-after", "1"))
@@ -46,16 +47,17 @@ def http_status(deny: Deny) -> int:
     return deny.reason.status if deny.reason.status >= 400 else 500
 
 
-def _challenge(deny: Deny, status: int, realm: str) -> list[tuple[str, str]]:
+def _challenge(
+    deny: Deny, status: int, common: tuple[tuple[str, str], ...]
+) -> list[tuple[str, str]]:
     """Build the WWW-Authenticate field (RFC 6750 §3). Without a token it has no error code."""
     error = deny.reason.error
     if status != 401 and error is None:
         return []
-    parameters = [f"realm={_quoted(realm)}"]
+    about: tuple[tuple[str, str], ...] = ()
     if error is not None:
-        parameters.append(f"error={_quoted(error)}")
-        parameters.append(f"error_description={_quoted(deny.reason.sentence)}")
-    parameters += [f"{name}={_quoted(value)}" for name, value in deny.challenge]
+        about = (("error", error), ("error_description", deny.reason.sentence))
+    parameters = [f"{name}={_quoted(value)}" for name, value in (*common, *about, *deny.challenge)]
     return [("www-authenticate", "Bearer " + ", ".join(parameters))]
 
 

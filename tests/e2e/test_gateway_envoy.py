@@ -38,7 +38,7 @@ class Gateway:
     def __call__(self, request: bytes, _context: grpc.ServicerContext) -> bytes:
         envelope = decode(request)
         self.asked.append(envelope.view)
-        return encode(self.decision, realm="shop", grpc=envelope.grpc)
+        return encode(self.decision, challenge=(), grpc=envelope.grpc)
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,7 +80,7 @@ class Gateway:
 
     @asynccontextmanager
     async def serving(self, tls: ServerTls | None = None) -> AsyncIterator[None]:
-        pages = internal_pages(self.issuer, "shop", lambda: self, self)
+        pages = internal_pages(self.issuer, (("realm", "shop"),), lambda: self, self)
         listener = HttpListener(LOOPBACK, self.port, pages, tls=tls, largest_header=LARGEST_HEADER)
         await listener.start()
         try:

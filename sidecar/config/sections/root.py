@@ -9,7 +9,7 @@ from sidecar.check.identity import IdentitySettings
 from sidecar.check.pipeline import CheckSettings
 from sidecar.check.routes import Route
 from sidecar.clients.proxy import ProxySettings
-from sidecar.config.addresses import Endpoint
+from sidecar.config.addresses import Endpoint, OptionalMetadataUrl
 from sidecar.config.configuration import Configuration, Listeners, LoadedFile
 from sidecar.config.key_files import ExaminedFiles, KeyFiles, examine
 from sidecar.config.rules import Draft, SectionRule
@@ -55,6 +55,12 @@ class RootSection(Section):
         "denied."
     )
     realm: Realm = written("authz-sidecar", "The `realm` of `WWW-Authenticate` challenges.")
+    resource_metadata: OptionalMetadataUrl = written(
+        None,
+        "The URL, for clients, of the document that says who issues tokens for this service (RFC "
+        "9728); it is named in `WWW-Authenticate` challenges. `sidecar metadata` prints the "
+        "document, and Envoy serves it.",
+    )
     limits: LimitsSection = Field(
         default_factory=LimitsSection,
         description="The limits on requests, tokens, checks and caches.",

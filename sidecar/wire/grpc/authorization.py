@@ -45,12 +45,15 @@ class Authorization:
         except Exception:  # UndecodableRequest, or a bug
             _log.exception("Envoy's check request could not be read")
             denial = Deny(Reason.INTERNAL_ERROR)
-        reply = partial(_reply, call, envelope, check.context.realm)
+        reply = partial(_reply, call, envelope, check.context.challenge)
         if denial is None:
             check.decide(envelope.view, envelope.request_id, reply)
         else:
             check.refuse(envelope.view, envelope.request_id, reply, denial)
 
 
-def _reply(call: Call, envelope: Envelope, realm: str, decision: Decision) -> None:
-    call.reply(encode(decision, realm=realm, request_id=envelope.request_id, grpc=envelope.grpc))
+def _reply(
+    call: Call, envelope: Envelope, challenge: tuple[tuple[str, str], ...], decision: Decision
+) -> None:
+    request_id, grpc = envelope.request_id, envelope.grpc
+    call.reply(encode(decision, challenge=challenge, request_id=request_id, grpc=grpc))

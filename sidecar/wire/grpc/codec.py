@@ -118,10 +118,16 @@ def _headers(http: AttributeContext.HttpRequest, maximum: int) -> list[tuple[str
     ]
 
 
-def encode(decision: Decision, *, realm: str, request_id: str = "", grpc: bool = False) -> bytes:
+def encode(
+    decision: Decision,
+    *,
+    challenge: tuple[tuple[str, str], ...],
+    request_id: str = "",
+    grpc: bool = False,
+) -> bytes:
     """Build the CheckResponse for ``decision``.
 
-    ``realm`` names the protection space to the client. The body of a denial is problem details
+    ``challenge`` has the parameters of every challenge. The body of a denial is problem details
     (``wire.denials``), or one sentence for a client that speaks gRPC.
     """
     # Filled in place: protobuf copies a message that is handed to a constructor.
@@ -130,11 +136,11 @@ def encode(decision: Decision, *, realm: str, request_id: str = "", grpc: bool =
         case Allow():
             _allow(response, decision)
         case Deny():
-            _deny(response, decision, realm, request_id, grpc)
+            _deny(response, decision, challenge, request_id, grpc)
         case _:
             # Types are not checked at run time, and an empty response would be an allow.
             failed = Deny(Reason.INTERNAL_ERROR)  # type: ignore[unreachable]  # see above
-            _deny(response, failed, realm, request_id, grpc)
+            _deny(response, failed, challenge, request_id, grpc)
     return response.SerializeToString()
 
 
@@ -156,7 +162,13 @@ def _allow(response: CheckResponse, allow: Allow) -> None:
         _describe(response.dynamic_metadata, "would_deny", denial, allow.token or denial.token)
 
 
-def _deny(response: CheckResponse, deny: Deny, realm: str, request_id: str, grpc: bool) -> None:
+def _deny(
+    response: CheckResponse,
+    deny: Deny,
+    challenge: tuple[tuple[str, str], ...],
+    request_id: str,
+    grpc: bool,
+) -> None:
     status = http_status(deny)
     code = _CODES.get(status, _INTERNAL)
     headers: tuple[tuple[str, str], ...]
@@ -166,7 +178,7 @@ def _deny(response: CheckResponse, deny: Deny, realm: str, request_id: str, grpc
         headers = (("grpc-status", str(code)),)
         body = deny.reason.sentence
     else:
-        status, headers, body = problem(deny, realm, request_id)
+        status, headers, body = problem(deny, challenge, request_id)
     response.status.code = code
     response.status.message = deny.reason.label
     denied = response.denied_response

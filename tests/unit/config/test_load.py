@@ -89,6 +89,8 @@ def test_settings_are_what_the_file_says(example: Configuration) -> None:
     assert (example.request_bytes, example.header_lines) == (65536, 128)
     assert (example.pending_checks, example.key_wait) == (8, 0.05)
     assert (example.drain, example.start_timeout, example.realm) == (60.0, 2.0, "orders")
+    url = "http://localhost:8080/.well-known/oauth-protected-resource"
+    assert example.challenge == (("realm", "orders"), ("resource_metadata", url))
     assert example.listen.authz == "unix:/run/orders/authz.sock"
     assert example.listen.metrics == Endpoint("127.0.0.1", 9465)
     assert example.listen.admin is None

@@ -98,6 +98,8 @@ def test_what_both_roles_are_told_is_read_alike(example: Configuration) -> None:
     assert (example.request_bytes, example.header_lines) == (65536, 128)
     assert (example.pending_checks, example.key_wait) == (8, 0.05)
     assert (example.drain, example.start_timeout, example.realm) == (60.0, 2.0, "shop")
+    url = "https://shop.example/.well-known/oauth-protected-resource/api"
+    assert example.challenge == (("realm", "shop"), ("resource_metadata", url))
     assert example.listen.authz == "unix:/run/gateway/authz.sock"
     assert example.listen.internal == Endpoint("127.0.0.1", 9467)
     assert [entry.trust for entry in example.keys] == ["acme", "ci"]

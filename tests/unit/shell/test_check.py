@@ -148,7 +148,7 @@ def play(
         )
         keys.start()
         await keys.first_keys(5.0 if published else 0.0)
-        context = CheckContext(Pipeline(settings, watcher), keys, realm="shop", key_wait=5.0)
+        context = CheckContext(Pipeline(settings, watcher), keys, challenge=(), key_wait=5.0)
         loop = asyncio.get_running_loop()
         checks = Checks(context, watcher, loop, clock=clock or time.time)
         scene = Scene(checks, Authorization(checks), file, watcher)
@@ -379,7 +379,7 @@ class Waiting:
         self.loop = asyncio.get_running_loop()
         self.watcher = Watcher()
         context = CheckContext(
-            Asking(pending), VerificationKeys([], self.watcher), realm="shop", key_wait=5.0
+            Asking(pending), VerificationKeys([], self.watcher), challenge=(), key_wait=5.0
         )
         self.checks = Checks(context, self.watcher, self.loop, clock=self.loop.time)
         self._began = self.loop.time()
@@ -556,7 +556,7 @@ def test_without_a_loop_to_wait_on_a_check_that_has_to_is_denied(
     loop: asyncio.AbstractEventLoop | None,
 ) -> None:
     watcher, asking = Watcher(), Asking(unless_late(lambda: allow_after(0.0)))
-    context = CheckContext(asking, VerificationKeys([], watcher), realm="shop", key_wait=5.0)
+    context = CheckContext(asking, VerificationKeys([], watcher), challenge=(), key_wait=5.0)
     call = Call(request())
     Authorization(Checks(context, watcher, loop)).check(call)
     assert call.reason == Reason.INTERNAL_ERROR.label
@@ -570,7 +570,7 @@ def test_a_check_that_waits_sees_the_configuration_it_began_with(tmp_path: Path)
         before, after = Call(request(new)), Call(request(new))
         scene.authorization.check(before)
         assert not before.replies
-        scene.checks.context = CheckContext(nothing, no_keys, realm="shop", key_wait=5.0)
+        scene.checks.context = CheckContext(nothing, no_keys, challenge=(), key_wait=5.0)
         await before.answered.wait()
         assert before.reason == Reason.AUTHORIZED.label
         assert (await scene.check(after)).reason == Reason.NO_ROUTE.label

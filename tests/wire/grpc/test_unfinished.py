@@ -102,7 +102,7 @@ def scene(socket_directory: Path) -> Iterator[Scene]:
     questions, unobserved = Questions(), Unobserved()
     thread = threading.Thread(target=questions.loop.run_forever)
     thread.start()
-    context = CheckContext(questions, VerificationKeys([], unobserved), realm="shop", key_wait=1.0)
+    context = CheckContext(questions, VerificationKeys([], unobserved), challenge=(), key_wait=1.0)
     checks = Checks(context, unobserved, questions.loop)
     try:
         address = UnixAddress(socket_directory / "authz.sock")

@@ -71,6 +71,7 @@ def decoded(*lines: tuple[str, bytes], raw: bool = True) -> Any:
     return decode(check_request(*lines, raw=raw).SerializeToString())
 
 
+REALM = (("realm", "orders"),)
 LIMITS = RequestLimits(request_bytes=1000, header_lines=3)
 LINES = ((":path", b"/"), ("x-request-id", b"r"), ("content-type", b"application/grpc"))
 
@@ -102,7 +103,7 @@ def test_a_request_has_at_most_so_many_bytes() -> None:
 
 def response(decision: Allow | Deny, *, grpc: bool = False) -> CheckResponse:
     return CheckResponse.FromString(
-        encode(decision, realm="orders", request_id="request-7", grpc=grpc)
+        encode(decision, challenge=REALM, request_id="request-7", grpc=grpc)
     )
 
 
@@ -225,7 +226,7 @@ def test_only_an_allow_has_status_zero() -> None:
     "verdict", [None, Pending(KeyQuestion("gateway", "kid"), lambda *_: Deny(Reason.EXPIRED)), ()]
 )
 def test_what_is_no_decision_is_a_denial(verdict: Any) -> None:
-    denied = CheckResponse.FromString(encode(verdict, realm="orders"))
+    denied = CheckResponse.FromString(encode(verdict, challenge=REALM))
     assert denied.status.code != 0
     assert denied.denied_response.status.code == 500
 
@@ -351,10 +352,35 @@ def test_the_challenge_says_what_is_wrong(denial: Deny, challenge: str) -> None:
     assert denied_headers(response(denial))["www-authenticate"] == challenge
 
 
+def test_every_challenge_names_the_metadata_of_the_resource() -> None:
+    url = "https://orders.example/.well-known/oauth-protected-resource"
+    common = (("realm", "orders"), ("resource_metadata", url))
+    challenges = [
+        denied_headers(CheckResponse.FromString(encode(denial, challenge=common)))[
+            "www-authenticate"
+        ]
+        for denial in (
+            Deny(Reason.NO_CREDENTIAL),
+            Deny(Reason.EXPIRED),
+            Deny(Reason.INSUFFICIENT_SCOPE, challenge=(("scope", "read"),)),
+        )
+    ]
+
+    assert challenges[0] == f'Bearer realm="orders", resource_metadata="{url}"'
+    assert challenges[1].startswith(f'{challenges[0]}, error="invalid_token", ')
+    assert challenges[2].endswith('scope="read"')
+    assert f'resource_metadata="{url}"' in challenges[2]
+
+
+@pytest.mark.parametrize("reason", [Reason.NO_ROUTE, Reason.MISSING_ROLE, Reason.OVERLOADED])
+def test_what_no_token_would_change_is_no_challenge(reason: Reason) -> None:
+    assert "www-authenticate" not in denied_headers(response(Deny(reason)))
+
+
 def test_a_challenge_cannot_be_broken_out_of() -> None:
     body = encode(
         Deny(Reason.INSUFFICIENT_SCOPE, challenge=(("scope", 'a"b c\\d e\r\nf \u00e9\ud800'),)),
-        realm='or"ders',
+        challenge=(("realm", 'or"ders'),),
     )
     challenge = denied_headers(CheckResponse.FromString(body))["www-authenticate"]
     assert challenge.startswith('Bearer realm="or\\"ders", ')
@@ -442,10 +468,10 @@ def test_text_that_utf_8_cannot_carry_does_not_raise(subject: str, detail: str) 
             Deny(
                 Reason.MISSING_ROLE, subject, detail, token=token, challenge=(("scope", subject),)
             ),
-            realm=detail,
+            challenge=(("realm", detail),),
             grpc=grpc,
         )
     encode(
         Allow(Reason.AUTHORIZED, subject, HeaderChanges((("x-user-id", subject),)), token),
-        realm="orders",
+        challenge=REALM,
     )
