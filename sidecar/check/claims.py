@@ -11,7 +11,8 @@ from sidecar.model import Reason, VerifiedToken
 
 # The claim that names the subject where nothing else is configured (RFC 7519 §4.1.2).
 SUB: Final = ("sub",)
-# Why a bound token is refused: as a bearer token it is worth no less to a thief.
+# Why a token is refused that is bound to a key of its holder (``cnf``, RFC 7800 §3.1): without a
+# proof of the key, a thief could use it as well.
 BOUND: Final = (
     "binds it to a key, and no proof of that key is checked here; it is accepted without one where "
     "accept_bound_tokens: true is written"
@@ -41,10 +42,9 @@ def verify(token: SignedToken, now: float) -> VerifiedToken | Refusal:
     )
     if refusal is not None:
         return refusal
-    if is_bound(claims) and not trust.accept_bound_tokens:
+    if claims.get("cnf") is not None and not trust.accept_bound_tokens:
         return invalid("cnf", BOUND)
-    wrong = first_wrong(claims, trust.claim_values)
-    if wrong is not None:
+    if trust.claim_values and (wrong := first_wrong(claims, trust.claim_values)):
         return _wrong_value(claims, wrong)
     subject = _subject(claims, trust)
     if isinstance(subject, Refusal):
@@ -114,11 +114,6 @@ def _wrong_value(claims: Mapping[str, object], required: RequiredValue) -> Refus
     if not isinstance(value, str | int):
         return invalid(name, f"is not a single value; {accepted}")
     return invalid(name, f"has another value; {accepted}")._replace(held=((name, str(value)),))
-
-
-def is_bound(claims: Mapping[str, object]) -> bool:
-    """Whether a token is bound to a key of its holder (RFC 7800 §3.1)."""
-    return claims.get("cnf") is not None
 
 
 def check_dates(claims: Mapping[str, object], now: float, leeway: float) -> Refusal | None:

@@ -32,11 +32,6 @@ class RequiredValue:
         """The accepted values, as a message names them."""
         return tuple(sorted(_format(value) for _, value in self.accepted))
 
-    @property
-    def example(self) -> str | int:
-        """One of the accepted values, the same at any time."""
-        return min(self.accepted, key=lambda each: _format(each[1]))[1]
-
     def accepts(self, value: object) -> bool:
         """Whether it is one of the values; None, for a claim that is missing, is none."""
         return isinstance(value, str | int) and (type(value), value) in self.accepted

@@ -85,7 +85,7 @@ class StandIn:
         _put(members, trust.subject_claim, subject)
         _put(members, trust.audience_claim, min(trust.audiences))
         for each in trust.claim_values:
-            _put(members, each.claim, each.example)
+            _put(members, each.claim, min((value for _, value in each.accepted), key=str))
         return members
 
     def _type(self) -> str | None:

@@ -13,7 +13,6 @@ from sidecar.check.claims import (
     check_dates,
     find,
     invalid,
-    is_bound,
     names_in,
     scopes_in,
 )
@@ -120,7 +119,7 @@ def _other_than_a_session(answer: dict[str, object], *, accept_bound: bool) -> R
     kind, accepted = answer.get("token_type"), _BEARER_OR_BOUND if accept_bound else _BEARER
     if kind is not None and not (isinstance(kind, str) and kind.lower() in accepted):
         return Refusal(Reason.INACTIVE_SESSION, "its issuer says that it is no bearer token")
-    if is_bound(answer) and not accept_bound:
+    if answer.get("cnf") is not None and not accept_bound:
         return Refusal(Reason.INACTIVE_SESSION, f"cnf {BOUND}")
     for member in _USE_MEMBERS:
         if not _OTHER_USES.isdisjoint(_uses(answer.get(member))):
