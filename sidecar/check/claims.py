@@ -93,17 +93,22 @@ def _subject(claims: Mapping[str, object], trust: TrustEntry) -> str | Refusal:
     path = trust.subject_claim
     subject = claims.get(path[0], "") if len(path) == 1 else find(claims, path)
     if subject in (None, "") and (trust.subjects or path in trust.required_claims):
-        detail = f"{'.'.join(path)} is missing"
-        if path != SUB:
-            detail += f", and subject_claim of {trust.name} names it"
         reason = Reason.UNTRUSTED_SUBJECT if trust.subjects else Reason.INVALID_CLAIM
-        return Refusal(reason, detail)
+        return without_subject(path, trust.name)._replace(reason=reason)
     if not isinstance(subject, str):
         return invalid(".".join(path), "is not a string")
     if trust.subjects and not matches_any(trust.subjects, subject):
         accepted = ", ".join(trust.subjects)
         return Refusal(Reason.UNTRUSTED_SUBJECT, f"subjects of {trust.name} are: {accepted}")
     return subject
+
+
+def without_subject(path: ClaimPath, name: str) -> Refusal:
+    """The refusal of claims that have no subject at ``path``, which ``subject_claim`` of the trust
+    entry or credential ``name`` says.
+    """
+    named = "" if path == SUB else f", and subject_claim of {name} names it"
+    return invalid(".".join(path), f"is missing{named}")
 
 
 def _wrong_value(claims: Mapping[str, object], required: RequiredValue) -> Refusal:

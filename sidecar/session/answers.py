@@ -15,6 +15,7 @@ from sidecar.check.claims import (
     invalid,
     names_in,
     scopes_in,
+    without_subject,
 )
 from sidecar.check.jws import media_type
 from sidecar.check.refusal import Refusal
@@ -149,7 +150,9 @@ def _refusal(
             f"client_id is missing; {accepted}" if client is None else accepted,
             held=(("client_id", client),) if isinstance(client, str) else (),
         )
-    return about(answer, settings.name, refusal) if refusal is not None else None
+    if refusal is None:
+        return None
+    return about(answer, settings.name, refusal, settings.subject_claim)
 
 
 def _is_one_of(value: object, names: frozenset[str]) -> bool:
@@ -169,17 +172,18 @@ def _session(
             f"{settings.name} accepts: {settings.issuer}",
             held=(("iss", issuer),),
         )
-    subject = answer.get("sub")
+    subject = find(answer, settings.subject_claim)
     if subject is None or subject == "":
-        return invalid("sub", "is missing")
+        return without_subject(settings.subject_claim, settings.name)
     if not isinstance(subject, str):
-        return invalid("sub", "is not a string")
+        return invalid(".".join(settings.subject_claim), "is not a string")
     scopes = scopes_in(find(answer, settings.scope_claim))
     roles = names_in(find(answer, settings.roles_claim))
     groups = names_in(find(answer, settings.groups_claim))
     if len(scopes) + len(roles) + len(groups) > MOST_NAMES:
         detail = f"more than {MOST_NAMES} scopes, roles and groups"
-        return about(answer, settings.name, Refusal(Reason.IDENTITY_TOO_LARGE, detail))
+        refusal = Refusal(Reason.IDENTITY_TOO_LARGE, detail)
+        return about(answer, settings.name, refusal, settings.subject_claim)
     return VerifiedToken(
         trust=settings.name,
         kind=TokenKind.EXTERNAL,

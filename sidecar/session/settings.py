@@ -79,7 +79,8 @@ class IntrospectionSettings:
     """How the sessions of one issuer are looked up (RFC 7662).
 
     ``name`` is the credential's. ``issuer``, ``audiences`` and ``clients``, where they are set,
-    must agree with the answer's ``iss``, ``aud`` and ``client_id``. ``scopes`` are granted to every
+    must agree with the answer's ``iss``, ``aud`` and ``client_id``. ``subject_claim`` is the member
+    with the subject. ``scopes`` are granted to every
     active session besides those of its scope claim. ``accept_bound_tokens`` accepts answers about
     tokens that are bound to a key (``cnf``) as those about bearer tokens. ``cache`` and
     ``negative_cache`` limit how long an answer is cached; ``timeout`` limits one look-up,
@@ -95,6 +96,7 @@ class IntrospectionSettings:
     audiences: frozenset[str]
     clients: frozenset[str]
     scopes: frozenset[str]
+    subject_claim: ClaimPath
     scope_claim: ClaimPath
     roles_claim: ClaimPath
     groups_claim: ClaimPath

@@ -294,12 +294,7 @@ class Trust(Section):
 
     def warnings(self) -> Iterator[Finding]:
         """A subject that can be changed, or given to somebody else later."""
-        if self.subject_claim[-1] in _CHANGEABLE:
-            text = (
-                f"{self.subject_claim[-1]} can be changed, or given to somebody else later, who "
-                "would then be taken for the one before; name a claim that stays, as sub does"
-            )
-            yield Finding(("subject_claim",), text)
+        yield from changeable_subject(self.subject_claim)
 
     def settings(self) -> TrustEntry:
         """What the check needs of the entry."""
@@ -332,6 +327,16 @@ class Trust(Section):
             timeout=source.timeout,
             key_waiters=key_waiters,
         )
+
+
+def changeable_subject(claim: ClaimPath) -> Iterator[Finding]:
+    """A warning about a subject that can be changed, or given to somebody else later."""
+    if claim[-1] in _CHANGEABLE:
+        text = (
+            f"{claim[-1]} can be changed, or given to somebody else later, who "
+            "would then be taken for the one before; name a claim that stays, as sub does"
+        )
+        yield Finding(("subject_claim",), text)
 
 
 def _discoverable(issuer: str) -> None:

@@ -153,6 +153,7 @@ def test_an_issuer_is_asked_as_the_file_says(gateway: GatewaySettings) -> None:
         audiences=frozenset({"gateway"}),
         clients=frozenset({"portal"}),
         scopes=frozenset({"orders:read"}),
+        subject_claim=("sub",),
         scope_claim=("scp",),
         roles_claim=("realm_access", "roles"),
         groups_claim=("teams",),
@@ -296,6 +297,7 @@ def test_a_small_file_gets_the_defaults(tmp_path: Path) -> None:
         audiences=frozenset(),
         clients=frozenset({"login"}),
         scopes=frozenset(),
+        subject_claim=("sub",),
         scope_claim=("scope",),
         roles_claim=("roles",),
         groups_claim=("groups",),
@@ -427,6 +429,41 @@ def test_one_issuers_subjects_of_two_claims_are_a_warning(tmp_path: Path) -> Non
     assert texts[-1].startswith(
         "its subjects come from uid of https://idp.example and those of itself from "
         "https://idp.example, and nothing tells them apart"
+    )
+
+
+def test_the_subject_of_a_session_may_be_its_username(tmp_path: Path) -> None:
+    text = SMALLEST.replace("clients: [login]", "clients: [login]\n      subject_claim: username")
+    configuration = _load(tmp_path, text)
+    (sso,) = _gateway(configuration).credentials
+    assert isinstance(sso, IntrospectedCredential)
+    assert sso.introspection.subject_claim == ("username",)
+    assert configuration.warnings == ()
+
+
+@pytest.mark.parametrize("claim", ["email", "preferred_username", "upn", "[user, email]"])
+def test_a_subject_of_a_session_that_can_be_changed_is_a_warning(
+    tmp_path: Path, claim: str
+) -> None:
+    text = SMALLEST.replace("clients: [login]", f"clients: [login]\n      subject_claim: {claim}")
+    name = claim.strip("[]").split(", ")[-1]
+    assert _warnings(tmp_path, text) == [
+        (
+            11,
+            f"{name} can be changed, or given to somebody else later, who would then be taken for "
+            "the one before; name a claim that stays, as sub does",
+        )
+    ]
+
+
+def test_subjects_and_usernames_of_one_issuers_sessions_are_a_warning(tmp_path: Path) -> None:
+    other = ANOTHER.replace("https://partners.example", "https://sso.example").rstrip()
+    other += "\n      subject_claim: username\n"
+    text = SMALLEST.replace("\nrequest_tokens", other + "request_tokens")
+    ((_, warning),) = _warnings(tmp_path, text)
+    assert warning.startswith(
+        "its subjects come from username of https://sso.example/introspect and those of "
+        '"sso" from https://sso.example/introspect, and nothing tells them apart'
     )
 
 

@@ -245,6 +245,25 @@ def test_a_session_without_an_end_is_accepted() -> None:
     assert session(answered(exp=None)).subject == "alice"
 
 
+def test_the_subject_is_the_member_that_is_named_and_no_other() -> None:
+    named = replace(SETTINGS, subject_claim=("username",))
+    assert session(answered(named, sub="bob", username="alice")).subject == "alice"
+    assert session(answered(named, sub=None, username="alice")).subject == "alice"
+    assert session(answered(sub="bob", username="alice")).subject == "bob"
+    for username in (None, ""):
+        assert answered(named, username=username) == Refusal(
+            Reason.INVALID_CLAIM, "username is missing, and subject_claim of sso names it"
+        )
+    assert answered(named, username=7) == Refusal(Reason.INVALID_CLAIM, "username is not a string")
+
+
+def test_a_refusal_names_the_subject_by_the_member_that_is_named() -> None:
+    named = replace(SETTINGS, subject_claim=("user", "id"))
+    refused = answered(named, sub="bob", user={"id": "alice"}, exp=NOW - 60)
+    assert isinstance(refused, Refusal)
+    assert refused.held[-2:] == ALICE
+
+
 MEMBERS = (
     *("exp", "nbf", "iat", "iss", "aud", "client_id", "username", "token_type", "token_use", "typ"),
     *("scope", "roles", "groups", "jti", "cnf", "email"),

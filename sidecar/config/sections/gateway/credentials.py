@@ -303,10 +303,13 @@ def _sessions_are_issued_for_others(draft: Draft) -> Iterator[Finding]:
             yield Finding((*here, "exchange_only"), text)
 
 
-def _whose(trust: Trust) -> str:
-    """The issuer of an entry's subjects, and their claim where it is not ``sub``."""
-    issuer = trust.issuer or str(trust.template or trust.known_issuers[0])
-    claim = trust.subject_claim
+def _whose(source: Trust | Introspection) -> str:
+    """The issuer of subjects, and their claim where it is not ``sub``."""
+    if isinstance(source, Introspection):
+        issuer = source.issuer or source.url
+    else:
+        issuer = source.issuer or str(source.template or source.known_issuers[0])
+    claim = source.subject_claim
     return issuer if claim == SUB else f"{'.'.join(claim)} of {issuer}"
 
 
@@ -320,7 +323,7 @@ def _subjects_look_alike(draft: Draft) -> Iterator[Finding]:
             continue
         found = [issuers[name] for name in each.trusts]
         if each.introspection is not None:
-            found.append(each.introspection.issuer or each.introspection.url)
+            found.append(_whose(each.introspection))
         for issuer in dict.fromkeys(found):
             other, name = owners.setdefault(each.subject_prefix, (issuer, each.name))
             if other != issuer:

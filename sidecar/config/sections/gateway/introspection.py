@@ -12,6 +12,7 @@ from sidecar.config.problems import Finding
 from sidecar.config.section import Section, copied, written
 from sidecar.config.sections.gateway.signing_keys import SigningAlgorithm
 from sidecar.config.sections.http import AnswerBytes, RemoteServer, RequestHeaders
+from sidecar.config.sections.trust import changeable_subject
 from sidecar.config.values import (
     Claim,
     Duration,
@@ -134,6 +135,11 @@ class _Answered(Section):
         "of an SSO that knows no scopes needs them here.",
         min_length=1,
     )
+    subject_claim: Claim = written(
+        "sub",
+        "What holds the subject in an answer, such as `username`. A session without it is refused, "
+        "and nothing else takes its place.",
+    )
     scope_claim: Claim = written("scope", "What holds the scopes in an answer.")
     roles_claim: Claim = written("roles", "What holds the roles.")
     groups_claim: Claim = written("groups", "What holds the groups.")
@@ -206,7 +212,8 @@ class Introspection(_Answered, RequestHeaders, RemoteServer, _Asked):
                 yield Finding(("url",), text)
 
     def warnings(self) -> Iterator[Finding]:
-        """Every active token of the issuer is accepted, whichever client it was issued to."""
+        """Any client's tokens are accepted, or the subject is one that may be somebody else's."""
+        yield from changeable_subject(self.subject_claim)
         if not self.audiences and not self.clients:
             text = (
                 "any active token of this issuer will do, also one that a user granted to another "
