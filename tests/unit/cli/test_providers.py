@@ -147,6 +147,16 @@ def test_the_readme_says_who_can_obtain_a_token_and_what_holds_others_off(name: 
     assert all(sections[heading] for heading in (OBTAINED, HELD_OFF))
 
 
+@pytest.mark.parametrize("name", PROVIDERS)
+def test_tokens_of_another_kind_are_tried_unless_the_readme_says_that_there_are_none(
+    name: str,
+) -> None:
+    provider = PROVIDERS[name]
+    readme = (provider.directory / "README.md").read_text(encoding="utf-8")
+
+    assert bool(provider.tokens.of_another_kind) != ("signs tokens of one kind" in readme)
+
+
 @pytest.mark.parametrize(("name", "token"), tokens("accepted"))
 def test_a_token_of_its_shape_is_accepted_with_these_identity_headers(
     run: Run, published: dict[str, Published], name: str, token: AcceptedToken
