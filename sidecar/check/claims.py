@@ -35,7 +35,7 @@ def verify(token: SignedToken, now: float) -> VerifiedToken | Refusal:
         now: Unix seconds.
     """
     trust, claims = token.trust, token.claims
-    if "exp" not in claims:
+    if claims.get("exp") is None:
         return invalid("exp", "is missing")
     refusal = check_dates(claims, now, trust.leeway) or check_audience(
         claims, trust.audience_claim, trust.audiences, trust.name

@@ -37,7 +37,7 @@ def moment(text: str) -> float:
 def dated(value: object, now: float) -> str:
     """A NumericDate (RFC 7519 §2) as a date, with its distance from ``now`` (Unix seconds)."""
     if isinstance(value, bool) or not isinstance(value, int | float):
-        return f"{printable(value)} (not a date)"
+        return f"{'null' if value is None else printable(value)} (not a date)"
     try:
         date = datetime.fromtimestamp(value, UTC)
     except (OverflowError, ValueError, OSError):
