@@ -8,7 +8,7 @@ and distinguishes an unknown key from keys that are unavailable.
 """
 
 from collections.abc import Iterable, Mapping
-from itertools import product
+from itertools import islice, product
 from typing import NamedTuple, Protocol
 
 from sidecar.caches import LruCache
@@ -21,8 +21,8 @@ from sidecar.jose.algorithms import verify
 from sidecar.jose.issuers import IssuerTemplate
 from sidecar.jose.jwk import VerificationKey
 from sidecar.jose.strict_json import load_again
-from sidecar.model import LATE, KeyQuestion, Late, Pending, Reason, Step, VerifiedToken
-from sidecar.snapshots.keys import KeySnapshot
+from sidecar.model import LATE, KeyQuestion, Late, Pending, Reason, Step, Tried, VerifiedToken
+from sidecar.snapshots.keys import KeySet, KeySnapshot
 
 
 class VerificationObserver(Protocol):
@@ -187,9 +187,8 @@ class Verifier:
         signed = self._signed(text, digest, keys, now, trace)
         if isinstance(signed, Refusal):
             return signed
-        if isinstance(signed, KeyQuestion):
-            known = keys.usable(signed.trust, now) is not None
-            return self._ask(signed, text, digest, known=known, trace=trace)
+        if isinstance(signed, _Missing):
+            return self._ask(signed, text, digest, trace)
         if trace:
             trace.note(Step.CLAIMS, signed)
         token = claims.verify(signed, now)
@@ -200,34 +199,22 @@ class Verifier:
         return token
 
     def _ask(
-        self,
-        question: KeyQuestion,
-        text: str,
-        digest: bytes,
-        *,
-        known: bool,
-        trace: Trace | None,
+        self, missing: "_Missing", text: str, digest: bytes, trace: Trace | None
     ) -> Pending[Verified]:
-        """Ask for a key once, and verify the token again with the keys of the answer.
-
-        ``known`` says whether there were keys of this trust entry at all.
-        """
-        trust = question.trust
-        no_such_key = f"{trust} has no key of this id"
-        no_keys = f"the keys of {trust} were never read or are too old"
-        unknown = Refusal(Reason.UNKNOWN_KEY, no_such_key)
+        """Ask for a key once, and verify the token again with the keys of the answer."""
+        unknown = Refusal(Reason.UNKNOWN_KEY, missing.unknown)
 
         def resume(keys: KeySnapshot | Late | None, now: float) -> Verified:
             if keys is LATE:
-                return Refusal(Reason.KEYS_UNAVAILABLE, no_such_key if known else no_keys)
+                return Refusal(Reason.KEYS_UNAVAILABLE, missing.late)
             verified = unknown if keys is None else self.verify(text, digest, keys, now, trace)
             return unknown if isinstance(verified, Pending) else verified
 
-        return Pending(question, resume)
+        return Pending(missing.question, resume)
 
     def _signed(
         self, text: str, digest: bytes, keys: KeySnapshot, now: float, trace: Trace | None
-    ) -> SignedToken | KeyQuestion | Refusal:
+    ) -> "SignedToken | _Missing | Refusal":
         remembered = self._remembered.get(digest)
         self._observer.remembered(hit=remembered is not None)
         if remembered is not None:
@@ -249,25 +236,36 @@ class Verifier:
             trace.note(Step.TRUST, token, None if isinstance(trust, Refusal) else trust)
         if isinstance(trust, Refusal):
             return trust
-        key = _verifying_key(token, trust, keys, now, trace)
+        key = _verifying_key(token, digest, trust, keys.usable(trust.name, now), trace)
         if isinstance(key, Refusal):
             self._observer.verified(trust.name, key.reason.label)
             return key
-        if isinstance(key, KeyQuestion):
+        if isinstance(key, _Missing):
             return key
         self._remembered.add(digest, VerifiedSignature(trust, key, token.payload))
         return SignedToken(trust, token.claims, digest[:8].hex())
 
 
+class _Missing(NamedTuple):
+    """A key that is not among those known: the question for it, and the details of a refusal.
+
+    ``unknown`` is for the case that a fetch does not bring it, ``late`` for no fetch in time.
+    """
+
+    question: KeyQuestion
+    unknown: str
+    late: str
+
+
 def _verifying_key(
     token: jws.UnverifiedToken,
+    digest: bytes,
     trust: TrustEntry,
-    keys: KeySnapshot,
-    now: float,
+    key_set: KeySet | None,
     trace: Trace | None,
-) -> VerificationKey | KeyQuestion | Refusal:
+) -> VerificationKey | _Missing | Refusal:
+    """The key that has signed the token; ``digest`` is the SHA-256 of the token's bytes."""
     header = token.header
-    key_set = keys.usable(trust.name, now)
     if trace:
         trace.note(Step.KEY, trust, key_set)
     if header.algorithm not in trust.algorithms:
@@ -275,22 +273,40 @@ def _verifying_key(
             Reason.ALGORITHM_NOT_ALLOWED,
             f"{trust.name} allows: {', '.join(sorted(trust.algorithms))}",
         )
+    no_such_key = f"{trust.name} has no key of this id"
     if key_set is None:
-        return KeyQuestion(trust.name, header.kid)
-    issuer = str(token.claims["iss"])
-    for key in key_set.candidates(header.kid, header.algorithm, issuer):
+        no_keys = f"the keys of {trust.name} were never read or are too old"
+        return _Missing(KeyQuestion(trust.name, header.kid), no_such_key, no_keys)
+
+    candidates = key_set.candidates(header.kid, header.algorithm, str(token.claims["iss"]))
+    tried = 0
+    for key in islice(candidates, trust.key_candidates):
+        tried += 1
         holds = verify(header.algorithm, key.public_key, token.signing_input, token.signature)
         if trace:
             trace.note(Step.SIGNATURE, key, holds)
         if holds:
             return key
+    untried = ""
+    if next(candidates, None) is not None:
+        untried = f"only {tried} of the keys that fit were tried; key_candidates allows more"
+
     if header.kid is not None and not key_set.knows(header.kid):
-        return KeyQuestion(trust.name, header.kid)
-    if not key_set.candidates(header.kid, header.algorithm, issuer):
-        if key_set.candidates(header.kid, header.algorithm):
-            return Refusal(
-                Reason.UNKNOWN_KEY,
-                f"{trust.name} has the key for tokens of another issuer alone",
-            )
-        return Refusal(Reason.ALGORITHM_NOT_ALLOWED, f"no key of {trust.name} is for it")
-    return Refusal(Reason.BAD_SIGNATURE)
+        detail = f"{no_such_key}; {untried}" if untried else no_such_key
+        return _Missing(KeyQuestion(trust.name, header.kid), detail, detail)
+    if header.kid is None and trust.without_kid:
+        detail = untried or f"no key of {trust.name} has signed it"
+        tried_keys = Tried(digest, key_set.keys)
+        return _Missing(KeyQuestion(trust.name, None, tried_keys), detail, detail)
+    if not tried:
+        return _unfit(token, trust, key_set)
+    return Refusal(Reason.BAD_SIGNATURE, untried)
+
+
+def _unfit(token: jws.UnverifiedToken, trust: TrustEntry, key_set: KeySet) -> Refusal:
+    """Why none of the known keys could have signed the token."""
+    if any(key_set.candidates(token.header.kid, token.header.algorithm)):
+        return Refusal(
+            Reason.UNKNOWN_KEY, f"the key is in the set of {trust.name}, for another issuer alone"
+        )
+    return Refusal(Reason.ALGORITHM_NOT_ALLOWED, f"no key of {trust.name} is for it")

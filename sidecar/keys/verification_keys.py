@@ -10,6 +10,7 @@ from sidecar.keys.reports import RefresherStatus, RefreshObserver
 from sidecar.keys.saved import SavedCopy
 from sidecar.keys.settings import FileKeys, KeySettings
 from sidecar.keys.sources.factory import open_source
+from sidecar.model import KeyQuestion
 from sidecar.snapshots.keys import KeySet, KeySnapshot
 
 
@@ -71,9 +72,9 @@ class VerificationKeys:
         for refresher in self._refreshers.values():
             refresher.fetch_now()
 
-    def lookup(self, trust: str, kid: str | None, timeout: float, done: Done) -> None:
+    def lookup(self, question: KeyQuestion, timeout: float, done: Done) -> None:
         """Wait for a key of a trust entry (``Refresher.lookup``). From any thread."""
-        self._refreshers[trust].lookup(kid, timeout, done)
+        self._refreshers[question.trust].lookup(question, timeout, done)
 
     def statuses(self) -> tuple[RefresherStatus, ...]:
         """The state of each trust entry's keys, in the configuration's order."""

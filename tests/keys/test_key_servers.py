@@ -18,6 +18,7 @@ from sidecar.keys.sources import Fetched
 from sidecar.keys.sources.jwks import JwksSource
 from sidecar.keys.sources.oidc import OidcSource, locations
 from sidecar.keys.verification_keys import VerificationKeys
+from sidecar.model import KeyQuestion
 from tests.support import key_server as nonsense
 from tests.support.key_server import (
     DISCOVERY,
@@ -143,7 +144,7 @@ def test_the_last_good_keys_serve_whatever_is_answered(server: KeyServer, name: 
         await keeper.first_keys(5.0)
         good = keeper.snapshot
         server.misbehave(misbehaviour)
-        keeper.lookup("gateway", "next", 5.0, lambda _: None)
+        keeper.lookup(KeyQuestion("gateway", "next"), 5.0, lambda _: None)
         async with asyncio.timeout(10.0):
             await observer.failed.wait()
         assert keeper.snapshot is good
@@ -153,7 +154,7 @@ def test_the_last_good_keys_serve_whatever_is_answered(server: KeyServer, name: 
         server.behave()
         server.publish(KEY, NEXT)
         answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        keeper.lookup("gateway", "next", 5.0, answer.set_result)
+        keeper.lookup(KeyQuestion("gateway", "next"), 5.0, answer.set_result)
         assert await answer is Outcome.FOUND
         await keeper.stop()
         assert server.jwks_url in observer.problems[0]

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import product
 from typing import Annotated, Final, Self
 
-from pydantic import Field, StrictBool, model_validator
+from pydantic import Field, StrictBool, StrictInt, model_validator
 
 from sidecar.check.trust import ClaimPath, RequiredValue, TrustEntry
 from sidecar.clients.proxy import ProxySettings
@@ -151,6 +151,17 @@ class Trust(Section):
         description="Where its public keys are found. A key belongs to one issuer: two entries "
         "with other issuers do not have the same file, URL or path, or a file with a key of the "
         "other's, unless they say so in `shared_keys`."
+    )
+    without_kid: StrictBool = written(
+        False,
+        "Its tokens have no `kid`: where none of the known keys has signed one, the keys are "
+        "fetched once more, as for an unknown `kid`, because the key may be new.",
+    )
+    key_candidates: Annotated[StrictInt, Field(ge=1, le=16)] = written(
+        4,
+        "How many keys are tried for a token, where its `kid` does not name one key. A forged "
+        "token costs as many signatures: with more than 4, the most expensive request costs more "
+        "than three new tokens.",
     )
     shared_keys: tuple[Name, ...] = written(
         (),
