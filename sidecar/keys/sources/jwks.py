@@ -24,7 +24,7 @@ class JwksSource:
         self._answer: Response | None = None
 
     def __str__(self) -> str:
-        return f"jwks {redacted_url(self._url)}"
+        return f"jwks {self._client.named(self._url)}"
 
     async def fetch(self) -> Fetched:
         """The keys at the URL (``KeySource.fetch``)."""
