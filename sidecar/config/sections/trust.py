@@ -12,6 +12,7 @@ from sidecar.config.addresses import http_url
 from sidecar.config.problems import Finding, Location
 from sidecar.config.rules import Draft, duplicate_names, rule
 from sidecar.config.section import Section, copied, written
+from sidecar.config.sections.claim_names import ONE_CLAIM, is_dotted
 from sidecar.config.sections.http import HTTPS_OR_ALLOWED, over_http
 from sidecar.config.sections.keys import Keys, KubernetesSection, OidcSection
 from sidecar.config.values import (
@@ -304,8 +305,12 @@ class Trust(Section):
         return tuple(dict.fromkeys((self.subject_claim, *required)))
 
     def warnings(self) -> Iterator[Finding]:
-        """A subject that can be changed, or given to somebody else later."""
+        """A subject that can be changed, or a value of what most likely is a nested claim."""
         yield from changeable_subject(self.subject_claim)
+        for name in filter(is_dotted, self.claim_values):
+            first, _, rest = name.partition(".")
+            text = f"{ONE_CLAIM.format(name)}; write {first}: {{{rest}: ...}}"
+            yield Finding(("claim_values", name), text)
 
     def settings(self) -> TrustEntry:
         """What the check needs of the entry."""
