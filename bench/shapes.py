@@ -34,6 +34,12 @@ _OWN: Final = {
     "match": {"path": "/owners/{owner}/**"},
     "allow": {"scopes": ["orders:read"], "when": "claims.sub != request.params.owner"},
 }
+_KEPT_PATH: Final = "/kept"
+_KEPT: Final = {
+    "name": "kept",
+    "match": {"path": f"{_KEPT_PATH}/{{name}}:verb", "encoded_slashes": "keep"},
+    "allow": {"scopes": ["orders:read"], "when": "claims.sub != request.params.name"},
+}
 _PUBLIC: Final = {"name": "public", "match": {"path": _PUBLIC_PATH}, "allow": {"public": True}}
 
 _PROTOCOLS: Final = "sec-websocket-protocol"
@@ -162,9 +168,12 @@ def request_shapes(role: Role) -> Iterator[Shape]:
         "spaces, encoded": "%20",
         "slashes, encoded": "%2F",
         "Chinese, encoded": "%e4%b8%80",
+        "brackets": "[",
         "semicolons": ";",
     }.items():
         yield Shape(f"a path of {name}", path=_filled(_OWN_PATH + "/", unit, _PATH))
+    kept = _filled(f"{_KEPT_PATH}/", "a%2F", _PATH - len("a:verb")) + "a:verb"
+    yield Shape("a path of slashes that are kept", path=kept)
     yield Shape("a large path", path=_filled(_OWN_PATH, "a", _HEAD))
     yield Shape("a large query", path=_filled(f"{_OWN_PATH}?", "?", _HEAD))
     yield Shape("a large host", host="a" * _HEAD)
@@ -242,7 +251,7 @@ def _sidecar() -> Iterator[Role]:
             {"header": _PROTOCOLS, "prefix": "bearer."},
         ]
         service.configuration["identity"]["forward_token"] = False
-        service.configuration["routes"] += [_PUBLIC, _OWN]
+        service.configuration["routes"] += [_PUBLIC, _OWN, _KEPT]
         checks = sidecar_checks(service, Path(name))
 
     def about(**changes: Any) -> dict[str, Any]:
@@ -253,7 +262,8 @@ def _sidecar() -> Iterator[Role]:
 
 @contextmanager
 def _gateway() -> Iterator[Role]:
-    routes = [_PUBLIC, _OWN | {"token": {"audiences": ["orders"]}}]
+    checked = [route | {"token": {"audiences": ["orders"]}} for route in (_OWN, _KEPT)]
+    routes = [_PUBLIC, *checked]
     with minting_gateway(further_routes=routes) as (gateway, checks):
 
         def about(**changes: Any) -> dict[str, Any]:
