@@ -33,8 +33,8 @@ _FORM: Final = [
     chr(byte) if chr(byte) in _NEEDS_NO_ENCODING + "/;" else f"%{byte:02X}" for byte in range(256)
 ]
 _FORM[ord("\\")] = ENCODED_SLASH
-# An encoded slash at the start or end of a segment, beside what some services resolve or cut off, or
-# beside another.
+# An encoded slash at the start or end of a segment, beside another, or beside what some services
+# resolve or cut off.
 _MISPLACED_SLASHES: Final = tuple(
     pair
     for other in ("/", ".", ";", ENCODED_SLASH)
