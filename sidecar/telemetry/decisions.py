@@ -156,4 +156,5 @@ def _line(
         line |= {"token": denial.fingerprint} if denial.fingerprint else {}
     if token is not None:
         line |= {"issuer": token.trust, "sub": token.subject, "token": token.fingerprint}
+        line |= {"credential": token.credential} if token.credential else {}
     return line

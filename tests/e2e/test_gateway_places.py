@@ -70,6 +70,14 @@ def test_a_token_gets_in_by_either_place(edge: Edge) -> None:
         assert passage.received.values("cookie") == []
 
 
+def test_a_token_is_remembered_once_for_all_places(edge: Edge) -> None:
+    token = partner_token(subject="dave")
+    before = edge.gateway.status_page()["remembered_tokens"]
+
+    assert (edge.status(bearer(token)), edge.status(cookie(token))) == (200, 200)
+    assert edge.gateway.status_page()["remembered_tokens"] == before + 1
+
+
 def test_the_same_token_in_both_places_is_ambiguous(edge: Edge) -> None:
     token = partner_token()
     passage = edge.request(bearer(token), cookie(token))
