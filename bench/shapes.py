@@ -20,7 +20,7 @@ from bench.gateway import PARTNER, SESSION_COOKIE
 from bench.in_process import Checks, sidecar_checks
 from bench.mint import minting_gateway
 from bench.sampling import cpu_per_call, interleaved, ratio
-from bench.service import BROWSER, HOST, Service, described
+from bench.service import BROWSER, HOST, TRIED, Service, described
 from sidecar.wire.grpc._pb.envoy.service.auth.v3.external_auth_pb2 import CheckResponse
 from tests.support.gateway_process import ISSUER
 from tests.support.tokens import SigningKey, claims, sign
@@ -57,7 +57,7 @@ _VALUES: Final = 370
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What a request has besides a new token; ``claims`` are the token's.
+    """What a request has besides a new token; ``claims`` and ``header`` are the token's.
 
     ``budget`` is for each shape alone: without one it is there to be looked at.
     """
@@ -67,6 +67,7 @@ class Shape:
     path: str = _OWN_PATH
     host: str = HOST
     claims: Mapping[str, Any] = field(default_factory=dict)
+    header: Mapping[str, Any] = field(default_factory=dict)
     budget: float | None = BUDGET
 
 
@@ -93,7 +94,8 @@ class Role(NamedTuple):
 
     def _body(self, shape: Shape, number: str) -> bytes:
         document = self.claims(jti=number, **shape.claims)
-        token = sign(json.dumps(document, separators=(",", ":")).encode(), self.key)
+        payload = json.dumps(document, separators=(",", ":")).encode()
+        token = sign(payload, self.key, **shape.header)
         headers = [
             *((name, value.encode()) for name, value in BROWSER.items()),
             ("authorization", f"Bearer {token}".encode()),
@@ -217,6 +219,8 @@ def token_shapes() -> Iterator[Shape]:
         yield Shape(
             f"a subject of {name}", claims={"sub": text * (_CLAIMS // (len(json.dumps(text)) - 2))}
         )
+    # The key that signed it is behind as many others as are tried.
+    yield Shape("no kid, and as many keys as are tried", header={"kid": None})
     yield Shape("an actor of lists", claims={"act": {"sub": "a", "x": [[]] * many}})
 
 
@@ -244,7 +248,7 @@ def _sidecar() -> Iterator[Role]:
     """With a cookie that may carry the token, which goes no further, and a condition."""
     cookie = "__Host-token"
     with tempfile.TemporaryDirectory() as name:
-        service = Service(Path(name))
+        service = Service(Path(name), keys=TRIED + 1)
         service.configuration["token_sources"] = [
             {"header": "authorization", "scheme": "Bearer"},
             {"cookie": cookie},

@@ -81,6 +81,11 @@ class TrustEntry:
     key_candidates: int
 
     @property
+    def has_many_issuers(self) -> bool:
+        """Whether its tokens may be of several issuers."""
+        return len(self.issuers) != 1
+
+    @property
     def written_issuers(self) -> tuple[str, ...]:
         """Its issuers as the configuration has them: a pattern, or each of them."""
         return (str(self.pattern),) if self.pattern else tuple(sorted(self.issuers))

@@ -8,7 +8,7 @@ and distinguishes an unknown key from keys that are unavailable.
 """
 
 from collections.abc import Iterable, Mapping
-from itertools import islice, product
+from itertools import islice
 from typing import NamedTuple, Protocol
 
 from sidecar.caches import LruCache
@@ -67,15 +67,13 @@ class TrustTable:
         # The patterns of which any value is accepted. No issuer is accepted by two of them.
         self._by_pattern: dict[IssuerTemplate, _ByType] = {}
         for entry in entries:
-            found = [self._by_issuer.setdefault(issuer, {}) for issuer in entry.issuers]
+            # One for all issuers of the entry, of which there may be thousands.
+            alone: _ByType = dict.fromkeys(entry.types, (entry,))
+            for issuer in entry.issuers:
+                self._by_issuer[issuer] = _joined(self._by_issuer.get(issuer), alone)
             if entry.pattern is not None and not entry.issuers:
-                found.append(self._by_pattern.setdefault(entry.pattern, {}))
-            for by_type, type_ in product(found, entry.types):
-                others = by_type.get(type_, ())
-                for other in others:
-                    if not entry.differs_from(other):
-                        raise ValueError(f"{other.name} and {entry.name} accept the same tokens")
-                by_type[type_] = (*others, entry)
+                others = self._by_pattern.get(entry.pattern)
+                self._by_pattern[entry.pattern] = _joined(others, alone)
 
     def select(self, token: jws.UnverifiedToken) -> TrustEntry | Refusal:
         """The entry that decides about this token. The issuer is compared exactly.
@@ -108,6 +106,19 @@ class TrustTable:
             if pattern.matches(issuer):
                 return of_pattern
         return None
+
+
+def _joined(others: _ByType | None, alone: _ByType) -> _ByType:
+    """The entries of an issuer, and one more; ``alone`` itself where there are no others."""
+    if others is None:
+        return alone
+    joined = dict(others)
+    for type_, (entry,) in alone.items():
+        for other in joined.get(type_, ()):
+            if not entry.differs_from(other):
+                raise ValueError(f"{other.name} and {entry.name} accept the same tokens")
+        joined[type_] = (*joined.get(type_, ()), entry)
+    return joined
 
 
 def _with_required_values(
@@ -194,7 +205,11 @@ class Verifier:
         token = claims.verify(signed, now)
         if isinstance(token, Refusal):
             self._observer.verified(signed.trust.name, token.reason.label)
-            return claims.about(signed.claims, signed.trust.name, token, signed.trust.subject_claim)
+            trust = signed.trust
+            if trust.has_many_issuers:  # then a subject alone does not say whose it is
+                iss = ("iss", str(signed.claims["iss"]))
+                token = token._replace(held=(*token.held, iss))
+            return claims.about(signed.claims, trust.name, token, trust.subject_claim)
         self._observer.verified(signed.trust.name, "valid")
         return token
 

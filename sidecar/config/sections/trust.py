@@ -1,5 +1,6 @@
 """``trust``: the trusted issuers, and where their public keys are found."""
 
+from collections import defaultdict
 from collections.abc import Iterator
 from itertools import product
 from typing import Annotated, Final, Self
@@ -160,9 +161,9 @@ class Trust(Section):
     )
     key_candidates: Annotated[StrictInt, Field(ge=1, le=16)] = written(
         4,
-        "How many keys are tried for a token, where its `kid` does not name one key. A forged "
-        "token costs as many signatures: with more than 4, the most expensive request costs more "
-        "than three new tokens.",
+        "How many keys are tried for a token whose `kid` does not name one. A forged token costs "
+        "as many signatures: with more than 4, the most expensive request may cost more than "
+        "three new tokens.",
     )
     shared_keys: tuple[Name, ...] = written(
         (),
@@ -373,13 +374,15 @@ def _names(draft: Draft) -> Iterator[Finding]:
 
 @rule()
 def _tokens_lead_to_one_entry(draft: Draft) -> Iterator[Finding]:
-    found: dict[tuple[str, str], list[tuple[Location, TrustEntry]]] = {}
+    # By typ and issuer, of which there may be thousands: the entries of one share a tuple.
+    found: defaultdict[str, dict[str, tuple[tuple[Location, TrustEntry], ...]]] = defaultdict(dict)
     for here, trust in draft.items("trust", Trust):
         entry = trust.settings()
         issuers = trust.known_issuers or (str(trust.template),)
+        alone = ((here, entry),)
         told: set[Location] = set()
         for name, issuer in product(dict.fromkeys(trust.accepted_types), dict.fromkeys(issuers)):
-            others = found.setdefault((issuer, name), [])
+            others = found[name].get(issuer, ())
             for at, other in others:
                 if at not in told and not entry.differs_from(other):
                     told.add(at)
@@ -391,7 +394,7 @@ def _tokens_lead_to_one_entry(draft: Draft) -> Iterator[Finding]:
                     )
                     yield Finding((*here, trust.issuer_key), text)
                     break
-            others.append((here, entry))
+            found[name][issuer] = others + alone if others else alone
 
 
 @rule()

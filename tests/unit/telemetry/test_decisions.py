@@ -68,6 +68,7 @@ def test_a_denial_is_one_line_with_what_on_call_asks_for(caplog: pytest.LogCaptu
             "detail": "missing: orders:write",
             "token": "0123456789abcdef",
             "issuer": "gateway",
+            "iss": "https://gateway.shop.internal",
             "sub": "alice",
         }
     ]
