@@ -72,7 +72,8 @@ class RouteMatch(Section):
     path: Template = Field(
         description="`/orders/{id}`: a parameter in braces and `*` stand for one segment, `**` at "
         "the end for one or more. A parameter may have text before and after it in its segment, as "
-        "in `/jobs/{id}:cancel`; of several such routes the one with the longest text wins."
+        "in `/jobs/{id}:cancel`. Of several such routes the one with the longest text wins, and of "
+        "two equally long the one with more of it in front."
     )
 
     encoded_slashes: Literal["reject", "keep"] = written(
