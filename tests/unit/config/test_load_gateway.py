@@ -395,10 +395,8 @@ def test_introspection_and_vault_are_reached_through_the_proxy(tmp_path: Path) -
 
 
 def test_a_gateway_route_that_keeps_encoded_slashes_is_a_warning(tmp_path: Path) -> None:
-    kept = (
-        '  - {name: kept, match: {path: "/{x}", encoded_slashes: keep}, allow: {authenticated: true}, '
-        "token: {audiences: [orders]}}\n"
-    )
+    rest = "allow: {authenticated: true}, token: {audiences: [orders]}"
+    kept = f'  - {{name: kept, match: {{path: "/{{x}}", encoded_slashes: keep}}, {rest}}}\n'
     strict = SMALLEST.replace("{authenticated: true}", "{authenticated: true, credentials: [sso]}")
 
     needed, decoded = [text for _, text in _warnings(tmp_path, strict + kept)]
