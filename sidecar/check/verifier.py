@@ -82,7 +82,9 @@ class TrustTable:
         what it is verified with.
         """
         issuer = token.claims.get("iss")
-        by_type = self._of_issuer(issuer)
+        by_type = self._by_issuer.get(issuer) if isinstance(issuer, str) else None
+        if by_type is None:
+            by_type = self._of_pattern(issuer)
         if by_type is None:
             return Refusal(Reason.UNTRUSTED_ISSUER, self._trusted.without(issuer))
         entries = by_type.get(token.header.type)
@@ -96,15 +98,10 @@ class TrustTable:
             return _bound(entry, entry.pattern, token.claims)
         return entry
 
-    def _of_issuer(self, issuer: object) -> _ByType | None:
-        if not isinstance(issuer, str):
-            return None
-        by_type = self._by_issuer.get(issuer)
-        if by_type is not None:
-            return by_type
-        for pattern, of_pattern in self._by_pattern.items():
-            if pattern.matches(issuer):
-                return of_pattern
+    def _of_pattern(self, issuer: object) -> _ByType | None:
+        for pattern, by_type in self._by_pattern.items():
+            if isinstance(issuer, str) and pattern.matches(issuer):
+                return by_type
         return None
 
 

@@ -54,7 +54,8 @@ class KeySet:
         return (
             key
             for key in pool
-            if algorithm in key.algorithms and (issuer is None or key.signs_for(issuer))
+            if algorithm in key.algorithms
+            and (key.issuer is None or issuer is None or key.signs_for(issuer))
         )
 
 
