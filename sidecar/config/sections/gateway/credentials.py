@@ -35,7 +35,8 @@ class JwtSection(Section):
     trust: tuple[Name, ...] = Field(
         min_length=1,
         description="The trust entries that decide about them. Credentials that differ in name, "
-        "place and `exchange_only` alone may name the same entry: a cookie in browsers, a header in apps.",
+        "place and `exchange_only` alone may name the same entry: a cookie in browsers, a header "
+        "in apps.",
     )
 
 
