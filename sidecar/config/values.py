@@ -308,6 +308,10 @@ def issuer_template(value: object) -> IssuerTemplate:
             "the name of a claim in braces, as one whole segment of its path: "
             "https://login.example/{tid}/v2.0"
         )
+    if template.placeholder == "iss":
+        raise ValueError(
+            "iss cannot stand in itself; name the claim with the tenant, such as {tid}"
+        )
     return template
 
 

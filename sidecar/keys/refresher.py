@@ -173,7 +173,7 @@ class Refresher:
         if outcome is None:
             self._loop.call_soon_threadsafe(self._wait, waiter, timeout)
         else:
-            self._observer.looked_up(self._settings.trust, outcome.value)
+            self._observer.looked_up(question.trust, outcome.value)
             done(outcome)
 
     def status(self) -> RefresherStatus:
@@ -343,7 +343,7 @@ class Refresher:
             self._waiters = [waiter for waiter in self._waiters if not which(waiter)]
         for waiter in released:
             try:
-                self._observer.looked_up(self._settings.trust, outcome.value)
+                self._observer.looked_up(waiter.question.trust, outcome.value)
                 waiter.done(outcome)
             except Exception:
                 # If one waiter cannot be answered, the others still are.
