@@ -211,6 +211,10 @@ class RouteSection(Section):
         if self.allow.headers and (when is None or not reads_headers(when)):
             text = "headers are for a condition, and when reads none; leave them out"
             yield Finding(("allow", "headers"), text)
+        for index, name in enumerate(self.allow.headers):
+            if name in self.allow.headers[:index]:
+                text = f"{name} is listed already; a header is named once"
+                yield Finding(("allow", "headers", index), text)
         if when is None:
             return
         template = self.match.path if self.match is not None else None
