@@ -32,6 +32,7 @@ from tests.support.key_server import (
 from tests.support.observers import NullObserver
 from tests.support.settings import key_settings
 from tests.support.tokens import jwks, key_for, new_key
+from tests.support.web_servers import packing_server
 
 KEY = key_for("ES256")
 NEXT = new_key("ES256", "next")
@@ -247,6 +248,21 @@ def test_a_key_set_and_a_discovery_document_may_come_packed(server: KeyServer) -
         OidcSource(OidcKeys(server.url, http(server))),
     ):
         assert kids(fetch(source)) == [KEY.kid]
+
+
+@pytest.mark.usefixtures("web_servers_installed")
+def test_a_key_set_of_a_web_server_that_packs_everything_is_read_and_confirmed() -> None:
+    async def twice(url: str) -> tuple[Fetched, Fetched]:
+        source = JwksSource(JwksKeys(url, HttpSettings(allow_http=True)))
+        try:
+            return await source.fetch(), await source.fetch()
+        finally:
+            await source.close()
+
+    with packing_server({"keys.json": PACKED}) as (host, port):
+        first, second = asyncio.run(twice(f"http://{host}:{port}/keys.json"))
+    assert kids(first) == [KEY.kid]
+    assert second.keys is first.keys
 
 
 def test_the_media_type_does_not_matter_where_the_keys_are_good(server: KeyServer) -> None:
