@@ -40,6 +40,15 @@ _KEPT: Final = {
     "match": {"path": f"{_KEPT_PATH}/{{name}}:verb", "encoded_slashes": "keep"},
     "allow": {"scopes": ["orders:read"], "when": "claims.sub != request.params.name"},
 }
+_READ_PATH: Final = "/read"
+_READ: Final = {
+    "name": "read",
+    "match": {"path": _READ_PATH},
+    "allow": {
+        "headers": ["x-tenant"],
+        "when": "!('none' in token.groups) && !('none' in token.scopes) && request.headers != {}",
+    },
+}
 _PUBLIC: Final = {"name": "public", "match": {"path": _PUBLIC_PATH}, "allow": {"public": True}}
 
 _PROTOCOLS: Final = "sec-websocket-protocol"
@@ -176,6 +185,12 @@ def request_shapes(role: Role) -> Iterator[Shape]:
         yield Shape(f"a path of {name}", path=_filled(_OWN_PATH + "/", unit, _PATH))
     kept = _filled(f"{_KEPT_PATH}/", "a%2F", _PATH - len("a:verb")) + "a:verb"
     yield Shape("a path of slashes that are kept", path=kept)
+    for name, lines in {
+        "a large header that a condition reads": (b"a" * _HEAD,),
+        "a list in a header that a condition reads": (b"," * _HEAD,),
+        "lines of a header that a condition reads": (b"a",) * _LINES,
+    }.items():
+        yield Shape(name, tuple(("x-tenant", line) for line in lines), _READ_PATH)
     yield Shape("a large path", path=_filled(_OWN_PATH, "a", _HEAD))
     yield Shape("a large query", path=_filled(f"{_OWN_PATH}?", "?", _HEAD))
     yield Shape("a large host", host="a" * _HEAD)
@@ -213,6 +228,12 @@ def token_shapes() -> Iterator[Shape]:
     yield Shape("distinct scopes", claims={"scope": " ".join(["orders:read", *distinct])})
     for name in ("groups", "roles", "amr"):
         yield Shape(name, claims={name: distinct})
+    yield Shape(
+        "groups and a header that a condition reads",
+        (("x-tenant", b"a"),),
+        _READ_PATH,
+        claims={"groups": distinct},
+    )
     yield Shape("groups to be encoded", claims={"groups": [f" %{name} " for name in distinct]})
     yield Shape("groups that are lists", claims={"groups": [[]] * many})
     for name, text in {"percent signs": "%", "letters": "a", "spaces": " ", "accents": "é"}.items():
@@ -255,7 +276,7 @@ def _sidecar() -> Iterator[Role]:
             {"header": _PROTOCOLS, "prefix": "bearer."},
         ]
         service.configuration["identity"]["forward_token"] = False
-        service.configuration["routes"] += [_PUBLIC, _OWN, _KEPT]
+        service.configuration["routes"] += [_PUBLIC, _OWN, _KEPT, _READ]
         checks = sidecar_checks(service, Path(name))
 
     def about(**changes: Any) -> dict[str, Any]:
@@ -267,6 +288,8 @@ def _sidecar() -> Iterator[Role]:
 @contextmanager
 def _gateway() -> Iterator[Role]:
     checked = [route | {"token": {"audiences": ["orders"]}} for route in (_OWN, _KEPT)]
+    limited = {"audiences": ["orders"], "groups": ["a*", "b*:c*", "gold"]}
+    checked.append(_READ | {"token": limited})
     routes = [_PUBLIC, *checked]
     with minting_gateway(further_routes=routes) as (gateway, checks):
 
