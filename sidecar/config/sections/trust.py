@@ -135,7 +135,7 @@ class Trust(Section):
         (),
         "Patterns of which a token's subject must match one; `*` stands for one part between `:` "
         "or `/`, and `**` at the end for one or more. Required for kind `workload`; otherwise "
-        "empty accepts all.",
+        "empty accepts all. Of many issuers, each may have them.",
     )
     required_claims: tuple[Claim, ...] = written(
         (), "Claims that must be there and not be empty; without it, the `subject_claim`."

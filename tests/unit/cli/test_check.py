@@ -245,6 +245,40 @@ def test_a_bad_signature_names_the_key_it_was_held_against(run: Run, configurati
     assert "not signed by the key" in output
 
 
+@pytest.mark.parametrize(
+    ("more", "reason"), [("", "bad_signature"), ("without_kid: true", "unknown_key")]
+)
+def test_keys_that_were_not_tried_are_told(
+    run: Run, configuration: Path, more: str, reason: str
+) -> None:
+    keys = [new_key("ES256", f"key-{number}") for number in range(3)]
+    (configuration.parent / "gateway.json").write_text(json.dumps(jwks(*keys)))
+    text = configuration.read_text()
+    entry = f"key_candidates: 2\n    {more}\n    audiences:"
+    configuration.write_text(text.replace("audiences:", entry))
+    details: Json = {"issuer": "https://gateway.example", "audience": "orders", "subject": "alice"}
+    token = sign(claims(**details), keys[2], kid=None)
+
+    status, output, _ = run("check", "-c", configuration, "GET", "/orders/17", stdin=token)
+
+    assert status == 1
+    assert f"reason: {reason}" in output
+    if not more:  # the last step is that of the key otherwise
+        assert output.count("not signed by the key") == 2
+    assert "detail: only 2 of the keys that fit were tried; key_candidates allows more" in output
+
+
+def test_an_issuer_that_is_nearly_trusted_is_told(run: Run, configuration: Path) -> None:
+    token = _token(issuer="https://Gateway.example/")
+    status, output, _ = run("check", "-c", configuration, "GET", "/orders/17", stdin=token)
+
+    assert status == 1
+    assert (
+        "detail: it differs from https://gateway.example in slashes or the case of letters alone"
+        in output
+    )
+
+
 def test_keys_that_are_not_there_are_told(run: Run, configuration: Path) -> None:
     (configuration.parent / "gateway.json").unlink()
     status, output, _ = run("check", "-c", configuration, "GET", "/orders/1", stdin=_token())
