@@ -255,7 +255,8 @@ def test_limits_and_redirects_are_those_of_every_request(
     hidden: Hidden, forward_proxy: Squid, how: misbehaviour.Misbehaviour, why: str
 ) -> None:
     hidden.server.misbehave(how)
-    assert why in refused(reached(hidden, forward_proxy), hidden.url + JWKS)
+    url, via = hidden.url + JWKS, f" (through the proxy {forward_proxy.url}) "
+    assert refused(reached(hidden, forward_proxy), url).startswith(url + via + why)
 
 
 # What the proxy refuses.

@@ -67,8 +67,8 @@ def refuse_other_than_document(url: str, answer: Response) -> None:
         )
     if answer.body.lstrip()[:1] == b"<":
         raise SourceFault(
-            f"{redacted_url(url)} answered with a page for people (HTML) instead of JSON; "
-            "a login page or a proxy may stand before it"
+            f"{redacted_url(url)}{answer.via} answered with a page for people (HTML) instead of "
+            "JSON; a login page or a proxy may stand before it"
         )
 
 
