@@ -23,6 +23,7 @@ from sidecar.config.condition_fields import reads_headers, unknown_names
 from sidecar.config.problems import Finding, Location, format_names
 from sidecar.config.rules import Draft, Items, duplicate_names, rule
 from sidecar.config.section import Section, copied, written
+from sidecar.config.sections.claim_names import ONE_CLAIM, is_dotted
 from sidecar.config.values import (
     ConditionHeader,
     ConditionText,
@@ -223,6 +224,13 @@ class RouteSection(Section):
             place = f"at {unknown.line}:{unknown.column}"
             text = f"the expression cannot be used: {place}: {unknown.format()}"
             yield Finding(("allow", "when"), text)
+
+    def warnings(self) -> Iterator[Finding]:
+        """A claim of the condition that most likely was meant as a nested one."""
+        reads = self.allow.when.reads if self.allow.when is not None else ()
+        names = (read.path[1] for read in reads if read.path[0] == "claims" and read.path[1:])
+        for name in filter(is_dotted, dict.fromkeys(names)):
+            yield Finding(("allow", "when"), f"{ONE_CLAIM.format(name)}; write claims.{name}")
 
     def settings(self, *accepted: Rule) -> Route:
         """What the check needs of the route. ``accepted`` says which tokens are."""

@@ -87,6 +87,25 @@ def test_the_claim_of_an_identity_header_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("read", "told_once"),
+    [
+        ("'a' in claims['realm_access.roles'] || has(claims.a)", True),
+        ("'realm_access.roles' in claims && claims['realm_access.roles'] == 'a'", True),
+        ("'a' in claims.realm_access.roles", False),
+        ("claims['https://shop.example/tier'] == 'gold' && claims.a == 'b.c'", False),
+    ],
+)
+def test_a_claim_with_dots_that_a_condition_reads_is_told(
+    tmp_path: Path, read: str, told_once: bool
+) -> None:
+    text = SIDECAR.format(trust="leeway: 1s", header="sub")
+    text = text.replace("[external]}", f'[external], when: "{read}"}}')
+
+    told_of = [(14, told("realm_access.roles", "write claims.realm_access.roles"))]
+    assert warnings(tmp_path, text) == (told_of if told_once else [])
+
+
+@pytest.mark.parametrize(
     "claim",
     [
         "https://shop.example/roles",
