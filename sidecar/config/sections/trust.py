@@ -150,9 +150,11 @@ class Trust(Section):
         "of that key is checked.",
     )
     keys: Keys = Field(
-        description="Where its public keys are found. A key belongs to one issuer: two entries "
-        "with other issuers do not have the same file, URL or path, or a file with a key of the "
-        "other's, unless they say so in `shared_keys`."
+        description="Where its public keys are found. A key belongs to one issuer: entries of "
+        "different issuers have neither the same file, URL, Vault path or API server nor two files "
+        "with a common key, unless each names the other in `shared_keys`. A JWK with a member "
+        "`issuer` signs for that issuer alone; a placeholder in it, as Microsoft writes one, "
+        "stands for one segment of the path."
     )
     without_kid: StrictBool = written(
         False,
