@@ -185,7 +185,7 @@ class HttpClient:
             url = URL(text)
         except ValueError as fault:
             raise SourceFault(f"{redacted_url(text)} is not a URL") from fault
-        if not url.host or url.scheme not in {"https", "http"}:
+        if not url.raw_host or url.scheme not in {"https", "http"}:
             raise SourceFault(f"{redacted_url(text)} is not an https URL")
         if url.scheme == "http" and not self._settings.allow_http:
             raise SourceFault(f"{redacted_url(text)} is not https, and allow_http is not set")
@@ -335,7 +335,8 @@ def _redirected(url: URL, response: Response, *, follow: bool) -> URL:
         raise SourceFault(f"{where} redirects to something that is not a URL") from fault
     if not follow:
         raise SourceFault(f"{where} redirects to {redacted_url(target)}, which is not followed")
-    if (target.scheme, target.host, target.port) != (url.scheme, url.host, url.port):
+    # raw_host, because host decodes the name, which fails for some.
+    if (target.scheme, target.raw_host, target.port) != (url.scheme, url.raw_host, url.port):
         raise SourceFault(
             f"{where} redirects to {redacted_url(target)}; "
             "redirects are followed to the same scheme, host and port alone"

@@ -44,7 +44,7 @@ class NoProxy:
         """
         if "/" in text:
             try:
-                return cls(network=ipaddress.ip_network(text))
+                return cls(network=_network(text))
             except ValueError as fault:
                 raise ValueError(
                     f'"{text}" is no block of addresses; write 10.0.0.0/8, with zeros behind the '
@@ -52,7 +52,7 @@ class NoProxy:
                 ) from fault
         host, port = _split(text.lower())
         try:
-            return cls(network=ipaddress.ip_network(host), port=port)
+            return cls(network=_network(host), port=port)
         except ValueError:
             name = host.removesuffix(".")
         if name == "*":
@@ -116,6 +116,8 @@ class ProxySettings:
                 meaning = f"it does not accept the credentials in {self.credentials_file}"
             case 401 | 403:
                 meaning = "it does not allow this host and port"
+            case _ if 200 < status < 300:
+                meaning = "it opens a tunnel with another status than 200, which is not supported"
             case _:
                 meaning = "it does not reach the server"
         return f"the proxy {self.url} answered with status {status}: {meaning}"
@@ -129,6 +131,13 @@ def _split(text: str) -> tuple[str, int | None]:
             raise ValueError(f'"{text}" has a port that does not exist')
         return host.removeprefix("[").removesuffix("]"), int(port)
     return text.removeprefix("[").removesuffix("]"), None
+
+
+def _network(text: str) -> _Network:
+    """The network of a text; of IPv6 addresses that hold IPv4 ones, the latter, as ``_address``."""
+    network = ipaddress.ip_network(text)
+    mapped = getattr(network.network_address, "ipv4_mapped", None)
+    return network if mapped is None else ipaddress.ip_network((mapped, network.prefixlen - 96))
 
 
 def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

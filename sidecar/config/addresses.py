@@ -1,7 +1,9 @@
 """The types of addresses and URLs in a configuration, read as in ``values``."""
 
 import ipaddress
+import os
 import re
+from contextlib import suppress
 from pathlib import PurePosixPath
 from typing import Annotated, Final, NamedTuple
 from urllib.parse import urlsplit
@@ -12,6 +14,15 @@ from sidecar.check.path import canonical
 from sidecar.config.values import format_value, schema, text
 
 _URL: Final = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]+")  # RFC 3986 §2
+
+_HOST: Final = re.compile(r"(?:[A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}")
+_BRACKETED: Final = re.compile(r"\[([0-9A-Fa-f:.]+)\](?::[0-9]*)?")
+_LONGEST_HOST: Final = 253  # RFC 1035 §2.3.4, without the lengths of the first label and the root
+_ENDPOINT: Final = re.compile(
+    r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<v4>[0-9.]+)):(?P<port>[0-9]{1,5})"
+)
+# Of a socket's path, in bytes: its address has 107, and it is bound as .NAME.PID first.
+_LONGEST_SOCKET: Final = 104
 
 _ORIGIN: Final = re.compile(
     r"(?P<scheme>https?)://(?P<host>[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])"
@@ -59,7 +70,27 @@ def http_url(value: object) -> str:
             f"{format_value(found)} has a fragment, a space or another character that no request "
             "can have"
         )
+    if not _has_host(url.netloc):
+        raise ValueError(
+            f"{format_value(found)} has a host that cannot be reached; write a name such as "
+            "idp.example.org, an IPv4 address, or an IPv6 address in brackets"
+        )
     return found
+
+
+def _has_host(authority: str) -> bool:
+    """Whether the host of an authority (RFC 3986 §3.2) is a DNS name or an IP address."""
+    bracketed = _BRACKETED.fullmatch(authority)
+    host = authority.partition(":")[0].removesuffix(".")
+    try:
+        if bracketed:
+            ipaddress.IPv6Address(bracketed[1])
+            return True
+        if host.rpartition(".")[2].isdecimal():
+            ipaddress.IPv4Address(host)
+    except ValueError:
+        return False
+    return len(host) <= _LONGEST_HOST and bool(_HOST.fullmatch(host))
 
 
 def same_url(url: str) -> str:
@@ -137,6 +168,16 @@ def authz_address(value: object) -> str:
             raise ValueError(
                 f"{format_value(found)} is not absolute; write unix:/run/sidecar/authz.sock"
             )
+        if path.name == ".." or not found.isprintable():
+            raise ValueError(
+                f"{format_value(found)} cannot be the path of a socket; write "
+                "unix:/run/sidecar/authz.sock"
+            )
+        if len(os.fsencode(path)) > _LONGEST_SOCKET:
+            raise ValueError(
+                f"{format_value(found)} has a path of more than {_LONGEST_SOCKET} bytes, too long "
+                "for a Unix socket; write a shorter one"
+            )
         return found
     endpoint = _endpoint(found, "unix:/run/sidecar/authz.sock or 127.0.0.1:9464")
     return str(_loopback(endpoint, "whoever reaches it can try tokens"))
@@ -154,15 +195,12 @@ def loopback_endpoint(value: object) -> Endpoint:
 
 
 def _endpoint(found: str, expectation: str) -> Endpoint:
-    name, _, port = found.rpartition(":")
-    try:
-        address = ipaddress.ip_address(name.removeprefix("[").removesuffix("]"))
-        number = int(port) if re.fullmatch("[0-9]{1,5}", port) else -1
-    except ValueError:
-        number = -1
-    else:
-        if (address.version == 6) == name.startswith("[") and 0 <= number <= 65535:
-            return Endpoint(str(address), number)
+    match = _ENDPOINT.fullmatch(found)
+    if match is not None and int(match["port"]) <= 65535:
+        with suppress(ValueError):
+            v6, v4 = match["v6"], match["v4"]
+            address = ipaddress.IPv6Address(v6) if v6 else ipaddress.IPv4Address(v4)
+            return Endpoint(str(address), int(match["port"]))
     raise ValueError(f"{format_value(found)} is not an address and a port; write {expectation}")
 
 

@@ -1,4 +1,4 @@
-"""Checks the key and TLS files that key sources name, when a configuration is loaded."""
+"""Checks key and TLS files, and that the files of secrets exist, when a configuration is loaded."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -10,9 +10,11 @@ from typing import Final
 from sidecar.clients.files import read
 from sidecar.clients.tls import TlsFiles, client_context
 from sidecar.config.problems import Finding, Location
-from sidecar.config.rules import Items
+from sidecar.config.rules import Draft
 from sidecar.config.section import Section
+from sidecar.config.sections.http import RequestHeaders
 from sidecar.config.sections.keys import FileKeysSection
+from sidecar.config.sections.proxy import Proxy
 from sidecar.config.sections.shared_keys import may_share
 from sidecar.config.sections.trust import Trust
 from sidecar.errors import SourceFault
@@ -41,15 +43,19 @@ class ExaminedFiles:
     warnings: tuple[Finding, ...]
 
 
-def examine(entries: Items[Trust], expectation: KeyFiles) -> ExaminedFiles:
-    """Read the key and TLS files that sources name. No secret is read, and no server is asked."""
+def examine(draft: Draft, expectation: KeyFiles) -> ExaminedFiles:
+    """Read the key and TLS files that sources name, and check that the files of secrets exist.
+
+    No secret is read, and no server is asked.
+    """
     keys: dict[str, tuple[VerificationKey, ...]] = {}
     wrong: list[Finding] = []
     warnings: list[Finding] = []
     owners: defaultdict[str, list[Trust]] = defaultdict(list)
     if expectation is KeyFiles.IGNORED:
         return ExaminedFiles(keys, (), ())
-    for at, trust in entries:
+    (wrong if expectation is KeyFiles.REQUIRED else warnings).extend(_missing_secrets(draft))
+    for at, trust in draft.items("trust", Trust):
         source, here = trust.keys.source, (*at, "keys", trust.keys.chosen)
         files = written_files(source)
         missing = {name: path for name, path in files.items() if not path.exists()}
@@ -85,6 +91,22 @@ def written_files(section: Section) -> dict[str, Path]:
     """The files that are named in the configuration; a default path exists only in a pod."""
     written = {name: getattr(section, name) for name in sorted(section.model_fields_set & _READ)}
     return {name: file for name, file in written.items() if isinstance(file, Path)}
+
+
+def _missing_secrets(draft: Draft) -> Iterator[Finding]:
+    """The files of secrets for servers and the proxy that do not exist. None is read."""
+    for here, section in draft.sections():
+        for location, path in _secrets(section):
+            if not path.exists():
+                yield Finding((*here, *location), f"{path} is not there")
+
+
+def _secrets(section: Section) -> Iterator[tuple[Location, Path]]:
+    if isinstance(section, RequestHeaders):
+        for name, path in section.headers.items():
+            yield ("headers", name), path
+    if isinstance(section, Proxy) and section.credentials_file is not None:
+        yield ("credentials_file",), section.credentials_file
 
 
 def unusable_for_tls(here: Location, files: Mapping[str, Path]) -> Iterator[Finding]:

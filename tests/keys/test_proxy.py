@@ -371,6 +371,7 @@ def test_a_proxy_over_https_is_verified(squid_installed: None, tmp_path: Path) -
             ": the proxy {proxy} answered with status 302: it does",
         ),
         (answering(b"hush", status=407), ": the proxy {proxy} answered with status 407: it wants"),
+        (answering(b"", status=204), ": the proxy {proxy} answered with status 204: it opens a"),
         (answering(b"", status=200), " (through the proxy {proxy}) "),
     ],
 )

@@ -92,7 +92,7 @@ class RootSection(Section):
     @classmethod
     def examine(cls, draft: Draft, expectation: KeyFiles) -> ExaminedFiles:
         """Read the files that the configuration names."""
-        return examine(draft.items("trust", Trust), expectation)
+        return examine(draft, expectation)
 
     def proxy_settings(self) -> ProxySettings | None:
         """The proxy through which everything is fetched."""

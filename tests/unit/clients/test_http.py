@@ -211,6 +211,7 @@ def test_redirects_are_followed_to_the_same_server_alone(
         ("https://u:p@keys.example/?token=1", "https://keys.example/"),
         ("//keys.example/keys.json", "https://keys.example/keys.json"),
         ("https://localhost:1/keys.json", "https://localhost:1/keys.json"),
+        ("https://xn--a/keys.json", "https://xn--a/keys.json"),  # a name that cannot be decoded
     ],
 )
 def test_a_redirect_leads_nowhere_else(

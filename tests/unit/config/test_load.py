@@ -419,6 +419,17 @@ def test_a_ca_file_may_be_delivered_later(tmp_path: Path) -> None:
     ]
 
 
+def test_files_of_secrets_may_be_delivered_later(tmp_path: Path) -> None:
+    text = SMALLEST.replace(
+        "file: {path: keys/gateway.json}", "jwks: {url: https://a.example/, headers: {X-Key: key}}"
+    )
+    configuration = _load(tmp_path, text + PROXY, KeyFiles.GOOD_IF_THERE)
+    assert sorted(warning.text for warning in configuration.warnings) == [
+        f"{tmp_path}/key is not there",
+        f"{tmp_path}/proxy-credentials is not there",
+    ]
+
+
 def test_keys_are_kept_where_the_file_says(tmp_path: Path) -> None:
     configuration = _load(tmp_path, SMALLEST + "key_cache: {directory: cache}\n")
     assert configuration.key_cache == tmp_path / "cache"
