@@ -42,16 +42,20 @@ def verify(token: SignedToken, now: float) -> VerifiedToken | Refusal:
     )
     if refusal is not None:
         return refusal
-    if claims.get("cnf") is not None and not trust.accept_bound_tokens:
+    if "cnf" in claims and claims["cnf"] is not None and not trust.accept_bound_tokens:
         return invalid("cnf", BOUND)
     if trust.claim_values and (wrong := first_wrong(claims, trust.claim_values)):
         return _wrong_value(claims, wrong)
-    subject = _subject(claims, trust)
-    if isinstance(subject, Refusal):
-        return subject
-    for path in trust.required_claims:
-        if find(claims, path) in (None, ""):
-            return invalid(".".join(path), "is missing")
+    path = trust.subject_claim
+    subject = claims.get(path[0], "") if len(path) == 1 else find(claims, path)
+    # Most entries accept every subject: then the call is saved, on each check.
+    if trust.subjects or not isinstance(subject, str) or not subject:
+        subject = _accepted_subject(subject, trust)
+        if isinstance(subject, Refusal):
+            return subject
+    for required in trust.required_claims:
+        if find(claims, required) in (None, ""):
+            return invalid(".".join(required), "is missing")
     return VerifiedToken(
         trust=trust.name,
         kind=trust.kind,
@@ -88,10 +92,9 @@ def first_wrong(
     return None
 
 
-def _subject(claims: Mapping[str, object], trust: TrustEntry) -> str | Refusal:
-    """The subject; empty where there is none and the entry needs none."""
+def _accepted_subject(subject: object, trust: TrustEntry) -> str | Refusal:
+    """The subject, if the entry accepts it; empty where there is none and the entry needs none."""
     path = trust.subject_claim
-    subject = claims.get(path[0], "") if len(path) == 1 else find(claims, path)
     if subject in (None, "") and (trust.subjects or path in trust.required_claims):
         reason = Reason.UNTRUSTED_SUBJECT if trust.subjects else Reason.INVALID_CLAIM
         return without_subject(path, trust.name)._replace(reason=reason)

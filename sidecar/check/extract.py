@@ -7,6 +7,7 @@ of them is empty, because the next server may use either.
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from typing import Final, NamedTuple
 
 from sidecar.check import websocket_protocols
@@ -57,7 +58,7 @@ class Credential(NamedTuple):
 
 _SCHEME: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 # The scheme in front of a token, where the token alone belongs; some clients encode cookies.
-_PASTED_SCHEME: Final = re.compile(rb"bearer(?: |%20)", re.IGNORECASE)
+_PASTED_SCHEME: Final = re.compile(r"bearer(?: |%20)", re.IGNORECASE | re.ASCII)
 
 
 def cookie_finder(sources: Iterable[TokenSource], maximum: int) -> CookieFinder:
@@ -89,6 +90,11 @@ def extract(
             continue
         if isinstance(result, Refusal):
             return result
+        # The first character is compared because it costs less than the expression.
+        if result.text[0] in "Bb" and _PASTED_SCHEME.match(result.text):
+            place = "behind the scheme" if _has_scheme(source) else "in front of the token"
+            detail = f"there is Bearer {place}; send the token alone"
+            return Refusal(Reason.MALFORMED_TOKEN, detail)
         if found is not None:
             return _ambiguous("there is a token in two places")
         found = result
@@ -103,20 +109,25 @@ def _from_header(values: list[bytes], source: HeaderSource) -> Credential | Refu
         return _ambiguous(f"{source.name} is there more than once")
     value = values[0]
     if source.scheme is None:
-        return _credential(source, value) if _is_written(value) else None
+        return Credential(source, value.decode("latin-1")) if _is_written(value) else None
     scheme, _, token = value.partition(b" ")
-    if scheme.lower() == source.scheme.lower().encode():
+    if scheme.lower() == _in_lower_case(source.scheme):
         token = token.lstrip(b" ")
         if not token:
             # The value is not empty: it announces a token (RFC 6750 §2.1).
             detail = f"{source.name} has the scheme {source.scheme} and no token behind it"
             return Refusal(Reason.MALFORMED_TOKEN, detail)
-        return _credential(source, token)
+        return Credential(source, token.decode("latin-1"))
     if not _is_written(value):
         return None
     if not _SCHEME.fullmatch(scheme):
         return Refusal(Reason.MALFORMED_TOKEN, f"{source.name} is not a scheme and a token")
     return Refusal(Reason.UNSUPPORTED_SCHEME, f"{source.name} takes only {source.scheme}")
+
+
+@cache  # bounded by the configuration, where all schemes come from
+def _in_lower_case(scheme: str) -> bytes:
+    return scheme.lower().encode()
 
 
 def _is_written(value: bytes) -> bool:
@@ -132,7 +143,7 @@ def _from_cookie(cookies: TokenCookies, source: CookieSource) -> Credential | Re
         return None
     if len(values) > 1:
         return _ambiguous(f"the cookie {source.name} is there more than once")
-    return _credential(source, values[0]) if values[0] else None
+    return Credential(source, values[0].decode("latin-1")) if values[0] else None
 
 
 def _from_protocols(
@@ -151,15 +162,7 @@ def _from_protocols(
     if not found.tokens[0]:
         detail = f"{name} has the prefix {source.prefix} and no token behind it"
         return Refusal(Reason.MALFORMED_TOKEN, detail)
-    return _credential(source, found.tokens[0])
-
-
-def _credential(source: TokenSource, value: bytes) -> Credential | Refusal:
-    # The first byte is compared because it costs less than the expression.
-    if value[0] in b"Bb" and _PASTED_SCHEME.match(value):
-        place = "behind the scheme" if _has_scheme(source) else "in front of the token"
-        return Refusal(Reason.MALFORMED_TOKEN, f"there is Bearer {place}; send the token alone")
-    return Credential(source, value.decode("latin-1"))
+    return Credential(source, found.tokens[0].decode("latin-1"))
 
 
 def _has_scheme(source: TokenSource) -> bool:

@@ -92,9 +92,10 @@ class Pipeline:
             return Allow(Reason.PUBLIC, name, self._identity.for_nobody(request, cookies))
 
         # 3. At most one credential, and no ambiguous header.
-        refusal = routed.ambiguity()
-        if refusal is not None:
-            return self._denied(request, refusal, name)
+        if routed.route.headers:
+            refusal = routed.ambiguity()
+            if refusal is not None:
+                return self._denied(request, refusal, name)
         credential = extract(request, self._settings.sources, cookies)
         if isinstance(credential, Refusal):
             return self._denied(request, credential, name)

@@ -81,7 +81,7 @@ class Route:
         if self.match is None:
             return {}
         values = self.match.template.values(path)
-        if self.match.encoded_slashes:
+        if self.match.encoded_slashes or "%" not in path:  # then there is nothing to decode
             return values
         return {name: decoded(value) for name, value in values.items()}
 
@@ -284,8 +284,6 @@ class Routed(NamedTuple):
 
     def ambiguity(self) -> Refusal | None:
         """Why a header that the route's condition may read has no one value."""
-        if not self.route.headers:
-            return None
         read = read_headers(self.request, self.route.headers)
         return read if isinstance(read, Refusal) else None
 

@@ -89,8 +89,10 @@ class PathTemplate:
 
     def values(self, path: str) -> dict[str, str]:
         """The parameters in a canonical path, as they stand; empty if it does not match."""
+        if not self.parameters:
+            return {}
         segments = path[1:].split("/", len(self.segments))
-        if not self.parameters or not self.fits(segments):
+        if not self.fits(segments):
             return {}
         return {
             name: _value(self.segments[index], segments[index]) for name, index in self.parameters
@@ -113,7 +115,8 @@ class PathTemplate:
         else:
             fixed, right_length = self.segments, len(segments) == len(self.segments)
         return right_length and all(
-            _fits(expected, segment) for expected, segment in zip(fixed, segments, strict=False)
+            expected == segment or _is_filled(expected, segment)
+            for expected, segment in zip(fixed, segments, strict=False)
         )
 
 
@@ -122,10 +125,11 @@ def split(path: str) -> list[str]:
     return path[1:].split("/")
 
 
-def _fits(expected: Segment, segment: str) -> bool:
+def _is_filled(expected: Segment, segment: str) -> bool:
+    """Whether the segment is no literal text, and has a value here."""
     if isinstance(expected, Affixed):
         return expected.value_in(segment) is not None
-    return segment != "" if expected is Wild.ONE else segment == expected
+    return expected is Wild.ONE and segment != ""
 
 
 def _value(expected: Segment, segment: str) -> str:

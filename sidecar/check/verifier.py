@@ -285,10 +285,9 @@ def _verifying_key(
             Reason.ALGORITHM_NOT_ALLOWED,
             f"{trust.name} allows: {', '.join(sorted(trust.algorithms))}",
         )
-    no_such_key = f"{trust.name} has no key of this id"
     if key_set is None:
         no_keys = f"the keys of {trust.name} were never read or are too old"
-        return _Missing(KeyQuestion(trust.name, header.kid), no_such_key, no_keys)
+        return _Missing(KeyQuestion(trust.name, header.kid), _no_such_key(trust), no_keys)
 
     candidates = key_set.candidates(header.kid, header.algorithm, str(token.claims["iss"]))
     tried = 0
@@ -304,6 +303,7 @@ def _verifying_key(
         untried = f"only {tried} of the keys that fit were tried; key_candidates allows more"
 
     if header.kid is not None and not key_set.knows(header.kid):
+        no_such_key = _no_such_key(trust)
         detail = f"{no_such_key}; {untried}" if untried else no_such_key
         return _Missing(KeyQuestion(trust.name, header.kid), detail, detail)
     if header.kid is None and trust.without_kid:
@@ -313,6 +313,10 @@ def _verifying_key(
     if not tried:
         return _unfit(token, trust, key_set)
     return Refusal(Reason.BAD_SIGNATURE, untried)
+
+
+def _no_such_key(trust: TrustEntry) -> str:
+    return f"{trust.name} has no key of this id"
 
 
 def _unfit(token: jws.UnverifiedToken, trust: TrustEntry, key_set: KeySet) -> Refusal:

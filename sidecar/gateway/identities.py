@@ -58,8 +58,10 @@ class Identities:
     def __init__(
         self, subject_prefixes: Mapping[str, str], attributes: Mapping[str, Attributes | None]
     ) -> None:
+        prefixes = {name: SubjectPrefix.parse(text) for name, text in subject_prefixes.items()}
+        # Only one with a claim is computed for each token.
         self._prefixes = {
-            name: SubjectPrefix.parse(text) for name, text in subject_prefixes.items()
+            name: each.before if each.claim is None else each for name, each in prefixes.items()
         }
         self._attributes = attributes
 
@@ -73,7 +75,9 @@ class Identities:
         attributes = self._attributes[credential]
         if attributes is None:
             return token
-        prefix = self._prefixes[credential].of(token.claims) if credential in self._prefixes else ""
+        prefix = self._prefixes.get(credential, "")
+        if isinstance(prefix, SubjectPrefix):
+            prefix = prefix.of(token.claims)
         roles = matching(attributes.roles, token.roles)
         groups = matching(attributes.groups, token.groups)
         claims = _claims(token.claims, attributes, prefix)

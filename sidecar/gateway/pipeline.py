@@ -103,9 +103,10 @@ class GatewayPipeline:
             return Allow(Reason.PUBLIC, name, self._headers.for_nobody(request, cookies))
 
         # 3. At most one credential, no ambiguous header, and no cross-site request.
-        refusal = routed.ambiguity()
-        if refusal is not None:
-            return deny(refusal, name)
+        if routed.route.headers:
+            refusal = routed.ambiguity()
+            if refusal is not None:
+                return deny(refusal, name)
         credential = extract(request, self._places.sources, cookies)
         if isinstance(credential, Refusal):
             return deny(credential, name)

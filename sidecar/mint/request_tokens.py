@@ -63,9 +63,9 @@ def claims(
     # RFC 9068 §2.2.3 and §2.2.3.1.
     if scopes := token.scopes & grant.scopes:
         document["scope"] = " ".join(sorted(scopes))
-    if groups := matching(grant.groups, token.groups):
+    if token.groups and (groups := matching(grant.groups, token.groups)):
         document["groups"] = sorted(groups)
-    if roles := matching(grant.roles, token.roles):
+    if token.roles and (roles := matching(grant.roles, token.roles)):
         document["roles"] = sorted(roles)
     # RFC 8693 §4.1. Only the caller that was authenticated here: services trust the current actor.
     if actor:
