@@ -42,6 +42,11 @@ class NoProxy:
         Raises:
             ValueError: it is none of these; the text says what to write.
         """
+        if "@" in text or not text.isprintable():  # not quoted: it may hold a password
+            raise ValueError(
+                "a server has no user, password or line break here; write vault.example.org, "
+                ".example.org, 10.1.2.3 or 10.0.0.0/8"
+            )
         if "/" in text:
             try:
                 return cls(network=_network(text))

@@ -53,13 +53,15 @@ def http_url(value: object) -> str:
         port_is_good = url.port != 0
     except ValueError:
         url, port_is_good = urlsplit(""), False
-    if url.scheme not in {"https", "http"} or not url.hostname or not port_is_good:
-        raise ValueError(f"{format_value(found)} is not a URL; write https:// and a host")
-    if url.username is not None or url.password is not None:
+    is_url = url.scheme in {"https", "http"} and bool(url.hostname) and port_is_good
+    # Said first, because the other texts quote the URL. In what is not one, @ may follow a password.
+    if "@" in (url.netloc if is_url else found):
         raise ValueError(
             "a URL cannot hold a password here: it would be in every log; put it in a file and "
             "name that in headers"
         )
+    if not is_url:
+        raise ValueError(f"{format_value(found)} is not a URL; write https:// and a host")
     if "{" in found or "}" in found:
         raise ValueError(
             f"{format_value(found)} has a brace: nothing is filled in here; write the URL itself, "

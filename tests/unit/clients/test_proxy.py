@@ -34,6 +34,8 @@ CASES: dict[str, tuple[list[str], list[str]]] = {
     "127.0.0.0/8": (["http://127.0.0.1:8200/"], ["http://localhost:8200/"]),
     "::1": (["http://[::1]:8200/"], ["http://[::2]/", "http://127.0.0.1/"]),
     "[::1]:8200": (["http://[::1]:8200/"], ["http://[::1]:8201/"]),
+    "::ffff:10.1.2.3": (["https://10.1.2.3/", "https://[::ffff:10.1.2.3]/"], ["https://[::1]/"]),
+    "::ffff:10.0.0.0/104": (["https://10.255.0.1/"], ["https://11.0.0.1/"]),
     "fd00::/8": (["https://[fd12::1]/"], ["https://[2001:db8::1]/", "https://fd00.example/"]),
 }
 
@@ -70,8 +72,16 @@ def test_nothing_is_left_out_by_itself() -> None:
         ("bücher.example", "is no host, domain, address"),
         (".", "is no host, domain, address"),
         ("a..b", "is no host, domain, address"),
+        ("vault.example\n", "no user, password or line break"),
     ],
 )
 def test_what_leaves_nothing_out_does_not_load(written: str, why: str) -> None:
     with pytest.raises(ValueError, match=why):
         NoProxy.parse(written)
+
+
+@pytest.mark.parametrize("written", ["user:hush@proxy.example", "http://user:hush@proxy.example"])
+def test_a_password_is_not_quoted(written: str) -> None:
+    with pytest.raises(ValueError, match="no user, password") as fault:
+        NoProxy.parse(written)
+    assert "hush" not in str(fault.value)
