@@ -54,7 +54,7 @@ def http_url(value: object) -> str:
     except ValueError:
         url, port_is_good = urlsplit(""), False
     is_url = url.scheme in {"https", "http"} and bool(url.hostname) and port_is_good
-    # Said first, because the other texts quote the URL. In what is not one, @ may follow a password.
+    # Said first: the other texts quote the URL. In what is no URL, a password may hold a slash.
     if "@" in (url.netloc if is_url else found):
         raise ValueError(
             "a URL cannot hold a password here: it would be in every log; put it in a file and "
