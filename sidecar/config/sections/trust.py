@@ -40,6 +40,8 @@ from sidecar.model import TokenKind
 _REQUEST_TYPES: Final = ("at+jwt",)  # RFC 9068 §2.1
 # OpenID Connect Core §5.7: neither unique nor stable.
 _CHANGEABLE: Final = frozenset({"email", "preferred_username", "upn"})
+# Names of subjects that are texts wherever they are defined (RFC 7519, RFC 7662, OpenID Connect).
+_TEXTS: Final = _CHANGEABLE | {"sub", "username", "client_id"}
 # Claims that are no value to require, and what they are compared with.
 _COMPARED_ANYWAY: Final = {
     "iss": "issuer",
@@ -234,7 +236,8 @@ class Trust(Section):
         return _REQUEST_TYPES if self.kind is TokenKind.REQUEST else ()
 
     def findings(self) -> Iterator[Finding]:
-        """The types and subjects that are accepted are written, and the keys fit the entry."""
+        """The types and subjects that are accepted are written, and keys and claims fit them."""
+        yield from subject_in_a_text(self.subject_claim)
         if not self.accepted_types:
             text = (
                 f'the key "types" is missing; kind {self.kind.value} has no usual typ: write the '
@@ -346,6 +349,16 @@ class Trust(Section):
             timeout=source.timeout,
             key_waiters=key_waiters,
         )
+
+
+def subject_in_a_text(claim: ClaimPath) -> Iterator[Finding]:
+    """The list names a claim below a text: it was meant as several claims, of which one will do."""
+    if len(claim) > 1 and claim[0] in _TEXTS:
+        text = (
+            f"{claim[0]} is a text, with no {claim[1]} in it: a list leads to one nested claim. A "
+            f"subject has one claim, and no other takes its place; write {claim[0]} or {claim[1]}"
+        )
+        yield Finding(("subject_claim",), text)
 
 
 def changeable_subject(claim: ClaimPath) -> Iterator[Finding]:

@@ -12,7 +12,7 @@ from sidecar.config.problems import Finding
 from sidecar.config.section import Section, copied, written
 from sidecar.config.sections.gateway.signing_keys import SigningAlgorithm
 from sidecar.config.sections.http import AnswerBytes, RemoteServer, RequestHeaders
-from sidecar.config.sections.trust import changeable_subject
+from sidecar.config.sections.trust import changeable_subject, subject_in_a_text
 from sidecar.config.values import (
     Claim,
     Duration,
@@ -199,8 +199,9 @@ class Introspection(_Answered, RequestHeaders, RemoteServer, _Asked):
     danger = "could read sessions and answer"
 
     def findings(self) -> Iterator[Finding]:
-        """A client that proves itself with its certificate has one, and shows it over TLS."""
+        """The subject is one claim; a client certificate exists, and is shown over TLS."""
         yield from super().findings()
+        yield from subject_in_a_text(self.subject_claim)
         if self.client.method == "tls_client_auth":
             if self.certificate is None:
                 text = (
