@@ -209,20 +209,20 @@ class RouteSection(Section):
     def findings(self) -> Iterator[Finding]:
         """The condition reads only fields that exist."""
         when = self.allow.when
-        if self.allow.headers and (when is None or not reads_headers(when)):
-            text = "headers are for a condition, and when reads none; leave them out"
-            yield Finding(("allow", "headers"), text)
-        for index, name in enumerate(self.allow.headers):
-            if name in self.allow.headers[:index]:
-                text = f"{name} is listed already; a header is named once"
-                yield Finding(("allow", "headers", index), text)
-        if when is None:
-            return
         template = self.match.path if self.match is not None else None
         parameters = [name for name, _ in template.parameters] if template is not None else []
-        for unknown in unknown_names(when, parameters, self.allow.headers):
-            place = f"at {unknown.line}:{unknown.column}"
-            text = f"the expression cannot be used: {place}: {unknown.format()}"
+        unknown = [*unknown_names(when, parameters, self.allow.headers)] if when else []
+        # A misspelt name may be the one that was to read them.
+        if self.allow.headers and not unknown and (when is None or not reads_headers(when)):
+            text = "headers are for a condition, and when reads none; leave them out"
+            yield Finding(("allow", "headers"), text)
+        for index, header in enumerate(self.allow.headers):
+            if header in self.allow.headers[:index]:
+                text = f"{header} is listed already; a header is named once"
+                yield Finding(("allow", "headers", index), text)
+        for name in unknown:
+            place = f"at {name.line}:{name.column}"
+            text = f"the expression cannot be used: {place}: {name.format()}"
             yield Finding(("allow", "when"), text)
 
     def warnings(self) -> Iterator[Finding]:
