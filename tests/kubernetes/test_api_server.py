@@ -1,8 +1,10 @@
 """What the tests of this folder rely on: the API server decides as that of a cluster does."""
 
+import json
+
 import pytest
 
-from tests.support.kube_apiserver import KubeApiserver
+from tests.support.kube_apiserver import KubeApiserver, ServiceAccount
 from tests.support.kube_objects import pod
 from tests.support.kubectl import KubectlError
 from tests.support.processes import eventually
@@ -58,6 +60,22 @@ def test_who_may_do_what_is_decided_by_roles(kube_apiserver: KubeApiserver, name
     kube_apiserver.apply(pod("orders"), namespace=namespace, user=account.user)
     with pytest.raises(KubectlError, match="is forbidden"):
         kube_apiserver.apply(pod("orders"), namespace="default", user=account.user)
+
+
+def test_a_token_is_bound_to_a_pod_that_exists(
+    kube_apiserver: KubeApiserver, namespace: str
+) -> None:
+    account = ServiceAccount(namespace, "default")
+
+    with pytest.raises(KubectlError, match='pods "orders" not found'):
+        kube_apiserver.new_token(account, pod="orders")
+
+    kube_apiserver.apply(pod("orders"), namespace=namespace)
+    token = kube_apiserver.new_token(account, pod="orders")
+    review = kube_apiserver.kubectl("auth", "whoami", "--token", token, "--output=json")
+    who = json.loads(review)["status"]["userInfo"]
+    assert who["username"] == account.user
+    assert who["extra"]["authentication.kubernetes.io/pod-name"] == ["orders"]
 
 
 def test_what_is_stored_outlives_a_restart(kube_apiserver_to_restart: KubeApiserver) -> None:

@@ -90,10 +90,14 @@ class KubeApiserver:
         self._apiserver.stop()
         self._apiserver = self._start_apiserver()
 
-    def rotate_signing_key(self, *, published: int = 2) -> None:
-        """Sign service accounts' tokens with a new key, and publish as many of the latest keys."""
+    def rotate_signing_key(self) -> None:
+        """Sign service accounts' tokens with a new key; the others stay published."""
         self._make_signing_key()
-        self._signing_keys = self._signing_keys[-published:]
+        self.restart(*self._flags)
+
+    def retire_signing_keys(self) -> None:
+        """Publish the key that signs, and no other."""
+        self._signing_keys = self._signing_keys[-1:]
         self.restart(*self._flags)
 
     def kubectl(self, *arguments: str, stdin: str = "", user: str | None = None) -> str:
@@ -112,11 +116,14 @@ class KubeApiserver:
     def apply(
         self,
         *objects: Json,
-        namespace: str = "default",
+        namespace: str = "",
         dry_run: bool = False,
         user: str | None = None,
     ) -> list[Json]:
-        """Apply objects on the server's side; return them as they were stored, or would be."""
+        """Apply objects on the server's side; return them as they were stored, or would be.
+
+        ``namespace`` is that of objects that name none; an object that names another is an error.
+        """
         manifest = json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
         return self._apply("-", namespace, dry_run, user, stdin=manifest)
 
@@ -124,7 +131,7 @@ class KubeApiserver:
         self,
         file: Path,
         *,
-        namespace: str = "default",
+        namespace: str = "",
         dry_run: bool = False,
         user: str | None = None,
     ) -> list[Json]:
@@ -178,7 +185,9 @@ class KubeApiserver:
     def _apply(
         self, file: str, namespace: str, dry_run: bool, user: str | None, stdin: str = ""
     ) -> list[Json]:
-        flags = ["--server-side", "--output=json", f"--namespace={namespace}"]
+        flags = ["--server-side", "--output=json"]
+        if namespace:
+            flags.append(f"--namespace={namespace}")
         if dry_run:
             flags.append("--dry-run=server")
         written = self.kubectl("apply", "--filename", file, *flags, stdin=stdin, user=user)
