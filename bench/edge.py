@@ -107,8 +107,7 @@ def _way(front: Envoy, session: str, pids: dict[str, int]) -> Way:
 def _edge(authz: Path) -> Json:
     """The edge as shipped, but without TLS, and with the one host that is asked for."""
     configuration: Json = answering(envoy.GATEWAY, authz)
-    (listener,) = configuration["static_resources"]["listeners"]
-    del listener["filter_chains"][0]["transport_socket"]
+    del envoy.front(configuration)["filter_chains"][0]["transport_socket"]
     (host,) = envoy.http_connection_manager(configuration)["route_config"]["virtual_hosts"]
     host["domains"] = [HOST]
     return configuration

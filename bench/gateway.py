@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bench.service import BROWSER, METHOD, described
+from bench.service import BROWSER, METHOD, TRIED, described
 from tests.support.gateway_process import ISSUER, GatewayProcess, new_ring
 from tests.support.ports import socket_directory
 from tests.support.sidecar_process import write_json
@@ -48,7 +48,8 @@ class Gateway:
     ) -> None:
         self.partner = new_key("ES256", "partner")
         self._numbers = itertools.count()
-        write_json(directory / "partner.json", jwks(self.partner))
+        others = [new_key("ES256", f"other-{number}") for number in range(TRIED)]
+        write_json(directory / "partner.json", jwks(*others, self.partner))
         (directory / "secret").write_text("of-the-gateway\n")
         new_ring(directory / "sessions", "--algorithm", "A256GCM")
         self.configuration: dict[str, Any] = {

@@ -34,9 +34,9 @@ def measure(*, quick: bool) -> list[Figure]:
     """Resident memory in MiB, and the bytes Python allocates for a remembered token."""
     del quick  # it takes seconds either way
     with running_pod() as pod:
-        idle = _resident(pod.sidecar.process.pid)
+        idle = resident(pod.sidecar.process.pid)
     with tempfile.TemporaryDirectory() as name, running_gateway(Path(name)) as (_, gateway):
-        idle_gateway = _resident(gateway.process.pid)
+        idle_gateway = resident(gateway.process.pid)
     steps = _steps()
     return [
         Figure("idle, keys from a file", (idle,), "MiB", 80),
@@ -47,7 +47,8 @@ def measure(*, quick: bool) -> list[Figure]:
     ]
 
 
-def _resident(pid: int) -> float:
+def resident(pid: int) -> float:
+    """The resident memory of a process, in MiB."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     (size,) = [line.split()[1] for line in lines if line.startswith("VmRSS")]
     return int(size) / 1024

@@ -1,28 +1,78 @@
-"""What a check costs when the configuration grows: more routes, more issuers, more keys."""
+"""What a check costs when the configuration grows: more routes, more issuers, more keys.
+
+Of the issuers of one entry, start, memory and lines of metrics are measured as well.
+"""
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from bench.figures import TIMES, Figure
 from bench.in_process import sidecar_checks
-from bench.sampling import cpu_per_call, interleaved, ratio
+from bench.memory import resident
+from bench.sampling import cpu_of, cpu_per_call, interleaved, ratio
 from bench.service import Service
+from tests.support.ports import socket_directory
+from tests.support.sidecar_process import SidecarProcess
 
 _BATCH = 100
-_BUDGET = 1.1
+_BUDGET, _BUDGET_OF_ENTRY = 1.1, 1.05
 _SEEN, _NEW = "a token seen before", "a new token"
-_SIZES = {"routes": (10, 1000), "issuers": (1, 100), "keys": (1, 1000)}
+_OF_ENTRY = "issuers of one entry"
+_SIZES = {"routes": (10, 1000), "issuers": (1, 100), _OF_ENTRY: (1, 1000), "keys": (1, 1000)}
 _SERVICES: dict[str, Callable[[Path, int], Service]] = {
     "routes": lambda directory, size: Service(directory, routes=size),
     "issuers": lambda directory, size: Service(directory, issuers=size),
+    _OF_ENTRY: lambda directory, size: Service(directory, issuers_of_entry=size),
     "keys": lambda directory, size: Service(directory, keys=size),
 }
 
 
 def measure(*, quick: bool) -> list[Figure]:
     """The ratio of the large to the small, for tokens seen before and for new ones."""
-    return [figure for what in _SIZES for figure in _grown(what, 5 if quick else 25)]
+    figures = [figure for what in _SIZES for figure in _grown(what, 5 if quick else 25)]
+    return [*figures, *_processes(1 if quick else 5)]
+
+
+def _processes(rounds: int) -> Iterator[Figure]:
+    """The ratio of many issuers of one entry to one, for running sidecars."""
+    what = _OF_ENTRY
+    small, large = _SIZES[what]
+    with _running(what, small) as before, _running(what, large) as after:
+        samples = interleaved(
+            {
+                f"{name}, {size}": partial(_restarted, sidecar, figure)
+                for name, figure in _OF_PROCESS.items()
+                for size, sidecar in (("small", before), ("large", after))
+            },
+            rounds,
+        )
+    for name in _OF_PROCESS:
+        value = ratio(samples[f"{name}, large"], samples[f"{name}, small"])
+        yield Figure(f"{small:,} → {large:,} {what}, {name}", (value,), TIMES, _BUDGET_OF_ENTRY)
+
+
+@contextmanager
+def _running(what: str, size: int) -> Iterator[SidecarProcess]:
+    with tempfile.TemporaryDirectory() as name, socket_directory() as sockets:
+        service = _SERVICES[what](Path(name), size)
+        with SidecarProcess(service.configuration, Path(name), sockets) as sidecar:
+            yield sidecar
+
+
+def _restarted(sidecar: SidecarProcess, figure: Callable[[SidecarProcess], float], _: int) -> float:
+    sidecar.process.stop()
+    sidecar.start()
+    return figure(sidecar)
+
+
+_OF_PROCESS: dict[str, Callable[[SidecarProcess], float]] = {
+    "CPU until it is ready": lambda sidecar: cpu_of(sidecar.process.pid),
+    "resident memory": lambda sidecar: resident(sidecar.process.pid),
+    "lines of metrics": lambda sidecar: sidecar.get("/metrics").body.count(b"\n"),
+}
 
 
 def _grown(what: str, rounds: int) -> list[Figure]:
@@ -42,7 +92,7 @@ def _grown(what: str, rounds: int) -> list[Figure]:
             f"{small:,} → {large:,} {what}, {kind}",
             (ratio(samples[f"{kind}, large"], samples[f"{kind}, small"]),),
             TIMES,
-            _BUDGET,
+            _BUDGET_OF_ENTRY if what == _OF_ENTRY else _BUDGET,
         )
         for kind in (_SEEN, _NEW)
     ]

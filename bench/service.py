@@ -14,6 +14,8 @@ from tests.support.sidecar_process import write_json
 from tests.support.tokens import SigningKey, claims, jwks, new_key, sign
 
 HOST = "orders.shop.internal"
+# How many keys are tried for a token without a kid, where the configuration says nothing.
+TRIED = 4
 METHOD = "GET"
 IDENTITY = {
     "x-user-id": "sub",
@@ -48,15 +50,18 @@ BROWSER = {
 class Service:
     """A configuration for ``sidecar serve``, its key files, and who signs tokens for it.
 
-    Tokens come from the last of ``issuers`` and are signed with the last of its ``keys``.
+    Tokens come from the last of ``issuers``, which have a trust entry each, or from the last of
+    ``issuers_of_entry``, if any, which have one together. They are signed with the last of its
+    ``keys``.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a way to grow
         self,
         directory: Path,
         *,
         routes: int = 50,
         issuers: int = 1,
+        issuers_of_entry: int = 0,
         keys: int = 1,
         algorithms: Sequence[str] = ("ES256",),
     ) -> None:
@@ -69,10 +74,17 @@ class Service:
         for number in range(issuers - 1):
             write_json(directory / f"{number}.json", jwks(new_key("ES256", f"only-{number}")))
         write_json(directory / f"{issuers - 1}.json", jwks(*others, *signers))
+        trust = [_trust(number) for number in range(issuers)]
+        headers: dict[str, Any] = dict(IDENTITY)
+        if issuers_of_entry:
+            headers["x-user-issuer"] = "iss"
+            self.issuer = _issuer(issuers_of_entry - 1)
+            del trust[-1]["issuer"]
+            trust[-1]["issuers"] = [_issuer(number) for number in range(issuers_of_entry)]
         self.configuration: dict[str, Any] = {
             "role": "sidecar",
-            "trust": [_trust(number) for number in range(issuers)],
-            "identity": {"headers": IDENTITY},
+            "trust": trust,
+            "identity": {"headers": headers},
             "routes": [_route(number) for number in range(routes)],
         }
 

@@ -20,7 +20,7 @@ from bench.gateway import PARTNER, SESSION_COOKIE
 from bench.in_process import Checks, sidecar_checks
 from bench.mint import minting_gateway
 from bench.sampling import cpu_per_call, interleaved, ratio
-from bench.service import BROWSER, HOST, Service, described
+from bench.service import BROWSER, HOST, TRIED, Service, described
 from sidecar.wire.grpc._pb.envoy.service.auth.v3.external_auth_pb2 import CheckResponse
 from tests.support.gateway_process import ISSUER
 from tests.support.tokens import SigningKey, claims, sign
@@ -33,6 +33,21 @@ _OWN: Final = {
     "name": "own",
     "match": {"path": "/owners/{owner}/**"},
     "allow": {"scopes": ["orders:read"], "when": "claims.sub != request.params.owner"},
+}
+_KEPT_PATH: Final = "/kept"
+_KEPT: Final = {
+    "name": "kept",
+    "match": {"path": f"{_KEPT_PATH}/{{name}}:verb", "encoded_slashes": "keep"},
+    "allow": {"scopes": ["orders:read"], "when": "claims.sub != request.params.name"},
+}
+_READ_PATH: Final = "/read"
+_READ: Final = {
+    "name": "read",
+    "match": {"path": _READ_PATH},
+    "allow": {
+        "headers": ["x-tenant"],
+        "when": "!('none' in token.groups) && !('none' in token.scopes) && request.headers != {}",
+    },
 }
 _PUBLIC: Final = {"name": "public", "match": {"path": _PUBLIC_PATH}, "allow": {"public": True}}
 
@@ -51,7 +66,7 @@ _VALUES: Final = 370
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What a request has besides a new token; ``claims`` are the token's.
+    """What a request has besides a new token; ``claims`` and ``header`` are the token's.
 
     ``budget`` is for each shape alone: without one it is there to be looked at.
     """
@@ -61,6 +76,7 @@ class Shape:
     path: str = _OWN_PATH
     host: str = HOST
     claims: Mapping[str, Any] = field(default_factory=dict)
+    header: Mapping[str, Any] = field(default_factory=dict)
     budget: float | None = BUDGET
 
 
@@ -87,7 +103,8 @@ class Role(NamedTuple):
 
     def _body(self, shape: Shape, number: str) -> bytes:
         document = self.claims(jti=number, **shape.claims)
-        token = sign(json.dumps(document, separators=(",", ":")).encode(), self.key)
+        payload = json.dumps(document, separators=(",", ":")).encode()
+        token = sign(payload, self.key, **shape.header)
         headers = [
             *((name, value.encode()) for name, value in BROWSER.items()),
             ("authorization", f"Bearer {token}".encode()),
@@ -162,9 +179,18 @@ def request_shapes(role: Role) -> Iterator[Shape]:
         "spaces, encoded": "%20",
         "slashes, encoded": "%2F",
         "Chinese, encoded": "%e4%b8%80",
+        "brackets": "[",
         "semicolons": ";",
     }.items():
         yield Shape(f"a path of {name}", path=_filled(_OWN_PATH + "/", unit, _PATH))
+    kept = _filled(f"{_KEPT_PATH}/", "a%2F", _PATH - len("a:verb")) + "a:verb"
+    yield Shape("a path of slashes that are kept", path=kept)
+    for name, lines in {
+        "a large header that a condition reads": (b"a" * _HEAD,),
+        "a list in a header that a condition reads": (b"," * _HEAD,),
+        "lines of a header that a condition reads": (b"a",) * _LINES,
+    }.items():
+        yield Shape(name, tuple(("x-tenant", line) for line in lines), _READ_PATH)
     yield Shape("a large path", path=_filled(_OWN_PATH, "a", _HEAD))
     yield Shape("a large query", path=_filled(f"{_OWN_PATH}?", "?", _HEAD))
     yield Shape("a large host", host="a" * _HEAD)
@@ -202,12 +228,20 @@ def token_shapes() -> Iterator[Shape]:
     yield Shape("distinct scopes", claims={"scope": " ".join(["orders:read", *distinct])})
     for name in ("groups", "roles", "amr"):
         yield Shape(name, claims={name: distinct})
+    yield Shape(
+        "groups and a header that a condition reads",
+        (("x-tenant", b"a"),),
+        _READ_PATH,
+        claims={"groups": distinct},
+    )
     yield Shape("groups to be encoded", claims={"groups": [f" %{name} " for name in distinct]})
     yield Shape("groups that are lists", claims={"groups": [[]] * many})
     for name, text in {"percent signs": "%", "letters": "a", "spaces": " ", "accents": "é"}.items():
         yield Shape(
             f"a subject of {name}", claims={"sub": text * (_CLAIMS // (len(json.dumps(text)) - 2))}
         )
+    # The key that signed it is behind as many others as are tried.
+    yield Shape("no kid, and as many keys as are tried", header={"kid": None})
     yield Shape("an actor of lists", claims={"act": {"sub": "a", "x": [[]] * many}})
 
 
@@ -235,14 +269,14 @@ def _sidecar() -> Iterator[Role]:
     """With a cookie that may carry the token, which goes no further, and a condition."""
     cookie = "__Host-token"
     with tempfile.TemporaryDirectory() as name:
-        service = Service(Path(name))
+        service = Service(Path(name), keys=TRIED + 1)
         service.configuration["token_sources"] = [
             {"header": "authorization", "scheme": "Bearer"},
             {"cookie": cookie},
             {"header": _PROTOCOLS, "prefix": "bearer."},
         ]
         service.configuration["identity"]["forward_token"] = False
-        service.configuration["routes"] += [_PUBLIC, _OWN]
+        service.configuration["routes"] += [_PUBLIC, _OWN, _KEPT, _READ]
         checks = sidecar_checks(service, Path(name))
 
     def about(**changes: Any) -> dict[str, Any]:
@@ -253,7 +287,10 @@ def _sidecar() -> Iterator[Role]:
 
 @contextmanager
 def _gateway() -> Iterator[Role]:
-    routes = [_PUBLIC, _OWN | {"token": {"audiences": ["orders"]}}]
+    checked = [route | {"token": {"audiences": ["orders"]}} for route in (_OWN, _KEPT)]
+    limited = {"audiences": ["orders"], "groups": ["a*", "b*:c*", "gold"]}
+    checked.append(_READ | {"token": limited})
+    routes = [_PUBLIC, *checked]
     with minting_gateway(further_routes=routes) as (gateway, checks):
 
         def about(**changes: Any) -> dict[str, Any]:

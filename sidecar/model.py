@@ -325,15 +325,24 @@ class Allow(NamedTuple):
 Decision = Allow | Deny
 
 
+class Tried(NamedTuple):
+    """A token without a kid, by its SHA-256, and the keys of which none has signed it."""
+
+    digest: bytes
+    keys: frozenset[Any]
+
+
 class KeyQuestion(NamedTuple):
     """A question for the key of a token, to the verification keys, which may have to fetch it.
 
-    ``kid`` is that of the token, None if it has none. The answer is the snapshot of keys to verify
-    the token with, or None if a fetch that began after the question brought no such key.
+    ``kid`` is that of the token, None if it has none: then ``tried`` are the keys that it was
+    verified with, None if there were none. The answer is the snapshot of keys to verify the token
+    with, or None if a fetch that began after the question brought no such key.
     """
 
     trust: str
     kid: str | None
+    tried: Tried | None = None
 
 
 class Late(Enum):

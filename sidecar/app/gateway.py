@@ -187,6 +187,11 @@ class GatewayRole:
             "signing_keys": {name: _ring_status(ring) for name, ring in self._rings.items()},
         }
 
+    @property
+    def challenge(self) -> tuple[tuple[str, str], ...]:
+        """The parameters of every challenge."""
+        return self.context.challenge
+
     def jwks(self) -> Document | None:
         """The public keys of request tokens; None as long as there are none."""
         ring = self._request_ring
@@ -317,7 +322,7 @@ def internal_listener(
 
     settings = _settings(configuration)
     observer = gateway().internal_log(decisions)
-    pages = internal_pages(settings.issuer, configuration.challenge, gateway, observer)
+    pages = internal_pages(settings.issuer, gateway, observer)
     files = settings.internal_tls
     tls = ServerTls(files.certificate, files.private_key) if files else None
     assert configuration.listen.internal is not None  # noqa: S101 - its model has a default

@@ -72,6 +72,7 @@ class Condition:
     def __init__(self, expression: str) -> None:
         self.expression = expression
         self.reads: tuple[Read, ...] = ()
+        self._words = frozenset(_IDENTIFIER.findall(expression))
         # Only the lists that it reads are made for each check.
         self._lists = tuple(
             name
@@ -126,6 +127,9 @@ class Condition:
                 return f"{format_path(path[: followed + 1])} is missing"
             if error == _NOT_A_MAP and not isinstance(holder, Mapping):
                 return f"{format_path(path[:followed])} is not an object"
+        # A name that is read from the variable of a macro.
+        if not_found and not_found[1] in self._words:
+            return f"{not_found[1]} is missing"
         return ""
 
 

@@ -102,10 +102,8 @@ def _from_header(values: list[bytes], source: HeaderSource) -> Credential | Refu
     if len(values) > 1 or b"," in values[0]:
         return _ambiguous(f"{source.name} is there more than once")
     value = values[0]
-    if not value.strip(b" \t"):
-        return None
     if source.scheme is None:
-        return _credential(source, value)
+        return _credential(source, value) if _is_written(value) else None
     scheme, _, token = value.partition(b" ")
     if scheme.lower() == source.scheme.lower().encode():
         token = token.lstrip(b" ")
@@ -114,9 +112,16 @@ def _from_header(values: list[bytes], source: HeaderSource) -> Credential | Refu
             detail = f"{source.name} has the scheme {source.scheme} and no token behind it"
             return Refusal(Reason.MALFORMED_TOKEN, detail)
         return _credential(source, token)
+    if not _is_written(value):
+        return None
     if not _SCHEME.fullmatch(scheme):
         return Refusal(Reason.MALFORMED_TOKEN, f"{source.name} is not a scheme and a token")
     return Refusal(Reason.UNSUPPORTED_SCHEME, f"{source.name} takes only {source.scheme}")
+
+
+def _is_written(value: bytes) -> bool:
+    """Whether there is anything besides white space (RFC 9110 §5.5)."""
+    return bool(value.strip(b" \t"))
 
 
 def _from_cookie(cookies: TokenCookies, source: CookieSource) -> Credential | Refusal | None:

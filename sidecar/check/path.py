@@ -35,7 +35,11 @@ _FORM: Final = [
 _FORM[ord("\\")] = ENCODED_SLASH
 # An encoded slash at the start or end of a segment, beside another, or beside what some services
 # resolve or cut off.
-_MISPLACED_SLASH: Final = re.compile(r"(?:[/.;]|%2F)%2F|%2F(?:[/.;]|$)")
+_MISPLACED_SLASHES: Final = tuple(
+    pair
+    for other in ("/", ".", ";", ENCODED_SLASH)
+    for pair in (ENCODED_SLASH + other, other + ENCODED_SLASH)
+)
 _LONGEST: Final = 8192
 _NOT_ALLOWED: Final = "it holds a character that has to be encoded in a path, or a bare %"
 _ENCODED_SLASH: Final = "it holds an encoded slash or backslash"
@@ -102,7 +106,7 @@ def _once_decoded(target: str, *, encoded_slashes: bool) -> str | Refusal:
 
 def _well_placed(form: str) -> str | Refusal:
     """The path, if each of its encoded slashes divides names, whoever decodes it how often."""
-    if _MISPLACED_SLASH.search(form):
+    if form.endswith(ENCODED_SLASH) or any(pair in form for pair in _MISPLACED_SLASHES):
         return _unsafe(
             "it holds an encoded slash at the start or end of a segment, beside another, or beside "
             "a dot or semicolon"

@@ -147,7 +147,7 @@ class Pipeline:
 
         # 10. The identity headers.
         if trace:
-            trace.note(Step.IDENTITY, self._settings.identity)
+            trace.note(Step.IDENTITY, self._settings.identity, token)
         headers = self._identity.for_token(request, cookies, token)
         if isinstance(headers, Refusal):
             return self._denied(request, headers, name, fingerprint, token)

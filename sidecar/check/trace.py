@@ -23,8 +23,8 @@ class Trace(Protocol):
         SESSION     the name of the session's credential, and the session's text
         CLAIMS      the token, whose signature holds
         POLICY      the route, and the verified token; None without a credential; at a gateway,
-                    the credential's name as well
-        IDENTITY    the settings of the identity headers
+                    the credential's name as well, and the claims that it has, declared or not
+        IDENTITY    the settings of the identity headers, and the verified token
         MINT        the token for the services
     """
 

@@ -49,6 +49,9 @@ class TrustEntry:
     placeholder's name has to be what stands in its issuer; ``issuers`` are then those of the
     values that are accepted, and none where any value is.
 
+    ``without_kid`` says that tokens have no kid: one that no known key has signed is then no proof
+    of a forgery. At most ``key_candidates`` keys are tried for a token whose kid does not name one.
+
     ``leeway`` is in seconds. ``types`` holds media types without ``application/``, and None for
     tokens without a ``typ``. ``audience_claim`` is the claim with the audience: ``aud``, or another
     for issuers that set none. ``claim_values`` are required, and tell entries of one issuer and
@@ -74,6 +77,13 @@ class TrustEntry:
     roles_claim: ClaimPath
     groups_claim: ClaimPath
     accept_bound_tokens: bool
+    without_kid: bool
+    key_candidates: int
+
+    @property
+    def has_many_issuers(self) -> bool:
+        """Whether its tokens may be of several issuers."""
+        return len(self.issuers) != 1
 
     @property
     def written_issuers(self) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ and distinguishes an unknown key from keys that are unavailable.
 """
 
 from collections.abc import Iterable, Mapping
-from itertools import product
+from itertools import islice
 from typing import NamedTuple, Protocol
 
 from sidecar.caches import LruCache
@@ -21,8 +21,8 @@ from sidecar.jose.algorithms import verify
 from sidecar.jose.issuers import IssuerTemplate
 from sidecar.jose.jwk import VerificationKey
 from sidecar.jose.strict_json import load_again
-from sidecar.model import LATE, KeyQuestion, Late, Pending, Reason, Step, VerifiedToken
-from sidecar.snapshots.keys import KeySnapshot
+from sidecar.model import LATE, KeyQuestion, Late, Pending, Reason, Step, Tried, VerifiedToken
+from sidecar.snapshots.keys import KeySet, KeySnapshot
 
 
 class VerificationObserver(Protocol):
@@ -67,15 +67,13 @@ class TrustTable:
         # The patterns of which any value is accepted. No issuer is accepted by two of them.
         self._by_pattern: dict[IssuerTemplate, _ByType] = {}
         for entry in entries:
-            found = [self._by_issuer.setdefault(issuer, {}) for issuer in entry.issuers]
+            # One for all issuers of the entry, of which there may be thousands.
+            alone: _ByType = dict.fromkeys(entry.types, (entry,))
+            for issuer in entry.issuers:
+                self._by_issuer[issuer] = _joined(self._by_issuer.get(issuer), alone)
             if entry.pattern is not None and not entry.issuers:
-                found.append(self._by_pattern.setdefault(entry.pattern, {}))
-            for by_type, type_ in product(found, entry.types):
-                others = by_type.get(type_, ())
-                for other in others:
-                    if not entry.differs_from(other):
-                        raise ValueError(f"{other.name} and {entry.name} accept the same tokens")
-                by_type[type_] = (*others, entry)
+                others = self._by_pattern.get(entry.pattern)
+                self._by_pattern[entry.pattern] = _joined(others, alone)
 
     def select(self, token: jws.UnverifiedToken) -> TrustEntry | Refusal:
         """The entry that decides about this token. The issuer is compared exactly.
@@ -84,7 +82,9 @@ class TrustTable:
         what it is verified with.
         """
         issuer = token.claims.get("iss")
-        by_type = self._of_issuer(issuer)
+        by_type = self._by_issuer.get(issuer) if isinstance(issuer, str) else None
+        if by_type is None:
+            by_type = self._of_pattern(issuer)
         if by_type is None:
             return Refusal(Reason.UNTRUSTED_ISSUER, self._trusted.without(issuer))
         entries = by_type.get(token.header.type)
@@ -98,16 +98,24 @@ class TrustTable:
             return _bound(entry, entry.pattern, token.claims)
         return entry
 
-    def _of_issuer(self, issuer: object) -> _ByType | None:
-        if not isinstance(issuer, str):
-            return None
-        by_type = self._by_issuer.get(issuer)
-        if by_type is not None:
-            return by_type
-        for pattern, of_pattern in self._by_pattern.items():
-            if pattern.matches(issuer):
-                return of_pattern
+    def _of_pattern(self, issuer: object) -> _ByType | None:
+        for pattern, by_type in self._by_pattern.items():
+            if isinstance(issuer, str) and pattern.matches(issuer):
+                return by_type
         return None
+
+
+def _joined(others: _ByType | None, alone: _ByType) -> _ByType:
+    """The entries of an issuer, and one more; ``alone`` itself where there are no others."""
+    if others is None:
+        return alone
+    joined = dict(others)
+    for type_, (entry,) in alone.items():
+        for other in joined.get(type_, ()):
+            if not entry.differs_from(other):
+                raise ValueError(f"{other.name} and {entry.name} accept the same tokens")
+        joined[type_] = (*joined.get(type_, ()), entry)
+    return joined
 
 
 def _with_required_values(
@@ -187,47 +195,38 @@ class Verifier:
         signed = self._signed(text, digest, keys, now, trace)
         if isinstance(signed, Refusal):
             return signed
-        if isinstance(signed, KeyQuestion):
-            known = keys.usable(signed.trust, now) is not None
-            return self._ask(signed, text, digest, known=known, trace=trace)
+        if isinstance(signed, _Missing):
+            return self._ask(signed, text, digest, trace)
         if trace:
             trace.note(Step.CLAIMS, signed)
         token = claims.verify(signed, now)
         if isinstance(token, Refusal):
             self._observer.verified(signed.trust.name, token.reason.label)
-            return claims.about(signed.claims, signed.trust.name, token, signed.trust.subject_claim)
+            trust = signed.trust
+            if trust.has_many_issuers:  # then a subject alone does not say whose it is
+                iss = ("iss", str(signed.claims["iss"]))
+                token = token._replace(held=(*token.held, iss))
+            return claims.about(signed.claims, trust.name, token, trust.subject_claim)
         self._observer.verified(signed.trust.name, "valid")
         return token
 
     def _ask(
-        self,
-        question: KeyQuestion,
-        text: str,
-        digest: bytes,
-        *,
-        known: bool,
-        trace: Trace | None,
+        self, missing: "_Missing", text: str, digest: bytes, trace: Trace | None
     ) -> Pending[Verified]:
-        """Ask for a key once, and verify the token again with the keys of the answer.
-
-        ``known`` says whether there were keys of this trust entry at all.
-        """
-        trust = question.trust
-        no_such_key = f"{trust} has no key of this id"
-        no_keys = f"the keys of {trust} were never read or are too old"
-        unknown = Refusal(Reason.UNKNOWN_KEY, no_such_key)
+        """Ask for a key once, and verify the token again with the keys of the answer."""
+        unknown = Refusal(Reason.UNKNOWN_KEY, missing.unknown)
 
         def resume(keys: KeySnapshot | Late | None, now: float) -> Verified:
             if keys is LATE:
-                return Refusal(Reason.KEYS_UNAVAILABLE, no_such_key if known else no_keys)
+                return Refusal(Reason.KEYS_UNAVAILABLE, missing.late)
             verified = unknown if keys is None else self.verify(text, digest, keys, now, trace)
             return unknown if isinstance(verified, Pending) else verified
 
-        return Pending(question, resume)
+        return Pending(missing.question, resume)
 
     def _signed(
         self, text: str, digest: bytes, keys: KeySnapshot, now: float, trace: Trace | None
-    ) -> SignedToken | KeyQuestion | Refusal:
+    ) -> "SignedToken | _Missing | Refusal":
         remembered = self._remembered.get(digest)
         self._observer.remembered(hit=remembered is not None)
         if remembered is not None:
@@ -249,25 +248,36 @@ class Verifier:
             trace.note(Step.TRUST, token, None if isinstance(trust, Refusal) else trust)
         if isinstance(trust, Refusal):
             return trust
-        key = _verifying_key(token, trust, keys, now, trace)
+        key = _verifying_key(token, digest, trust, keys.usable(trust.name, now), trace)
         if isinstance(key, Refusal):
             self._observer.verified(trust.name, key.reason.label)
             return key
-        if isinstance(key, KeyQuestion):
+        if isinstance(key, _Missing):
             return key
         self._remembered.add(digest, VerifiedSignature(trust, key, token.payload))
         return SignedToken(trust, token.claims, digest[:8].hex())
 
 
+class _Missing(NamedTuple):
+    """A key that is not among those known: the question for it, and the details of a refusal.
+
+    ``unknown`` is for the case that a fetch does not bring it, ``late`` for no fetch in time.
+    """
+
+    question: KeyQuestion
+    unknown: str
+    late: str
+
+
 def _verifying_key(
     token: jws.UnverifiedToken,
+    digest: bytes,
     trust: TrustEntry,
-    keys: KeySnapshot,
-    now: float,
+    key_set: KeySet | None,
     trace: Trace | None,
-) -> VerificationKey | KeyQuestion | Refusal:
+) -> VerificationKey | _Missing | Refusal:
+    """The key that has signed the token; ``digest`` is the SHA-256 of the token's bytes."""
     header = token.header
-    key_set = keys.usable(trust.name, now)
     if trace:
         trace.note(Step.KEY, trust, key_set)
     if header.algorithm not in trust.algorithms:
@@ -275,22 +285,40 @@ def _verifying_key(
             Reason.ALGORITHM_NOT_ALLOWED,
             f"{trust.name} allows: {', '.join(sorted(trust.algorithms))}",
         )
+    no_such_key = f"{trust.name} has no key of this id"
     if key_set is None:
-        return KeyQuestion(trust.name, header.kid)
-    issuer = str(token.claims["iss"])
-    for key in key_set.candidates(header.kid, header.algorithm, issuer):
+        no_keys = f"the keys of {trust.name} were never read or are too old"
+        return _Missing(KeyQuestion(trust.name, header.kid), no_such_key, no_keys)
+
+    candidates = key_set.candidates(header.kid, header.algorithm, str(token.claims["iss"]))
+    tried = 0
+    for key in islice(candidates, trust.key_candidates):
+        tried += 1
         holds = verify(header.algorithm, key.public_key, token.signing_input, token.signature)
         if trace:
             trace.note(Step.SIGNATURE, key, holds)
         if holds:
             return key
+    untried = ""
+    if next(candidates, None) is not None:
+        untried = f"only {tried} of the keys that fit were tried; key_candidates allows more"
+
     if header.kid is not None and not key_set.knows(header.kid):
-        return KeyQuestion(trust.name, header.kid)
-    if not key_set.candidates(header.kid, header.algorithm, issuer):
-        if key_set.candidates(header.kid, header.algorithm):
-            return Refusal(
-                Reason.UNKNOWN_KEY,
-                f"{trust.name} has the key for tokens of another issuer alone",
-            )
-        return Refusal(Reason.ALGORITHM_NOT_ALLOWED, f"no key of {trust.name} is for it")
-    return Refusal(Reason.BAD_SIGNATURE)
+        detail = f"{no_such_key}; {untried}" if untried else no_such_key
+        return _Missing(KeyQuestion(trust.name, header.kid), detail, detail)
+    if header.kid is None and trust.without_kid:
+        detail = untried or f"no key of {trust.name} has signed it"
+        tried_keys = Tried(digest, key_set.keys)
+        return _Missing(KeyQuestion(trust.name, None, tried_keys), detail, detail)
+    if not tried:
+        return _unfit(token, trust, key_set)
+    return Refusal(Reason.BAD_SIGNATURE, untried)
+
+
+def _unfit(token: jws.UnverifiedToken, trust: TrustEntry, key_set: KeySet) -> Refusal:
+    """Why none of the known keys could have signed the token."""
+    if any(key_set.candidates(token.header.kid, token.header.algorithm)):
+        return Refusal(
+            Reason.UNKNOWN_KEY, f"the key is in the set of {trust.name}, for another issuer alone"
+        )
+    return Refusal(Reason.ALGORITHM_NOT_ALLOWED, f"no key of {trust.name} is for it")

@@ -6,7 +6,7 @@ token back. The header is read whatever the request is, because Envoy and a serv
 what they take for an upgrade.
 """
 
-import re
+from string import ascii_letters, digits
 from typing import Final, NamedTuple
 
 from sidecar.check.refusal import Refusal
@@ -15,7 +15,8 @@ from sidecar.model import Reason, RequestView
 HEADER: Final = "sec-websocket-protocol"
 # More than any client offers. Each costs a step of the check.
 _MOST: Final = 64
-_PROTOCOL: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 6455 §4.1, a token
+# The characters of a protocol's name, a token (RFC 6455 §4.1, RFC 9110 §5.6.2).
+_CHARACTERS: Final = f"!#$%&'*+-.^_`|~{digits}{ascii_letters}".encode()
 
 
 class Offered(NamedTuple):
@@ -46,10 +47,10 @@ def offered(request: RequestView, prefix: bytes) -> Offered | Refusal:
         member = each.strip(b" \t")
         if member.startswith(prefix):
             tokens.append(member[len(prefix) :])
-        elif _PROTOCOL.fullmatch(member):
+        elif member.translate(None, _CHARACTERS):  # faster than an expression for long ones
+            misplaced = misplaced or prefix in member
+        elif member:
             others.append(member)
-        elif prefix in member:
-            misplaced = True
     return Offered(tuple(tokens), tuple(others), misplaced)
 
 

@@ -88,8 +88,7 @@ def run(options: Namespace) -> int:
         request = with_token(request, _source(configuration, options), token)
     simulation = _simulated(configuration, options, request, now)
     known = known_keys(configuration, options)
-    gateway = configuration.gateway
-    explanation = Explanation(known, now, gateway.attributes if gateway else None)
+    explanation = Explanation(known, now, configuration.gateway)
     decision = simulation.decide(request, known.snapshot, explanation)
     findings = explanation.findings
     if isinstance(decision, Deny) and decision.reason is Reason.KEYS_UNAVAILABLE:

@@ -58,12 +58,12 @@ class StandIn:
             now: Unix seconds.
             expires_in: seconds from ``now``; may be negative.
             type_: the ``typ``, ``none`` for none, empty for one that the entry accepts.
-            kid: the key id, empty for the key's own.
+            kid: the key id, empty for the key's own, or for none where the entry's have none.
         """
         members = {**self._defaults(now, expires_in), **claims}
         header = {
             "alg": self._algorithm,
-            "kid": kid or self._kid,
+            "kid": kid or (None if self._trust.without_kid else self._kid),
             "typ": None if type_ == "none" else type_ or self._type(),
         }
         message = f"{_segment(header)}.{_segment(members)}"

@@ -12,20 +12,25 @@ from sidecar.check.extract import TokenSource
 from sidecar.cli import junit
 from sidecar.cli.gateway_cases import simulated
 from sidecar.cli.gateway_simulation import minted_claims
+from sidecar.cli.key_sets import KnownKeys
 from sidecar.cli.options import add_configuration
 from sidecar.cli.policy_mistakes import mistakes
 from sidecar.cli.policy_tests import Case, Expectation, PolicyTests
 from sidecar.cli.simulation import SidecarSimulation, Simulation, with_token
 from sidecar.cli.stand_ins import StandIn, snapshot
 from sidecar.cli.texts import printable
+from sidecar.cli.trace import Explanation, Findings
 from sidecar.config import Configuration, KeyFiles, load, schema
 from sidecar.config import document as documents
 from sidecar.config.problems import FileProblem, fault
-from sidecar.model import Allow, Decision, Deny, RequestView
+from sidecar.model import Allow, Decision, Deny, RequestView, Step
 
 _SHADOW: Final = (
     "mode is shadow: decided as if enforced; the sidecar lets through what is marked would_deny\n"
 )
+
+# The steps whose denials depend on what is in the token.
+_EXPLAINED: Final = frozenset({Step.CLAIMS, Step.POLICY})
 
 # The source and the text of a case's token or session; None where it has neither.
 Bring = Callable[[Case], tuple[TokenSource, str] | None]
@@ -46,6 +51,7 @@ def run(options: Namespace) -> int:
     trust = configuration.check.trust
     stand_ins = {entry.name: StandIn(entry) for entry in trust if entry.name in used}
     keys = snapshot(stand_ins, {each.trust: each.source for each in configuration.keys})
+    known = KnownKeys(keys, {entry.name: "none is made for this test" for entry in trust})
     now = time.time() if tests.now is None else tests.now
     simulation, bring = _simulated(configuration, stand_ins, now)
     shadow = configuration.check.shadow
@@ -56,10 +62,13 @@ def run(options: Namespace) -> int:
         request = _request(case)
         if (brought := bring(case)) is not None:
             request = with_token(request, *brought)
-        decision = simulation.decide(request, keys)
+        explanation = Explanation(known, now, configuration.gateway)
+        decision = simulation.decide(request, keys, explanation)
         differences = [*_differences(case.expect, decision)]
         if case.expect.token:
             differences += _token_differences(case.expect, decision)
+        if differences and isinstance(decision, Deny):
+            differences += _explained(decision, explanation.findings)
         results.append((case.name, differences))
         mark = " (would_deny)" if shadow and isinstance(decision, Deny) else ""
         sys.stdout.write(f"{'FAIL' if differences else 'ok':4} {printable(case.name)}{mark}\n")
@@ -149,6 +158,15 @@ def _differences(expect: Expectation, decision: Decision) -> Iterator[str]:
             yield f"header {name}: expected {_format(value)}, got no change"
         elif changed[name] != value:
             yield f"header {name}: expected {_format(value)}, got {_format(changed[name])}"
+
+
+def _explained(denial: Deny, findings: Findings) -> Iterator[str]:
+    """What operators are told of a denial, and what ``check`` shows of its step, one line each."""
+    if denial.detail:
+        yield f"detail: {denial.detail}"
+    yield from (f"{name}: {value}" for name, value in denial.held)
+    if denial.reason.step in _EXPLAINED:
+        yield from findings.get(denial.reason.step, ())
 
 
 def _format(value: str | None) -> str:

@@ -4,8 +4,9 @@ No line contains a token.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from hashlib import sha256
+from types import MappingProxyType
 from typing import Any, Final
 
 from sidecar.check import jws
@@ -14,13 +15,15 @@ from sidecar.check.extract import CookieSource, Credential, TokenSource, WebSock
 from sidecar.check.identity import IdentitySettings, IdentitySource, Normalised
 from sidecar.check.jws import UnverifiedToken
 from sidecar.check.routes import METHOD, Route
-from sidecar.check.trust import TrustEntry
+from sidecar.check.trust import ClaimPath, TrustEntry
 from sidecar.check.websocket_protocols import HEADER as PROTOCOLS
+from sidecar.cli.claim_places import describe, problem_of
 from sidecar.cli.key_sets import KnownKeys
 from sidecar.cli.texts import dated, printable
-from sidecar.gateway.settings import Attributes
+from sidecar.gateway.settings import Attributes, GatewaySettings, IntrospectedCredential
 from sidecar.jose.jwk import VerificationKey
 from sidecar.model import RequestView, Step, VerifiedToken
+from sidecar.session.settings import IntrospectionSettings
 from sidecar.snapshots.keys import KeySet
 
 Findings = Mapping[Step, tuple[str, ...]]
@@ -31,14 +34,17 @@ _LARGEST_TOKEN: Final = 65536  # the most that ``request_tokens.max_bytes`` allo
 class Explanation:
     """Collects what a check finds at ``now`` (``check.trace.Trace``), as lines under their steps.
 
-    ``known`` has the keys it is made with, ``attributes`` what each credential of a gateway may
-    bring.
+    ``known`` has the keys it is made with, ``gateway`` the settings of a gateway.
     """
 
-    def __init__(
-        self, known: KnownKeys, now: float, attributes: Mapping[str, Attributes | None] | None
-    ) -> None:
-        self._known, self._now, self._attributes = known, now, attributes or {}
+    def __init__(self, known: KnownKeys, now: float, gateway: GatewaySettings | None) -> None:
+        self._known, self._now = known, now
+        self._attributes = gateway.attributes if gateway else {}
+        self._asked = {
+            each.name: each.introspection
+            for each in (gateway.credentials if gateway else ())
+            if isinstance(each, IntrospectedCredential)
+        }
         self._found: dict[Step, tuple[str, ...]] = {Step.RECEIVE: ()}
         self._grants: tuple[str, ...] = ()
 
@@ -102,29 +108,33 @@ class Explanation:
 
     def _claims(self, token: SignedToken) -> tuple[str, ...]:
         claims, trust = token.claims, token.trust
-        paths = (
-            ("scopes", trust.scope_claim),
-            ("roles", trust.roles_claim),
-            ("groups", trust.groups_claim),
-        )
         self._grants = tuple(
-            f"the token's {name}: {printable(find(claims, path) or 'none')}" for name, path in paths
+            f"the token's {name}: {describe(claims, path)}" for name, path in _grant_claims(trust)
         )
-        audience = _format_found(find(claims, trust.audience_claim))
+        audience = _format_read(claims, trust.audience_claim)
         accepted = ", ".join(sorted(trust.audiences))
         return (
             *self._dates(claims),
             f"{'.'.join(trust.audience_claim)} {audience}, accepted: {accepted}",
             *(
-                f"{'.'.join(each.claim)} {_format_found(find(claims, each.claim))}, "
+                f"{'.'.join(each.claim)} {_format_read(claims, each.claim)}, "
                 f"accepted: {printable(', '.join(each.values))}"
                 for each in trust.claim_values
             ),
-            f"{'.'.join(trust.subject_claim)} {_format_found(find(claims, trust.subject_claim))}",
+            f"{'.'.join(trust.subject_claim)} {_format_read(claims, trust.subject_claim)}",
+            *(
+                f"{'.'.join(path)} {_format_read(claims, path)}"
+                for path in trust.required_claims
+                if path not in {trust.subject_claim, trust.audience_claim}
+            ),
         )
 
     def _policy(
-        self, route: Route, token: VerifiedToken | None, credential: str | None = None
+        self,
+        route: Route,
+        token: VerifiedToken | None,
+        credential: str | None = None,
+        claims: Mapping[str, object] = MappingProxyType({}),
     ) -> tuple[str, ...]:
         if token is not None and Step.SESSION in self._found:
             # A session's claims are known only after its step: it has no claims step of its own.
@@ -132,11 +142,7 @@ class Explanation:
                 *self._dates(token.claims),
                 f"sub {printable(token.subject)}",
             )
-            grants = (("scopes", token.scopes), ("roles", token.roles), ("groups", token.groups))
-            self._grants = tuple(
-                f"the session's {what}: {printable(', '.join(sorted(names))) or 'none'}"
-                for what, names in grants
-            )
+            self._grants = tuple(self._grants_of_session(token, credential or "", claims))
         rules = [printable(rule.describe()) for rule in route.rules]
         if route.optional:
             rules.append("optional: true")
@@ -146,8 +152,22 @@ class Explanation:
             *_format_attributes(self._attributes[credential] if credential else None),
         )
 
-    def _identity(self, settings: IdentitySettings) -> tuple[str, ...]:
-        return tuple(f"{name} from {_format_claim(source)}" for name, source in settings.headers)
+    def _grants_of_session(
+        self, token: VerifiedToken, credential: str, claims: Mapping[str, object]
+    ) -> Iterator[str]:
+        """What a session has of that which it may bring; for none, what its issuer's answer has."""
+        asked = self._asked.get(credential)
+        paths = dict(_grant_claims(asked)) if asked else {}
+        grants = (("scopes", token.scopes), ("roles", token.roles), ("groups", token.groups))
+        for name, held in grants:
+            problem = problem_of(claims, paths[name]) if name in paths and not held else ""
+            value = printable(", ".join(sorted(held))) or "none"
+            yield f"the session's {name}: {value}{', ' if problem else ''}{problem}"
+
+    def _identity(self, settings: IdentitySettings, token: VerifiedToken) -> tuple[str, ...]:
+        return tuple(
+            f"{name} from {_format_identity(source, token)}" for name, source in settings.headers
+        )
 
     def _mint(self, text: str) -> tuple[str, ...]:
         claims = read_claims(text)
@@ -178,8 +198,34 @@ def _format_source(source: TokenSource) -> str:
     return f"the header {source.name}{scheme}"
 
 
-def _format_claim(source: IdentitySource) -> str:
-    return f"the {source.value}" if isinstance(source, Normalised) else ".".join(source)
+def _grant_claims(
+    source: TrustEntry | IntrospectionSettings,
+) -> tuple[tuple[str, ClaimPath], ...]:
+    """Where scopes, roles and groups are read."""
+    return (
+        ("scopes", source.scope_claim),
+        ("roles", source.roles_claim),
+        ("groups", source.groups_claim),
+    )
+
+
+def _format_identity(source: IdentitySource, token: VerifiedToken) -> str:
+    """What an identity header carries, and why it is empty."""
+    if isinstance(source, Normalised):
+        held = getattr(token, source.value)
+        return f"the {source.value}{'' if held else ', of which there are none'}"
+    value = find(token.claims, source)
+    problem = "" if isinstance(value, Mapping) else problem_of(token.claims, source)
+    return f"{'.'.join(source)}, {problem}" if problem else ".".join(source)
+
+
+def _format_read(claims: Mapping[str, object], path: ClaimPath) -> str:
+    """A claim's value; "missing", and where there is one of its name, if there is none."""
+    value = find(claims, path)
+    if value is not None:
+        return printable(value)
+    _, _, others = problem_of(claims, path).partition("; ")
+    return f"missing; {others}" if others else "missing"
 
 
 def _format_found(value: object) -> str:

@@ -258,7 +258,7 @@ class HttpClient:
             coding.end()
             content_coding.refuse_packed(body)
         except SourceFault as fault:
-            raise type(fault)(f"{redacted_url(answer.url)} {fault}") from fault
+            raise type(fault)(f"{self.named(str(answer.url))} {fault}") from fault
         return bytes(body)
 
     def _session(self, *, kept: bool) -> aiohttp.ClientSession:
@@ -325,24 +325,19 @@ def _confirmed(known: Response, confirmation: Response) -> Response:
 
 def _redirected(url: URL, response: Response, *, follow: bool) -> URL:
     """The target of a redirect; only one to the same origin is followed (SSRF)."""
+    where = f"{redacted_url(url)}{response.via}"
     location = response.headers.get("Location", "")
     if len(location) > LONGEST_URL:
-        raise SourceFault(
-            f"{redacted_url(url)} redirects to an address of more than {LONGEST_URL} characters"
-        )
+        raise SourceFault(f"{where} redirects to an address of more than {LONGEST_URL} characters")
     try:
         target = url.join(URL(location))
     except ValueError as fault:
-        raise SourceFault(
-            f"{redacted_url(url)} redirects to something that is not a URL"
-        ) from fault
+        raise SourceFault(f"{where} redirects to something that is not a URL") from fault
     if not follow:
-        raise SourceFault(
-            f"{redacted_url(url)} redirects to {redacted_url(target)}, which is not followed"
-        )
+        raise SourceFault(f"{where} redirects to {redacted_url(target)}, which is not followed")
     if (target.scheme, target.host, target.port) != (url.scheme, url.host, url.port):
         raise SourceFault(
-            f"{redacted_url(url)} redirects to {redacted_url(target)}; "
+            f"{where} redirects to {redacted_url(target)}; "
             "redirects are followed to the same scheme, host and port alone"
         )
     return target

@@ -12,13 +12,21 @@ from typing import Final, NamedTuple
 from google.protobuf.any_pb2 import Any
 from google.protobuf.message import DecodeError
 
-from sidecar.check.conditions import REQUEST_FIELDS, VARIABLES, Condition, Read, did_you_mean
+from sidecar.check.conditions import (
+    REQUEST_FIELDS,
+    VARIABLES,
+    Condition,
+    Read,
+    did_you_mean,
+    format_path,
+)
 from sidecar.config._pb.cel.expr.checked_pb2 import CheckedExpr
 from sidecar.config._pb.cel.expr.syntax_pb2 import Expr, SourceInfo
 from sidecar.config.problems import format_names
 
 _VARIABLES: Final = frozenset(VARIABLES)
 _HEADERS: Final = ("request", "headers")
+_TEXTS: Final = frozenset({"method", "host", "path", "caller"})
 # Names of the fields of ``request`` in other software.
 _OTHER_NAMES: Final = {
     **dict.fromkeys(("url", "uri", "url_path", "query"), "path"),
@@ -41,7 +49,9 @@ class UnknownName(NamedTuple):
 
     def format(self) -> str:
         """What is wrong, and what to write instead."""
-        problem = f'{".".join(self.of)} never has "{self.name}"; '
+        problem = f'{format_path(self.of)} never has "{self.name}"; '
+        if _is_text(self.of):
+            return f"{problem}it is text: compare it, or ask {format_path(self.of)}.contains(...)"
         if self.of == _HEADERS:  # its names are in lower case
             question = did_you_mean(self.name.lower(), self.known)
             return f"{problem}{question}declare what is read in allow.headers"
@@ -85,8 +95,19 @@ def unknown_names(
         names = known.get(of)
         # Of headers that are not declared, the map as a whole is reported only where no name is.
         undeclared = path == _HEADERS and not headers and _HEADERS not in named
-        if undeclared or (names is not None and name not in names):
+        if undeclared or _is_text(of) or (names is not None and name not in names):
             yield UnknownName(name, of, names or (), line, column)
+
+
+def _is_text(path: Sequence[str]) -> bool:
+    """Whether a path leads to a text of the request, which has no members."""
+    match path:
+        case ["request", "params" | "headers", _]:
+            return True
+        case ["request", field]:
+            return field in _TEXTS
+        case _:
+            return False
 
 
 def reads_headers(condition: Condition) -> bool:

@@ -290,10 +290,11 @@ def issuer(value: object) -> str:
     """An issuer that is compared as it is written."""
     found = text(value)
     if _WILD.search(found):
+        pattern = found if parse_template(found) else "https://login.example/{tid}/v2.0"
         raise ValueError(
             f"{format_value(found)} has a brace or *, and an issuer is compared character by "
-            'character; write issuer_pattern: {pattern: "https://login.example/{tid}/v2.0", '
-            "values: [..]} in place of it, with a claim of the token in braces"
+            f'character; write issuer_pattern: {{pattern: "{pattern}", values: [..]}} in place of '
+            "it, with the name of a claim in braces"
         )
     return found
 
@@ -307,6 +308,10 @@ def issuer_template(value: object) -> IssuerTemplate:
             f"{format_value(found)} is not a pattern of issuers; write a URL with one placeholder, "
             "the name of a claim in braces, as one whole segment of its path: "
             "https://login.example/{tid}/v2.0"
+        )
+    if template.placeholder == "iss":
+        raise ValueError(
+            "iss cannot stand in itself; name the claim with the tenant, such as {tid}"
         )
     return template
 

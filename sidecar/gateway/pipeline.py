@@ -143,7 +143,8 @@ class GatewayPipeline:
         token = self._identities.of(attempt.authenticator.name, identified)
 
         if attempt.trace:
-            attempt.trace.note(Step.POLICY, route, token, attempt.authenticator.name)
+            name = attempt.authenticator.name
+            attempt.trace.note(Step.POLICY, route, token, name, identified.claims)
 
         # 9. The route's rules.
         refusal = attempt.routed.refusal(token, now)

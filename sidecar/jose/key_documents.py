@@ -30,6 +30,12 @@ _PRIVATE_MEMBERS: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"
 _BEGIN: Final = b"-----BEGIN "
 _CERTIFICATE: Final = "-----BEGIN CERTIFICATE-----"
 _EXTRACT: Final = "take its public key out with `openssl x509 -pubkey -noout`"
+# ASN.1 SEQUENCE (X.690 §8.9.1): a key or a certificate. In text it is the digit 0.
+_DER: Final = b"\x30"
+_FROM_DER: Final = (
+    "convert a key with `openssl pkey -pubin -inform DER`, and of a certificate take the public "
+    "key with `openssl x509 -inform DER -pubkey -noout`"
+)
 # The members of a JWK that are the key itself, of every type that is read.
 _PARAMETERS: Final = frozenset({"n", "e", "crv", "x", "y"})
 _LONGEST_PEM: Final = 4096  # RSA of 8,192 bits takes about 1,400
@@ -94,7 +100,7 @@ def _from_pem(document: bytes) -> Iterator[VerificationKey | str | None]:
             raise SourceFault("holds a PEM block without its end")
         if len(content) > _LONGEST_PEM:
             raise SourceFault(f"holds a PEM block of more than {_LONGEST_PEM} bytes")
-        if label == b"CERTIFICATE":
+        if label.endswith(b"CERTIFICATE"):
             raise SourceFault(f"holds a certificate, and a public key is needed; {_EXTRACT}")
         try:
             key = load_pem_public_key(b"%b%b-----%b%b" % (_BEGIN, label, content, end))
@@ -107,6 +113,8 @@ def _from_jwks(document: bytes) -> Iterator[VerificationKey | str | None]:
     try:
         jwks = load_object(document)
     except StrictJsonError as fault:
+        if document.startswith(_DER) and not document.isascii():
+            raise SourceFault(f"is in DER, and PEM is needed; {_FROM_DER}") from fault
         raise SourceFault(f"is neither PEM nor a JWKS: it {fault}") from fault
     members = jwks.get("keys")
     if not isinstance(members, list):

@@ -27,6 +27,8 @@ and ``TOO OLD``, each token that needs the keys waits for a fetch, as one with a
     WAITING   ──a fetch brings the key, or one without a kid────────▶ FOUND
               ──a fetch that began after the look-up has neither────▶ ABSENT
               ──its timeout is over, or the refresher is stopped────▶ UNAVAILABLE
+
+The key of a token without a kid is there when the keys are others than those it was verified with.
 """
 
 import asyncio
@@ -39,11 +41,12 @@ from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
 from sidecar.errors import SourceFault
-from sidecar.keys.lookups import AbsentKids, Done, Outcome, Waiter
+from sidecar.keys.lookups import AbsentKeys, Done, Outcome, Waiter
 from sidecar.keys.reports import RefresherStatus, RefreshObserver
 from sidecar.keys.saved import SavedKeys
 from sidecar.keys.settings import KeySettings
 from sidecar.keys.sources import Fetched, KeySource
+from sidecar.model import KeyQuestion
 from sidecar.snapshots.keys import KeySet
 
 _log = logging.getLogger(__name__)
@@ -104,7 +107,7 @@ class Refresher:
         # Shared with the threads that look up.
         self._lock = threading.Lock()
         self._keys: KeySet | None = None
-        self._absent = AbsentKids()
+        self._absent = AbsentKeys()
         self._waiters: list[Waiter] = []
         self._fetch_begun = float("-inf")
         self._fetching = False
@@ -154,16 +157,15 @@ class Refresher:
             self._release(lambda _: True, Outcome.UNAVAILABLE)
             await self._source.close()
 
-    def lookup(self, kid: str | None, timeout: float, done: Done) -> None:
+    def lookup(self, question: KeyQuestion, timeout: float, done: Done) -> None:
         """Find out whether a fetch brings a token's key, and call ``done`` once, from any thread.
 
         Args:
-            kid: the token's, not among the keys known; None where it has none and there are no
-                keys at all.
+            question: which key; it is not among those known.
             timeout: seconds until the answer is ``UNAVAILABLE``.
             done: gets the outcome, on this thread or on the event loop's.
         """
-        waiter = Waiter(kid, self._loop.time(), done)
+        waiter = Waiter(question, self._loop.time(), done)
         with self._lock:
             outcome = self._known(waiter, timeout)
             if outcome is None:
@@ -171,7 +173,7 @@ class Refresher:
         if outcome is None:
             self._loop.call_soon_threadsafe(self._wait, waiter, timeout)
         else:
-            self._observer.looked_up(self._settings.trust, outcome.value)
+            self._observer.looked_up(question.trust, outcome.value)
             done(outcome)
 
     def status(self) -> RefresherStatus:
@@ -190,10 +192,10 @@ class Refresher:
     def _known(self, waiter: Waiter, timeout: float) -> Outcome | None:
         """The outcome if it is known at once; None for a check that has to wait."""
         usable = self._usable()
-        if usable is not None and usable.knows(waiter.kid):
+        if usable is not None and waiter.is_answered_by(usable):
             return Outcome.FOUND
         next_fetch = self._fetch_begun + self._settings.cooldown
-        absent = waiter.kid is not None and waiter.kid in self._absent
+        absent = waiter.absent in self._absent
         if usable is not None and absent and waiter.since < next_fetch:
             return Outcome.ABSENT
         if len(self._waiters) >= self._settings.key_waiters:
@@ -293,16 +295,20 @@ class Refresher:
         key_set = self._use(latest)
         with self._lock:
             for waiter in self._waiters:
-                kid = waiter.kid
-                if waiter.since <= begun and kid is not None and not key_set.knows(kid):
-                    self._absent.add(kid)
+                absent = waiter.absent
+                if waiter.since <= begun and absent and not waiter.is_answered_by(key_set):
+                    self._absent.add(absent)
         self._failures, self._last_error, self._recalled = 0, None, False
         self._max_age = fetched.max_age
         self._observer.refreshed(self._settings.trust, len(fetched.keys), latest.fetched_at)
-        self._release(lambda waiter: key_set.knows(waiter.kid), Outcome.FOUND)
-        # A key without a kid may be the one that signed, whatever the token calls it.
-        lacking = Outcome.FOUND if key_set.has_unnamed else Outcome.ABSENT
-        self._release(lambda waiter: waiter.since <= begun, lacking)
+        self._release(lambda waiter: waiter.is_answered_by(key_set), Outcome.FOUND)
+        if key_set.has_unnamed:
+            # A key without a kid may be the one that signed, whatever the token calls it.
+            self._release(
+                lambda waiter: waiter.since <= begun and waiter.question.tried is None,
+                Outcome.FOUND,
+            )
+        self._release(lambda waiter: waiter.since <= begun, Outcome.ABSENT)
         return latest
 
     def _use(self, latest: SavedKeys) -> KeySet:
@@ -337,7 +343,7 @@ class Refresher:
             self._waiters = [waiter for waiter in self._waiters if not which(waiter)]
         for waiter in released:
             try:
-                self._observer.looked_up(self._settings.trust, outcome.value)
+                self._observer.looked_up(waiter.question.trust, outcome.value)
                 waiter.done(outcome)
             except Exception:
                 # If one waiter cannot be answered, the others still are.

@@ -32,6 +32,11 @@ _UNFOUND: Final = {404: "there is no such page", 405: "the page is not for this 
 class InternalGateway(Protocol):
     """What the pages need of the gateway (``app.gateway``)."""
 
+    @property
+    def challenge(self) -> tuple[tuple[str, str], ...]:
+        """The parameters of every challenge (``wire.denials``)."""
+        ...
+
     def jwks(self) -> Document | None:
         """The public keys of request tokens; None as long as there are none."""
         ...
@@ -60,15 +65,9 @@ class InternalObserver(Protocol):
 
 
 def internal_pages(
-    issuer: str,
-    challenge: tuple[tuple[str, str], ...],
-    gateway: Callable[[], InternalGateway],
-    observer: InternalObserver,
+    issuer: str, gateway: Callable[[], InternalGateway], observer: InternalObserver
 ) -> web.Application:
-    """The pages of ``issuer``. ``challenge`` has the parameters of every challenge.
-
-    ``gateway`` returns the role in use when a page is requested.
-    """
+    """The pages of ``issuer``. ``gateway`` returns the role in use when a page is requested."""
 
     async def keys(request: web.Request) -> web.Response:
         document = gateway().jwks()
@@ -95,7 +94,7 @@ def internal_pages(
         observer.exchanged(view, request_id, exchanged, time.perf_counter() - started)
         outcome = exchanged.outcome
         if isinstance(outcome, Deny):
-            return _denied(outcome, challenge, request_id)
+            return _denied(outcome, gateway().challenge, request_id)
         return web.Response(
             status=204, headers={"Set-Cookie": outcome.cookie, "Cache-Control": "no-store"}
         )

@@ -30,6 +30,7 @@ class IntrospectionClient:
         self._authenticator = ClientAuthenticator(settings.authentication)
         self._refusals = {401: self._authenticator.refused, **_REFUSALS}
         self._http = HttpClient(_http_settings(settings))
+        self._where = self._http.named(settings.url)
 
     async def ask(self, session: str) -> Response:
         """The issuer's complete answer about a session, within ``timeout`` seconds.
@@ -40,7 +41,6 @@ class IntrospectionClient:
                 secret is wrong or the issuer is overloaded. The text says which.
         """
         settings = self._settings
-        where = self._http.named(settings.url)
         try:
             async with asyncio.timeout(settings.timeout):
                 proof = await self._authenticator.prove(self._clock())
@@ -51,11 +51,13 @@ class IntrospectionClient:
                     form={"token": session, "token_type_hint": "access_token", **proof.form},
                 )
         except TimeoutError as fault:
-            raise SourceFault(f"{where} gave no answer within {settings.timeout:g} s") from fault
+            raise SourceFault(
+                f"{self._where} gave no answer within {settings.timeout:g} s"
+            ) from fault
         except OversizedAnswer as fault:
             raise UnusableAnswer(str(fault)) from fault
         if response.status in self._refusals:
-            raise SourceFault(f"{where} {self._refusals[response.status]}")
+            raise SourceFault(f"{self._where} {self._refusals[response.status]}")
         return response
 
     async def close(self) -> None:

@@ -40,9 +40,7 @@ class Waiting(NamedTuple):
                 on the event loop's.
         """
         timeout = min(self.key_wait, until - self.clock())
-        self.keys.lookup(
-            question.trust, question.kid, timeout, lambda outcome: answered(self._answer(outcome))
-        )
+        self.keys.lookup(question, timeout, lambda outcome: answered(self._answer(outcome)))
 
     async def answer(self, question: Question, until: float = math.inf) -> object:
         """The answer, on the event loop; ``LATE`` where there is none ``until`` (Unix seconds)."""

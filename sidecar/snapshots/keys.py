@@ -3,12 +3,9 @@
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import chain, islice
-from typing import Final
+from itertools import chain
 
 from sidecar.jose.jwk import VerificationKey
-
-MAXIMUM_CANDIDATES: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +40,8 @@ class KeySet:
 
     def candidates(
         self, kid: str | None, algorithm: str, issuer: str | None = None
-    ) -> tuple[VerificationKey, ...]:
-        """The keys to try, at most four: those with this kid, else those without one.
+    ) -> Iterator[VerificationKey]:
+        """The keys that may have signed a token: those with this kid, else those without one.
 
         A token without a kid may be signed by any key of its issuer. A key that is published for
         another issuer alone is no candidate, unless ``issuer`` is None.
@@ -54,12 +51,12 @@ class KeySet:
             pool = chain.from_iterable(self.by_kid.values())
         else:
             pool = iter(self.by_kid.get(kid) or self.by_kid.get(None, ()))
-        fitting = (
+        return (
             key
             for key in pool
-            if algorithm in key.algorithms and (issuer is None or key.signs_for(issuer))
+            if algorithm in key.algorithms
+            and (key.issuer is None or issuer is None or key.signs_for(issuer))
         )
-        return tuple(islice(fitting, MAXIMUM_CANDIDATES))
 
 
 @dataclass(frozen=True, slots=True)

@@ -155,5 +155,11 @@ def _line(
         line |= {"status": denial.reason.status, "detail": denial.detail or denial.reason.sentence}
         line |= {"token": denial.fingerprint} if denial.fingerprint else {}
     if token is not None:
-        line |= {"issuer": token.trust, "sub": token.subject, "token": token.fingerprint}
+        line |= {
+            "issuer": token.trust,
+            "iss": token.issuer,
+            "sub": token.subject,
+            "token": token.fingerprint,
+        }
+        line |= {"credential": token.credential} if token.credential else {}
     return line

@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import json
+from dataclasses import replace
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
@@ -11,7 +12,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from sidecar.model import Reason
 from tests.attacks.cases import CLAIMS, HEADER, KEY, refused_for
 from tests.support.checks import (
+    CLUSTER,
     CLUSTER_ISSUER,
+    GATEWAY,
     Service,
     claims,
     request,
@@ -19,7 +22,7 @@ from tests.support.checks import (
     token,
     workload_token,
 )
-from tests.support.tokens import key_for, new_key, resigned, segment, sign
+from tests.support.tokens import compact, key_for, new_key, resigned, segment, sign
 
 RSA_KEY = key_for("RS256")
 ATTACKER = new_key("ES256", KEY.kid)
@@ -31,6 +34,11 @@ P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 def forged(**header: object) -> str:
     """Signed with the attacker's key, under a header of their choice."""
     return sign(CLAIMS, ATTACKER, **header)
+
+
+def forged_with_null_kid() -> str:
+    """With a kid that is there, and no text."""
+    return compact({**HEADER, "kid": None}, CLAIMS, ATTACKER)
 
 
 def hmac_token(secret: bytes) -> str:
@@ -129,6 +137,39 @@ PUBLIC_PEM = KEY.private.public_key().public_bytes(Encoding.PEM, PublicFormat.Su
 )
 def test_a_forged_token_is_refused(forgery: str, reason: Reason) -> None:
     service = Service()
+
+    assert service.reason(request(forgery)) is reason
+    assert service.pipeline.remembered_tokens == 0
+
+
+@pytest.mark.parametrize(
+    ("forgery", "reason"),
+    [
+        *refused_for(
+            Reason.UNKNOWN_KEY,
+            {
+                "no kid": forged(kid=None),
+                "no kid and a jwk": forged(kid=None, jwk=ATTACKER.jwk()),
+                "no kid and a signature of zeros": resigned(forged(kid=None), bytes(64)),
+                "no kid and another's signature": resigned(forged(kid=None), KEY.sign(b"other")),
+                "kid of the attacker": forged(kid="attacker"),
+            },
+        ),
+        *refused_for(
+            Reason.ALGORITHM_NOT_ALLOWED,
+            {
+                "no kid and alg none": forged(kid=None, alg="none"),
+                "no kid and HS256": forged(kid=None, alg="HS256"),
+            },
+        ),
+        *refused_for(Reason.MALFORMED_TOKEN, {"kid is null": forged_with_null_kid()}),
+        *refused_for(Reason.BAD_SIGNATURE, {"the issuer's kid": forged()}),
+    ],
+)
+def test_an_issuer_whose_tokens_have_no_kid_signs_no_forged_one(
+    forgery: str, reason: Reason
+) -> None:
+    service = Service(trust=(replace(GATEWAY, without_kid=True), CLUSTER))
 
     assert service.reason(request(forgery)) is reason
     assert service.pipeline.remembered_tokens == 0

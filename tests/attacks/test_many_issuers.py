@@ -147,6 +147,19 @@ def test_two_tenants_with_one_sub_are_two_people_behind_a_sidecar() -> None:
     ]
 
 
+def test_the_log_says_whose_subject_was_refused() -> None:
+    evil = token(issuer=PATTERN.filled(EVIL), tid=EVIL, audience="stock")
+
+    held = service(ANY).deny(request(evil)).held
+
+    assert held == (
+        ("aud", "stock"),
+        ("iss", PATTERN.filled(EVIL)),
+        ("issuer", "gateway"),
+        ("sub", "alice"),
+    )
+
+
 @pytest.mark.parametrize("prefix", ["{tid}:", "{iss}:", "entra {tid} "])
 def test_two_tenants_with_one_sub_are_two_people_behind_a_gateway(prefix: str) -> None:
     partner = replace(PARTNER, issuers=frozenset(), pattern=PATTERN)

@@ -617,6 +617,76 @@ def test_a_condition_sees_no_host_where_there_is_none(host: str) -> None:
     assert service.reason(view) is Reason.CONDITION_FAILED
 
 
+BY_TENANT = (
+    route(
+        "tenant",
+        "/logs",
+        When(Condition('request.headers["x-tenant"] == claims.sub')),
+        headers=("x-tenant",),
+    ),
+    route(
+        "not-root",
+        "/not-root",
+        When(
+            Condition('!("x-tenant" in request.headers) || request.headers["x-tenant"] != "root"')
+        ),
+        headers=("x-tenant",),
+    ),
+)
+OWN = ("x-tenant", b"alice")
+
+
+@pytest.mark.parametrize("path", ["/logs", "/not-root"])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        (OWN, ("x-tenant", b"root")),
+        (("x-tenant", b"root"), OWN),
+        (OWN, ("x-tenant", b"")),
+        (("x-tenant", b"alice,root"),),
+        (("x-tenant", b"alice, root"),),
+        (("x-tenant", b"root "),),
+        (("x-tenant", b" root"),),
+        (("x-tenant", b"root\t"),),
+        (("x-tenant", b"root\0"),),
+        (("x-tenant", b"root\x0b"),),
+        (("x-tenant", "\uff52oot".encode()),),
+        (("x-tenant", b"roo\xf4"),),
+        (("x-tenant", b"alice\r\nx-tenant: root"),),
+    ],
+)
+def test_a_header_that_two_readers_could_read_differently_is_refused(
+    path: str, headers: tuple[tuple[str, bytes], ...]
+) -> None:
+    denial = Service(routes=BY_TENANT).deny(request(VALID, path=path, headers=headers))
+
+    assert denial.reason is Reason.AMBIGUOUS_REQUEST
+    assert denial.route in {"tenant", "not-root"}
+
+
+@pytest.mark.parametrize(
+    "name", ["x_tenant", "x.tenant", "x~tenant", "x-tenant!", "-x-tenant", "x-tenants", "tenant"]
+)
+def test_a_condition_reads_no_other_header_than_its_own(name: str) -> None:
+    service = Service(routes=BY_TENANT)
+    view = request(VALID, path="/logs", headers=((name, b"alice"),))
+
+    assert service.reason(view) is Reason.CONDITION_FAILED
+
+
+@pytest.mark.parametrize("name", ["x_tenant", "x.tenant", "x~tenant"])
+@pytest.mark.parametrize("path", ["/logs", "/not-root", "/elsewhere"])
+def test_no_service_reads_another_spelling_of_the_header_of_a_condition(
+    path: str, name: str
+) -> None:
+    service = Service(routes=(*BY_TENANT, route("elsewhere", "/elsewhere", optional=True)))
+
+    allowed = service.allow(request(VALID, path=path, headers=((name, b"root"), OWN)))
+
+    assert name in allowed.headers.remove
+    assert "x-tenant" not in allowed.headers.remove
+
+
 def test_a_condition_sees_the_path_and_the_parameters_that_routes_match() -> None:
     condition = Condition("request.path == '/a/b%20c' && request.params.name == 'b c'")
     service = Service(routes=(route("named", "/a/{name}", When(condition)),))

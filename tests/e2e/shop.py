@@ -42,6 +42,11 @@ ROUTES: list[Json] = [
         "match": {"path": "/not-admin"},
         "allow": {"when": "request.host != 'admin.shop.internal'"},
     },
+    {
+        "name": "invoices",
+        "match": {"path": "/invoices"},
+        "allow": {"scopes": ["profile"], "any_scope": ["invoices:read", "invoices:all"]},
+    },
     {"name": "support", "match": {"path": "/support"}, "allow": {"any_role": ["support"]}},
     {
         "name": "password",

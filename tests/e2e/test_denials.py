@@ -197,6 +197,17 @@ def test_challenge_names_the_scopes_a_token_lacks(pod: Pod) -> None:
     assert 'scope="orders:write orders:read"' in challenge
 
 
+def test_challenge_names_one_of_several_scopes_and_those_that_are_needed_besides(pod: Pod) -> None:
+    lacking = pod.request(target="/invoices", token=shop.token(scope="profile invoices"))
+    enough = pod.request(target="/invoices", token=shop.token(scope="profile invoices:all"))
+
+    challenge = lacking.response.header("www-authenticate")
+    assert challenge is not None
+    assert 'scope="profile invoices:read"' in challenge
+    assert lacking.access_log["reason"] == "insufficient_scope"
+    assert enough.response.status == 200
+
+
 def test_challenge_says_how_the_user_has_to_be_authenticated(pod: Pod) -> None:
     stale = SCENARIOS[Reason.INSUFFICIENT_USER_AUTHENTICATION].play(pod)
     weak = pod.request(target="/password", token=shop.token(auth_time=time.time()))

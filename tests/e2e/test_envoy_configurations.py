@@ -36,8 +36,7 @@ def test_configuration_is_valid_and_nothing_in_it_is_deprecated(
 
 def test_the_two_configurations_differ_in_their_transport_socket_alone() -> None:
     plain, mtls = envoy.load(PLAIN), envoy.load(MTLS)
-    (listener,) = mtls["static_resources"]["listeners"]
-    (chain,) = listener["filter_chains"]
+    (chain,) = envoy.front(mtls)["filter_chains"]
     del chain["transport_socket"], chain["transport_socket_connect_timeout"]
 
     assert mtls == plain
@@ -115,8 +114,7 @@ def test_what_envoy_lets_through_is_within_the_limits_of_the_check(template: Pat
 def test_the_mtls_listener_believes_no_caller_without_a_certificate(
     setting: str, value: object
 ) -> None:
-    (listener,) = envoy.load(MTLS)["static_resources"]["listeners"]
-    (chain,) = listener["filter_chains"]
+    (chain,) = envoy.front(envoy.load(MTLS))["filter_chains"]
 
     assert _at(chain["transport_socket"]["typed_config"], setting) == value
 
@@ -178,6 +176,45 @@ def test_the_admin_interface_is_on_loopback_alone(template: Path) -> None:
     admin = envoy.load(template)["admin"]
 
     assert admin["address"]["socket_address"]["address"] == "127.0.0.1"
+
+
+# What Prometheus and the kubelet see.
+
+
+def test_the_status_listener_is_the_same_everywhere() -> None:
+    listeners, clusters = (
+        [find(envoy.load(file), name) for file in (PLAIN, MTLS, GATEWAY)]
+        for find, name in ((envoy.listener, "status"), (envoy.cluster, "envoy-admin"))
+    )
+
+    assert listeners[0] == listeners[1] == listeners[2]
+    assert clusters[0] == clusters[1] == clusters[2]
+
+
+@TEMPLATES
+def test_the_admin_interface_is_behind_the_status_listener_and_behind_no_other(
+    template: Path,
+) -> None:
+    configuration = envoy.load(template)
+    (host,) = envoy.http_connection_manager(configuration)["route_config"]["virtual_hosts"]
+
+    address = _address(envoy.cluster(configuration, "envoy-admin"))
+    assert address == configuration["admin"]["address"]
+    assert "envoy-admin" not in {route["route"]["cluster"] for route in host["routes"]}
+
+
+def test_scrapes_do_not_take_the_place_of_a_probe() -> None:
+    configuration = envoy.load(PLAIN)
+    *_, manager = envoy.listener(configuration, "status")["filter_chains"][0]["filters"]
+    (host,) = manager["typed_config"]["route_config"]["virtual_hosts"]
+    thresholds = envoy.cluster(configuration, "envoy-admin")["circuit_breakers"]["thresholds"]
+
+    priorities = {
+        route["match"]["path"]: route["route"].get("priority", "DEFAULT")
+        for route in host["routes"]
+    }
+    assert priorities == {"/ready": "HIGH", "/stats/prometheus": "DEFAULT"}
+    assert [each["priority"] for each in thresholds] == ["DEFAULT", "HIGH"]
 
 
 # The edge.
@@ -256,8 +293,7 @@ def test_the_edge_believes_and_waits_for_no_client(setting: str, value: object) 
     ],
 )
 def test_the_edge_speaks_tls_alone(setting: str, value: object) -> None:
-    (listener,) = envoy.load(GATEWAY)["static_resources"]["listeners"]
-    (chain,) = listener["filter_chains"]
+    (chain,) = envoy.front(envoy.load(GATEWAY))["filter_chains"]
 
     assert _at(chain["transport_socket"]["typed_config"], setting) == value
 
@@ -270,7 +306,6 @@ def test_as_many_checks_wait_at_the_edge_as_the_gateway_takes() -> None:
 
 def test_what_one_connection_may_buffer_fits_into_the_heap_of_the_edge() -> None:
     configuration = envoy.load(GATEWAY)
-    (listener,) = configuration["static_resources"]["listeners"]
     connections, heap = (
         monitor["typed_config"]
         for monitor in configuration["overload_manager"]["resource_monitors"]
@@ -278,7 +313,7 @@ def test_what_one_connection_may_buffer_fits_into_the_heap_of_the_edge() -> None
 
     buffered = (
         connections["max_active_downstream_connections"]
-        * listener["per_connection_buffer_limit_bytes"]
+        * envoy.front(configuration)["per_connection_buffer_limit_bytes"]
     )
     assert buffered < heap["max_heap_size_bytes"]
 
@@ -297,6 +332,7 @@ def test_the_edge_leads_to_the_gateways_check_and_to_services_and_nowhere_else()
         "orders": {
             "socket_address": {"address": "orders.shop.svc.cluster.local", "port_value": 8080}
         },
+        "envoy-admin": configuration["admin"]["address"],
     }
     assert {route["route"]["cluster"] for route in host["routes"]} == {"orders"}
     assert host["domains"] == ["orders.shop.example"]

@@ -145,6 +145,21 @@ def test_denial_of_the_check_stays_as_it_is(
     assert (problem["reason"], problem["detail"]) == (reason.label, reason.sentence)
 
 
+def test_direct_response_of_a_route_stays_as_it_is(
+    sidecar: SidecarProcess, start_pod: StartPod
+) -> None:
+    configuration = envoy.load(PLAIN)
+    (host,) = envoy.http_connection_manager(configuration)["route_config"]["virtual_hosts"]
+    answer = {"status": 410, "body": {"inline_string": "moved to v2"}}
+    host["routes"].insert(0, {"match": {"prefix": "/orders/v1"}, "direct_response": answer})
+
+    response = (
+        start_pod(sidecar, configuration).request(target="/orders/v1", token=shop.token()).response
+    )
+
+    assert (response.status, response.body) == (410, b"moved to v2")
+
+
 def test_grpc_client_keeps_envoys_answer(pod: Pod) -> None:
     path = "/shop.Orders%2FEcho"
     outcome = call(pod.envoy.address, path, (("x-request-id", uuid.uuid4().hex),))

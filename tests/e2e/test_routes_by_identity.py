@@ -4,6 +4,7 @@ import pytest
 
 from tests.e2e import shop
 from tests.support import envoy
+from tests.support.envoy import Json
 from tests.support.http1 import Field
 from tests.support.pod import Exchange, Pod
 from tests.support.pod_fixtures import StartPod
@@ -14,8 +15,17 @@ pytestmark = pytest.mark.every_envoy
 FORGED: Field = ("x-user-id", "alice")
 
 
-def by_identity(sidecar: SidecarProcess, start_pod: StartPod, *, clear_route_cache: bool) -> Pod:
-    """A pod whose Envoy has a route for alice, and tells the application which route it took."""
+def by_identity(
+    sidecar: SidecarProcess,
+    start_pod: StartPod,
+    *,
+    clear_route_cache: bool,
+    check_settings: Json | None = None,
+) -> Pod:
+    """A pod whose Envoy has a route for alice, and tells the application which route it took.
+
+    ``check_settings`` are those of the filter on that route.
+    """
     configuration = envoy.load(envoy.PLAIN)
     envoy.http_filter(configuration, "ext_authz")["clear_route_cache"] = clear_route_cache
     (host,) = envoy.http_connection_manager(configuration)["route_config"]["virtual_hosts"]
@@ -28,6 +38,14 @@ def by_identity(sidecar: SidecarProcess, start_pod: StartPod, *, clear_route_cac
         }
         for name, extra in (("alice", {"headers": [alice]}), ("other", {}))
     ]
+    if check_settings:
+        host["routes"][0]["typed_per_filter_config"] = {
+            "envoy.filters.http.ext_authz": {
+                "@type": "type.googleapis.com/"
+                "envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute",
+                "check_settings": check_settings,
+            }
+        }
     return start_pod(sidecar, configuration)
 
 
@@ -69,3 +87,20 @@ def test_with_the_cache_cleared_who_was_authenticated_chooses_the_route(chosen_a
     assert route_and_user(alice) == ([b"alice"], [b"alice"])
     assert route_and_user(bob) == ([b"other"], [b"bob"])
     assert route_and_user(nobody) == ([b"other"], [])
+
+
+@pytest.mark.parametrize("clear_route_cache", [False, True])
+def test_settings_of_a_route_by_identity_hold_for_whoever_forges_the_header(
+    sidecar: SidecarProcess, start_pod: StartPod, *, clear_route_cache: bool
+) -> None:
+    """Why such a route must have none: here the request is checked as one for a public route."""
+    public: Json = {"context_extensions": {"route": "health"}}
+    pod = by_identity(
+        sidecar, start_pod, clear_route_cache=clear_route_cache, check_settings=public
+    )
+
+    forged = pod.request(target="/orders/1", headers=[FORGED])
+    honest = pod.request(target="/orders/1")
+
+    assert (forged.response.status, honest.response.status) == (200, 401)
+    assert forged.access_log["route"] == "health"

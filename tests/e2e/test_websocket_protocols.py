@@ -5,6 +5,7 @@ The WebSocket server and its client are aiohttp's.
 
 import asyncio
 import threading
+import uuid
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from aiohttp import ClientSession, WSServerHandshakeError, web
 
 from tests.e2e import shop
 from tests.e2e.conftest import StartSidecar
+from tests.support import envoy, http2
 from tests.support.http1 import HOST, Address, Field
 from tests.support.pod import Exchange, Pod, running_pod
 from tests.support.pod_fixtures import StartPod
@@ -108,6 +110,26 @@ def test_a_token_among_the_protocols_and_one_elsewhere_are_ambiguous(websocket_p
 
 def test_without_a_token_the_socket_is_refused(websocket_pod: Pod) -> None:
     assert opened(websocket_pod, "graphql-ws").response.status == 401
+
+
+def test_an_upgrade_over_http_2_is_the_same(
+    websocket_sidecar: SidecarProcess, start_pod: StartPod
+) -> None:
+    """RFC 8441: Envoy makes an upgrade of HTTP/1.1 of it."""
+    configuration = envoy.load(envoy.PLAIN)
+    manager = envoy.http_connection_manager(configuration)
+    manager["http2_protocol_options"]["allow_connect"] = True
+    pod = start_pod(websocket_sidecar, configuration)
+    request_id = uuid.uuid4().hex
+    pseudo = [(":method", "CONNECT"), (":protocol", "websocket"), (":scheme", "http")]
+    target = [(":authority", HOST), (":path", "/orders/extended")]
+    protocols = [(PROTOCOLS, "graphql-ws"), (PROTOCOLS, token())]
+
+    http2.request(pod.envoy.address, [*pseudo, *target, ("x-request-id", request_id), *protocols])
+
+    (received,) = pod.upstream.received(request_id)
+    assert received.values(PROTOCOLS) == [b"graphql-ws"]
+    assert received.values("x-user-id") == [b"alice"]
 
 
 # A whole server and a whole client.

@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from gzip import compress
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from sidecar.keys.sources import Fetched
 from sidecar.keys.sources.jwks import JwksSource
 from sidecar.keys.sources.oidc import OidcSource, locations
 from sidecar.keys.verification_keys import VerificationKeys
+from sidecar.model import KeyQuestion
 from tests.support import key_server as nonsense
 from tests.support.key_server import (
     DISCOVERY,
@@ -31,6 +32,7 @@ from tests.support.key_server import (
 from tests.support.observers import NullObserver
 from tests.support.settings import key_settings
 from tests.support.tokens import jwks, key_for, new_key
+from tests.support.web_servers import packing_server
 
 KEY = key_for("ES256")
 NEXT = new_key("ES256", "next")
@@ -143,7 +145,7 @@ def test_the_last_good_keys_serve_whatever_is_answered(server: KeyServer, name: 
         await keeper.first_keys(5.0)
         good = keeper.snapshot
         server.misbehave(misbehaviour)
-        keeper.lookup("gateway", "next", 5.0, lambda _: None)
+        keeper.lookup(KeyQuestion("gateway", "next"), 5.0, lambda _: None)
         async with asyncio.timeout(10.0):
             await observer.failed.wait()
         assert keeper.snapshot is good
@@ -153,7 +155,7 @@ def test_the_last_good_keys_serve_whatever_is_answered(server: KeyServer, name: 
         server.behave()
         server.publish(KEY, NEXT)
         answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        keeper.lookup("gateway", "next", 5.0, answer.set_result)
+        keeper.lookup(KeyQuestion("gateway", "next"), 5.0, answer.set_result)
         assert await answer is Outcome.FOUND
         await keeper.stop()
         assert server.jwks_url in observer.problems[0]
@@ -161,6 +163,69 @@ def test_the_last_good_keys_serve_whatever_is_answered(server: KeyServer, name: 
 
     asyncio.run(story())
     assert server.sent < 20_000_000, "what was sent is what fits the buffers of two sockets"
+
+
+@dataclass
+class Reports(NullObserver):
+    """Remembers which trust entries were told of keys and of look-ups."""
+
+    told: list[tuple[str, str]] = field(default_factory=list)
+
+    def refreshed(self, trust: str, keys: int, now: float) -> None:
+        del keys, now
+        self.told.append(("refreshed", trust))
+
+    def refresh_failed(self, trust: str, problem: str, *, serving: bool) -> None:
+        del problem, serving
+        self.told.append(("failed", trust))
+
+    def looked_up(self, trust: str, result: str) -> None:
+        self.told.append((result, trust))
+
+
+def test_entries_with_the_same_keys_have_them_fetched_once(server: KeyServer) -> None:
+    source = JwksKeys(server.jwks_url, http(server))
+    entries = [replace(settings(source), trust=name) for name in ("v1", "v2")]
+
+    async def story() -> None:
+        observer = Reports()
+        keeper = VerificationKeys(entries, observer)
+        keeper.start()
+        await keeper.first_keys(5.0)
+        assert keeper.snapshot.sets["v1"] is keeper.snapshot.sets["v2"]
+        assert [each.trust for each in keeper.statuses()] == ["v1", "v2"]
+        assert observer.told == [("refreshed", "v1"), ("refreshed", "v2")]
+        assert len(server.requests) == 1
+
+        server.publish(KEY, NEXT)
+        answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        keeper.lookup(KeyQuestion("v2", "next"), 5.0, answer.set_result)
+        assert await answer is Outcome.FOUND
+        assert keeper.snapshot.sets["v1"].knows("next")
+        assert observer.told[2:] == [("refreshed", "v1"), ("refreshed", "v2"), ("found", "v2")]
+        assert len(server.requests) == 2
+
+        after = VerificationKeys([*entries[1:], settings(source)], observer, before=keeper)
+        assert after.snapshot.sets["v2"].knows("next")
+        assert after.snapshot.sets["gateway"] is after.snapshot.sets["v2"]
+        await keeper.stop()
+
+    asyncio.run(story())
+
+
+def test_entries_that_are_fetched_at_other_times_are_fetched_each(server: KeyServer) -> None:
+    source = JwksKeys(server.jwks_url, http(server))
+    one = settings(source)
+    other = replace(one, trust="other", refresh=one.refresh / 2)
+
+    async def story() -> None:
+        keeper = VerificationKeys([one, other], Reports())
+        keeper.start()
+        await keeper.first_keys(5.0)
+        await keeper.stop()
+
+    asyncio.run(story())
+    assert len(server.requests) == 2
 
 
 @pytest.mark.parametrize("certificate", ["expired", "stranger", "elsewhere"])
@@ -183,6 +248,21 @@ def test_a_key_set_and_a_discovery_document_may_come_packed(server: KeyServer) -
         OidcSource(OidcKeys(server.url, http(server))),
     ):
         assert kids(fetch(source)) == [KEY.kid]
+
+
+@pytest.mark.usefixtures("web_servers_installed")
+def test_a_key_set_of_a_web_server_that_packs_everything_is_read_and_confirmed() -> None:
+    async def twice(url: str) -> tuple[Fetched, Fetched]:
+        source = JwksSource(JwksKeys(url, HttpSettings(allow_http=True)))
+        try:
+            return await source.fetch(), await source.fetch()
+        finally:
+            await source.close()
+
+    with packing_server({"keys.json": PACKED}) as (host, port):
+        first, second = asyncio.run(twice(f"http://{host}:{port}/keys.json"))
+    assert kids(first) == [KEY.kid]
+    assert second.keys is first.keys
 
 
 def test_the_media_type_does_not_matter_where_the_keys_are_good(server: KeyServer) -> None:

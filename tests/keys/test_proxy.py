@@ -255,7 +255,8 @@ def test_limits_and_redirects_are_those_of_every_request(
     hidden: Hidden, forward_proxy: Squid, how: misbehaviour.Misbehaviour, why: str
 ) -> None:
     hidden.server.misbehave(how)
-    assert why in refused(reached(hidden, forward_proxy), hidden.url + JWKS)
+    url, via = hidden.url + JWKS, f" (through the proxy {forward_proxy.url}) "
+    assert refused(reached(hidden, forward_proxy), url).startswith(url + via + why)
 
 
 # What the proxy refuses.
@@ -386,6 +387,28 @@ def test_a_proxy_is_not_believed_either(
         assert proxy.sent < 20_000_000
         assert {target for target, _ in proxy.requests} == {hidden.authority}
     assert hidden.server.requests == []
+
+
+def test_the_proxy_of_a_tunnel_is_sent_nothing_that_is_meant_for_the_server(
+    hidden: Hidden, tmp_path: Path
+) -> None:
+    (tmp_path / "key").write_text("hush")
+    directory = tmp_path / "proxy"
+    directory.mkdir()
+    with KeyServer(directory, tls=False) as proxy:
+        proxy.misbehave(answering(b"", status=403))
+        settings = replace(reached(hidden, proxy), headers=(("x-api-key", tmp_path / "key"),))
+        refused(settings, hidden.url + JWKS)
+        ((_, headers),) = proxy.requests
+    assert headers["host"] == hidden.authority
+    assert headers.keys() <= {"host", "user-agent", "accept-encoding", "accept", "connection"}
+
+
+def test_a_fetch_that_takes_too_long_says_that_it_went_through_the_proxy(hidden: Hidden) -> None:
+    via = "(through the proxy http://proxy.example:3128)"
+    settings = reached(hidden, "http://proxy.example:3128")
+    assert str(JwksSource(JwksKeys(hidden.url, settings))) == f"jwks {hidden.url} {via}"
+    assert str(OidcSource(OidcKeys(hidden.url, settings))) == f"oidc {hidden.url} {via}"
 
 
 # The program as it is run.

@@ -58,6 +58,10 @@ class Gateway:
     def jwks(self) -> Document | None:
         return jwks_document(jwks(self.key), 300) if self.key else None
 
+    @property
+    def challenge(self) -> tuple[tuple[str, str], ...]:
+        return (("realm", "shop"),)
+
     def metadata(self) -> Document:
         return metadata_document(self.issuer, 3600)
 
@@ -80,7 +84,7 @@ class Gateway:
 
     @asynccontextmanager
     async def serving(self, tls: ServerTls | None = None) -> AsyncIterator[None]:
-        pages = internal_pages(self.issuer, (("realm", "shop"),), lambda: self, self)
+        pages = internal_pages(self.issuer, lambda: self, self)
         listener = HttpListener(LOOPBACK, self.port, pages, tls=tls, largest_header=LARGEST_HEADER)
         await listener.start()
         try:

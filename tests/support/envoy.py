@@ -30,9 +30,23 @@ def load(template: Path) -> Json:
     return YAML(typ="safe").load(template)
 
 
+def listener(configuration: Json, name: str) -> Json:
+    for candidate in configuration["static_resources"]["listeners"]:
+        if candidate["name"] == name:
+            return candidate
+    raise LookupError(name)
+
+
+def front(configuration: Json) -> Json:
+    """The listener that clients use."""
+    listeners = configuration["static_resources"]["listeners"]
+    (found,) = (each for each in listeners if each["name"] != "status")
+    return found
+
+
 def http_connection_manager(configuration: Json) -> Json:
-    (listener,) = configuration["static_resources"]["listeners"]
-    (chain,) = listener["filter_chains"]
+    """That of the listener that clients use."""
+    (chain,) = front(configuration)["filter_chains"]
     (network_filter,) = chain["filters"]
     return network_filter["typed_config"]
 
@@ -60,13 +74,18 @@ def move(
     application: Address,
     application_grpc: Address | None = None,
     certificates: Path | None = None,
+    admin: Address = (LOOPBACK, 0),
 ) -> None:
     """Change the addresses and nothing else: Envoy picks its own ports, ``certificates`` holds
-    the files the listener reads. All services of a gateway are at ``application``."""
-    configuration["admin"]["address"] = _socket_address((LOOPBACK, 0))
-    (listener,) = configuration["static_resources"]["listeners"]
-    listener["address"] = _socket_address((LOOPBACK, 0))
+    the files the listener reads. All services of a gateway are at ``application``.
+
+    The listener ``status`` has something behind it only if ``admin`` has a port.
+    """
+    configuration["admin"]["address"] = _socket_address(admin)
+    for moved in configuration["static_resources"]["listeners"]:
+        moved["address"] = _socket_address((LOOPBACK, 0))
     addresses = {
+        "envoy-admin": _socket_address(admin),
         "sidecar": {"pipe": {"path": str(authz)}},
         "gateway": {"pipe": {"path": str(authz)}},
         "application": _socket_address(application),
@@ -78,7 +97,8 @@ def move(
         (endpoint,) = locality["lb_endpoints"]
         endpoint["endpoint"]["address"] = addresses[moved["name"]]
     if certificates:
-        tls = listener["filter_chains"][0]["transport_socket"]["typed_config"]["common_tls_context"]
+        (chain,) = front(configuration)["filter_chains"]
+        tls = chain["transport_socket"]["typed_config"]["common_tls_context"]
         (pair,) = tls["tls_certificates"]
         files = [pair["certificate_chain"], pair["private_key"]]
         if "validation_context" in tls:
@@ -144,8 +164,12 @@ class Envoy:
         except BaseException:
             self.process.stop()
             raise
-        (listener,) = json.loads(self.admin("/listeners?format=json").body)["listener_statuses"]
-        self.address: Address = _address(listener["local_address"]["socket_address"])
+        listeners = json.loads(self.admin("/listeners?format=json").body)["listener_statuses"]
+        addresses = {
+            each["name"]: _address(each["local_address"]["socket_address"]) for each in listeners
+        }
+        self.status_address = addresses.pop("status")
+        (self.address,) = addresses.values()
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -13,7 +13,7 @@ Address = tuple[str, int]
 Field = tuple[str | bytes, str | bytes]
 
 HOST = "orders.shop.internal"
-_CREDENTIALS = ("authorization", "cookie", "txn-token")
+_CREDENTIALS = ("authorization", "cookie", "txn-token", "sec-websocket-protocol")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ CGI does, and passes upgrades on to another server.
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -53,6 +53,26 @@ def web_server(program: str, application: Address) -> Iterator[Address]:
         configuration = directory / "server.conf"
         configuration.write_text(SERVERS[program](directory, address, application))
         with Child([path, *_OPTIONS[program], str(configuration)], directory) as process:
+            process.wait_until(lambda: _answers(address))
+            yield address
+
+
+@contextmanager
+def packing_server(files: Mapping[str, bytes]) -> Iterator[Address]:
+    """Run nginx with these gzip files by name, sent as gzip whatever a client accepts."""
+    path = _program("nginx")
+    assert path is not None
+    address = LOOPBACK, free_port()
+    with socket_directory() as directory:
+        directory.chmod(0o755)
+        for name, content in files.items():
+            (directory / f"{name}.gz").write_bytes(content)
+        configuration = directory / "server.conf"
+        locations = (
+            f"location = / {{ return 200; }} location / {{ root {directory}; gzip_static always; }}"
+        )
+        configuration.write_text(_nginx_with(directory, address, locations))
+        with Child([path, *_OPTIONS["nginx"], str(configuration)], directory) as process:
             process.wait_until(lambda: _answers(address))
             yield address
 
@@ -104,6 +124,22 @@ $HTTP["url"] =~ "/{SOCKET}$" {{
 
 def _nginx(directory: Path, address: Address, application: Address) -> str:
     shown = "".join(f"HTTP_{name}=$http_{name.lower()}\\n" for name in _SHOWN)
+    locations = f"""# Both as lax as they can be.
+    underscores_in_headers on;
+    ignore_invalid_headers off;
+    location / {{
+      return 200 "{shown}";
+    }}
+    location ~ /{SOCKET}$ {{
+      proxy_pass http://{_text(application)};
+      proxy_http_version 1.1;
+      proxy_set_header Upgrade $http_upgrade;
+      proxy_set_header Connection $http_connection;
+    }}"""
+    return _nginx_with(directory, address, locations)
+
+
+def _nginx_with(directory: Path, address: Address, locations: str) -> str:
     temporary = "\n".join(
         f"{each}_temp_path {directory}/{each};"
         for each in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
@@ -116,20 +152,9 @@ events {{}}
 http {{
   access_log off;
   {temporary}
-  # Both as lax as they can be.
-  underscores_in_headers on;
-  ignore_invalid_headers off;
   server {{
     listen {_text(address)};
-    location / {{
-      return 200 "{shown}";
-    }}
-    location ~ /{SOCKET}$ {{
-      proxy_pass http://{_text(application)};
-      proxy_http_version 1.1;
-      proxy_set_header Upgrade $http_upgrade;
-      proxy_set_header Connection $http_connection;
-    }}
+    {locations}
   }}
 }}
 """

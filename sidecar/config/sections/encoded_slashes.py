@@ -52,8 +52,17 @@ def _asks_more(one: RouteAllow, other: RouteAllow) -> bool:
         return not one.public
     if other.optional and not one.optional:
         return True
-    rules = [name for name in one.named if name not in {"authenticated", "optional"}]
-    return any(getattr(one, name) != getattr(other, name) for name in rules)
+    return not _asked(one) <= _asked(other)
+
+
+def _asked(allow: RouteAllow) -> set[str]:
+    """What a route asks of a token, in words that are the same for the same."""
+    rules = allow.rules()
+    others = [name for name in allow.named if name not in {*rules, "authenticated", "optional"}]
+    return {
+        *(each.describe() for each in rules.values()),
+        *(f"{name}: {getattr(allow, name)}" for name in others),
+    }
 
 
 def _decoded_falls_under(kept: Match, other: Match) -> bool:

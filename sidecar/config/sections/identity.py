@@ -28,7 +28,8 @@ class Identity(Section):
             "`groups_claim`. It is a mapping because a claim may be called `roles`, too. What a "
             "client sends under these names never reaches the service, in any spelling: all "
             "characters but letters and digits "
-            "count as the same.",
+            "count as the same. Where a trust entry has many issuers, a header with the subject "
+            "goes with one for `iss`, or for the claim of the `issuer_pattern`.",
         )
     )
     strip: tuple[IdentityHeader, ...] = written(

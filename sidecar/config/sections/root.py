@@ -14,6 +14,7 @@ from sidecar.config.configuration import Configuration, Listeners, LoadedFile
 from sidecar.config.key_files import ExaminedFiles, KeyFiles, examine
 from sidecar.config.rules import Draft, SectionRule
 from sidecar.config.section import Section, copied, written
+from sidecar.config.sections.claim_names import dotted_claims
 from sidecar.config.sections.encoded_slashes import kept_slashes
 from sidecar.config.sections.keys import KeyCache
 from sidecar.config.sections.limits import LimitsSection
@@ -83,6 +84,7 @@ class RootSection(Section):
     rules: ClassVar[tuple[SectionRule, ...]] = (*TRUST_RULES, *SHARED_KEYS_RULES, *ROUTE_RULES)
     warning_rules: ClassVar[tuple[SectionRule, ...]] = (
         left_to_public_routes,
+        dotted_claims,
         kept_slashes,
         servers_beside_the_proxy,
     )

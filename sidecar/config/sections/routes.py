@@ -23,6 +23,7 @@ from sidecar.config.condition_fields import reads_headers, unknown_names
 from sidecar.config.problems import Finding, Location, format_names
 from sidecar.config.rules import Draft, Items, duplicate_names, rule
 from sidecar.config.section import Section, copied, written
+from sidecar.config.sections.claim_names import ONE_CLAIM, is_dotted
 from sidecar.config.values import (
     ConditionHeader,
     ConditionText,
@@ -72,7 +73,8 @@ class RouteMatch(Section):
     path: Template = Field(
         description="`/orders/{id}`: a parameter in braces and `*` stand for one segment, `**` at "
         "the end for one or more. A parameter may have text before and after it in its segment, as "
-        "in `/jobs/{id}:cancel`; of several such routes the one with the longest text wins."
+        "in `/jobs/{id}:cancel`. Of several such routes the one with the longest text wins, and of "
+        "two equally long the one with more of it in front."
     )
 
     encoded_slashes: Literal["reject", "keep"] = written(
@@ -210,6 +212,10 @@ class RouteSection(Section):
         if self.allow.headers and (when is None or not reads_headers(when)):
             text = "headers are for a condition, and when reads none; leave them out"
             yield Finding(("allow", "headers"), text)
+        for index, name in enumerate(self.allow.headers):
+            if name in self.allow.headers[:index]:
+                text = f"{name} is listed already; a header is named once"
+                yield Finding(("allow", "headers", index), text)
         if when is None:
             return
         template = self.match.path if self.match is not None else None
@@ -218,6 +224,13 @@ class RouteSection(Section):
             place = f"at {unknown.line}:{unknown.column}"
             text = f"the expression cannot be used: {place}: {unknown.format()}"
             yield Finding(("allow", "when"), text)
+
+    def warnings(self) -> Iterator[Finding]:
+        """A claim of the condition that most likely was meant as a nested one."""
+        reads = self.allow.when.reads if self.allow.when is not None else ()
+        names = (read.path[1] for read in reads if read.path[0] == "claims" and read.path[1:])
+        for name in filter(is_dotted, dict.fromkeys(names)):
+            yield Finding(("allow", "when"), f"{ONE_CLAIM.format(name)}; write claims.{name}")
 
     def settings(self, *accepted: Rule) -> Route:
         """What the check needs of the route. ``accepted`` says which tokens are."""

@@ -1,10 +1,11 @@
 """``trust``: the trusted issuers, and where their public keys are found."""
 
+from collections import defaultdict
 from collections.abc import Iterator
 from itertools import product
 from typing import Annotated, Final, Self
 
-from pydantic import Field, StrictBool, model_validator
+from pydantic import Field, StrictBool, StrictInt, model_validator
 
 from sidecar.check.trust import ClaimPath, RequiredValue, TrustEntry
 from sidecar.clients.proxy import ProxySettings
@@ -12,6 +13,7 @@ from sidecar.config.addresses import http_url
 from sidecar.config.problems import Finding, Location
 from sidecar.config.rules import Draft, duplicate_names, rule
 from sidecar.config.section import Section, copied, written
+from sidecar.config.sections.claim_names import ONE_CLAIM, is_dotted
 from sidecar.config.sections.http import HTTPS_OR_ALLOWED, over_http
 from sidecar.config.sections.keys import Keys, KubernetesSection, OidcSection
 from sidecar.config.values import (
@@ -133,7 +135,7 @@ class Trust(Section):
         (),
         "Patterns of which a token's subject must match one; `*` stands for one part between `:` "
         "or `/`, and `**` at the end for one or more. Required for kind `workload`; otherwise "
-        "empty accepts all.",
+        "empty accepts all. Of many issuers, each may have them.",
     )
     required_claims: tuple[Claim, ...] = written(
         (), "Claims that must be there and not be empty; without it, the `subject_claim`."
@@ -148,9 +150,22 @@ class Trust(Section):
         "of that key is checked.",
     )
     keys: Keys = Field(
-        description="Where its public keys are found. A key belongs to one issuer: two entries "
-        "with other issuers do not have the same file, URL or path, or a file with a key of the "
-        "other's, unless they say so in `shared_keys`."
+        description="Where its public keys are found. A key belongs to one issuer: entries of "
+        "different issuers have neither the same file, URL, Vault path or API server nor two files "
+        "with a common key, unless each names the other in `shared_keys`. A JWK with a member "
+        "`issuer` signs for that issuer alone; a placeholder in it, as Microsoft writes one, "
+        "stands for one segment of the path."
+    )
+    without_kid: StrictBool = written(
+        False,
+        "Its tokens have no `kid`: where none of the known keys has signed one, the keys are "
+        "fetched once more, as for an unknown `kid`, because the key may be new.",
+    )
+    key_candidates: Annotated[StrictInt, Field(ge=1, le=16)] = written(
+        4,
+        "How many keys are tried for a token whose `kid` does not name one. A forged token costs "
+        "as many signatures: with more than 4, the most expensive request may cost more than "
+        "three new tokens.",
     )
     shared_keys: tuple[Name, ...] = written(
         (),
@@ -293,8 +308,12 @@ class Trust(Section):
         return tuple(dict.fromkeys((self.subject_claim, *required)))
 
     def warnings(self) -> Iterator[Finding]:
-        """A subject that can be changed, or given to somebody else later."""
+        """A subject that can be changed, or a value of what most likely is a nested claim."""
         yield from changeable_subject(self.subject_claim)
+        for name in filter(is_dotted, self.claim_values):
+            first, _, rest = name.partition(".")
+            text = f"{ONE_CLAIM.format(name)}; write {first}: {{{rest}: ...}}"
+            yield Finding(("claim_values", name), text)
 
     def settings(self) -> TrustEntry:
         """What the check needs of the entry."""
@@ -357,13 +376,15 @@ def _names(draft: Draft) -> Iterator[Finding]:
 
 @rule()
 def _tokens_lead_to_one_entry(draft: Draft) -> Iterator[Finding]:
-    found: dict[tuple[str, str], list[tuple[Location, TrustEntry]]] = {}
+    # By typ and issuer, of which there may be thousands: the entries of one share a tuple.
+    found: defaultdict[str, dict[str, tuple[tuple[Location, TrustEntry], ...]]] = defaultdict(dict)
     for here, trust in draft.items("trust", Trust):
         entry = trust.settings()
         issuers = trust.known_issuers or (str(trust.template),)
+        alone = ((here, entry),)
         told: set[Location] = set()
         for name, issuer in product(dict.fromkeys(trust.accepted_types), dict.fromkeys(issuers)):
-            others = found.setdefault((issuer, name), [])
+            others = found[name].get(issuer, ())
             for at, other in others:
                 if at not in told and not entry.differs_from(other):
                     told.add(at)
@@ -375,7 +396,7 @@ def _tokens_lead_to_one_entry(draft: Draft) -> Iterator[Finding]:
                     )
                     yield Finding((*here, trust.issuer_key), text)
                     break
-            others.append((here, entry))
+            found[name][issuer] = others + alone if others else alone
 
 
 @rule()

@@ -24,7 +24,7 @@ class JwksSource:
         self._answer: Response | None = None
 
     def __str__(self) -> str:
-        return f"jwks {redacted_url(self._url)}"
+        return f"jwks {self._client.named(self._url)}"
 
     async def fetch(self) -> Fetched:
         """The keys at the URL (``KeySource.fetch``)."""
@@ -67,8 +67,8 @@ def refuse_other_than_document(url: str, answer: Response) -> None:
         )
     if answer.body.lstrip()[:1] == b"<":
         raise SourceFault(
-            f"{redacted_url(url)} answered with a page for people (HTML) instead of JSON; "
-            "a login page or a proxy may stand before it"
+            f"{redacted_url(url)}{answer.via} answered with a page for people (HTML) instead of "
+            "JSON; a login page or a proxy may stand before it"
         )
 
 

@@ -34,7 +34,7 @@ class OidcSource:
         self._keys: Response | None = None
 
     def __str__(self) -> str:
-        return f"oidc {redacted_url(self._issuer)}"
+        return f"oidc {self._client.named(self._issuer)}"
 
     async def fetch(self) -> Fetched:
         """The keys the issuer publishes (``KeySource.fetch``)."""

@@ -75,7 +75,8 @@ def test_an_anonymous_request_has_no_claims_and_empty_lists() -> None:
         ("claims.admin", {"admin": "yes"}, "no operator or function takes values of these types"),
         ("claims.n > 3", {"n": 10**400}, ""),
         ("claims.n == 'a'", {"n": "\ud800"}, ""),
-        ("claims.list.all(each, each.x == 1)", {"list": [{}]}, ""),
+        ("claims.list.all(each, each.x == 1)", {"list": [{}]}, "x is missing"),
+        ("claims[claims.sub] == 1", {"sub": "nobody"}, ""),
         ("claims.n / 0 == 1 || claims.a.b == 1", {"n": 1, "a": 1}, ""),
     ],
 )

@@ -1,10 +1,11 @@
 """What the pipeline does about keys: those it has, those it needs, and tokens it remembers."""
 
 from dataclasses import replace
+from hashlib import sha256
 
 import pytest
 
-from sidecar.model import Deny, Pending, Reason
+from sidecar.model import Allow, Deny, KeyQuestion, Pending, Reason, Tried
 from sidecar.snapshots.keys import KeySnapshot
 from tests.support.checks import (
     CLUSTER,
@@ -28,7 +29,7 @@ OTHER_KEY = new_key("ES256", "other")
 def test_an_unknown_kid_is_asked_for_and_both_verdicts_are_known() -> None:
     result = Service().check(request(token(OTHER_KEY)))
 
-    assert key_question(result) == ("gateway", "other")
+    assert key_question(result) == KeyQuestion("gateway", "other")
     unknown, unavailable = key_unknown(result), keys_unavailable(result)
     assert isinstance(unknown, Deny)
     assert isinstance(unavailable, Deny)
@@ -79,6 +80,88 @@ def test_where_there_are_keys_a_token_without_a_kid_waits_for_no_other() -> None
     assert Service(snapshot(OTHER_KEY)).reason(request(nameless)) is Reason.AUTHORIZED
 
 
+WITHOUT_KID = replace(GATEWAY, without_kid=True)
+
+
+def test_of_an_issuer_whose_tokens_have_no_kid_any_key_may_be_new() -> None:
+    nameless = sign(claims(), OTHER_KEY, kid=None)
+    service = Service(trust=(WITHOUT_KID, CLUSTER))
+    known = service.keys.sets["gateway"].keys
+
+    result = service.check(request(nameless))
+
+    tried = Tried(sha256(nameless.encode()).digest(), known)
+    assert key_question(result) == KeyQuestion("gateway", None, tried)
+    unknown, unavailable = key_unknown(result), keys_unavailable(result)
+    assert isinstance(unknown, Deny)
+    assert isinstance(unavailable, Deny)
+    assert (unknown.reason, unavailable.reason) == (Reason.UNKNOWN_KEY, Reason.KEYS_UNAVAILABLE)
+    assert unknown.detail == unavailable.detail == "no key of gateway has signed it"
+
+
+@pytest.mark.parametrize(
+    ("brought", "reason"),
+    [
+        (snapshot(key_for("ES256"), OTHER_KEY), Reason.AUTHORIZED),
+        (snapshot(key_for("ES256"), new_key("ES256", "third")), Reason.UNKNOWN_KEY),
+    ],
+)
+def test_a_token_without_a_kid_is_verified_with_the_keys_that_were_fetched_for_it(
+    brought: KeySnapshot, reason: Reason
+) -> None:
+    service = Service(trust=(WITHOUT_KID, CLUSTER))
+    result = service.check(request(sign(claims(), OTHER_KEY, kid=None)))
+
+    assert isinstance(result, Pending)
+    decision = result.resume(brought, NOW)
+    assert isinstance(decision, Allow | Deny)
+    assert decision.reason is reason
+
+
+def test_a_known_kid_of_an_issuer_whose_tokens_have_none_is_decided_at_once() -> None:
+    service = Service(trust=(WITHOUT_KID, CLUSTER))
+    forged = sign(claims(), OTHER_KEY, kid=key_for("ES256").kid)
+
+    assert service.deny(request(forged)).reason is Reason.BAD_SIGNATURE
+    assert service.reason(request(sign(claims(), key_for("ES256"), kid=None))) is Reason.AUTHORIZED
+
+
+@pytest.mark.parametrize(("candidates", "reason"), [(1, False), (2, False), (3, True)])
+def test_as_many_keys_are_tried_as_configured_and_it_is_told_that_there_are_more(
+    candidates: int, reason: bool
+) -> None:
+    keys = [new_key("ES256", f"{number}") for number in range(3)]
+    entry = replace(GATEWAY, key_candidates=candidates)
+    service = Service(snapshot(*keys), trust=(entry, CLUSTER))
+    nameless = request(sign(claims(), keys[2], kid=None))
+    told = f"only {candidates} of the keys that fit were tried; key_candidates allows more"
+
+    if reason:
+        assert service.reason(nameless) is Reason.AUTHORIZED
+        forged = request(sign(claims(), OTHER_KEY, kid=None))
+        assert service.deny(forged).detail == ""
+        return
+    deny = service.deny(nameless)
+    assert (deny.reason, deny.detail) == (Reason.BAD_SIGNATURE, told)
+
+    asking = Service(snapshot(*keys), trust=(replace(entry, without_kid=True), CLUSTER))
+    unknown = key_unknown(asking.check(nameless))
+    assert isinstance(unknown, Deny)
+    assert (unknown.reason, unknown.detail) == (Reason.UNKNOWN_KEY, told)
+
+
+def test_an_unknown_kid_is_not_the_only_thing_told_where_keys_without_one_were_not_tried() -> None:
+    keys = [new_key("ES256", f"{number}").jwk(kid=None) for number in range(5)]
+
+    unknown = key_unknown(Service(snapshot(*keys)).check(request(token(OTHER_KEY))))
+
+    assert isinstance(unknown, Deny)
+    assert unknown.detail == (
+        "gateway has no key of this id; only 4 of the keys that fit were tried; key_candidates "
+        "allows more"
+    )
+
+
 def test_a_key_without_a_kid_is_tried_before_one_is_asked_for() -> None:
     service = Service(snapshot(OTHER_KEY.jwk(kid=None)))
 
@@ -94,7 +177,7 @@ def test_a_key_without_a_kid_is_tried_before_one_is_asked_for() -> None:
 def test_without_keys_no_token_of_the_issuer_is_decided(keys: KeySnapshot) -> None:
     needed = Service(keys).check(request(text := token()))
 
-    assert key_question(needed) == ("gateway", key_for("ES256").kid)
+    assert key_question(needed) == KeyQuestion("gateway", key_for("ES256").kid)
     unknown, unavailable = key_unknown(needed), keys_unavailable(needed)
     assert isinstance(unknown, Deny)
     assert isinstance(unavailable, Deny)

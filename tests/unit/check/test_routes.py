@@ -97,6 +97,13 @@ def test_of_parameters_between_texts_the_longest_text_wins(
     assert found(AFFIXED[::order], canonical_path) == name
 
 
+def test_each_of_many_texts_beside_a_parameter_is_found() -> None:
+    verbs = [f"verb{number}" for number in range(1000)]
+    routes = [route(verb, f"/v1/{{name}}:{verb}") for verb in verbs]
+
+    assert [found(routes[::-1], f"/v1/a:{verb}") for verb in verbs[::100]] == verbs[::100]
+
+
 METHODS = [
     route("read", "/a", methods=("GET",)),
     route("write", "/a", methods=("POST", "PUT")),

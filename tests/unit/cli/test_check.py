@@ -108,6 +108,67 @@ def test_the_claims_that_an_entry_names_are_shown_or_called_missing(
     assert "detail: level is missing; accepted: 1, 2" in output
 
 
+def test_it_is_shown_which_claims_are_read_and_where_others_of_their_name_are(
+    run: Run, configuration: Path
+) -> None:
+    text = configuration.read_text()
+    headers = "{x-user-id: sub, x-roles: roles, x-groups: {normalised: groups}, x-realm: realm}"
+    text = text.replace("{x-user-id: sub}", headers)
+    configuration.write_text(text.replace("keys: {file", "groups_claim: teams\n    keys: {file"))
+    token = _token(
+        realm={"roles": ["a"], "level": 1},
+        resource_access={"shop": {"roles": ["b"]}},
+        **{"https://idp.example/teams": ["c"]},
+    )
+
+    _, output, _ = run("check", "-c", configuration, "GET", "/orders/17", stdin=token)
+
+    roles = "roles is missing; there is [realm, roles], [resource_access, shop, roles]"
+    for line in (
+        "the token's scopes: orders:read, in scope",
+        f"the token's roles: none, as {roles}",
+        "the token's groups: none, as teams is missing; there is https://idp.example/teams",
+        "x-user-id from sub",
+        f"x-roles from roles, as {roles}",
+        "x-groups from the groups, of which there are none",
+        "x-realm from realm",
+    ):
+        assert f"    {line}" in output.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("key", "changes", "line"),
+    [
+        (
+            "audience_claim: client_id",
+            {"client": {"client_id": "orders"}},
+            "client_id missing; there is [client, client_id], accepted: orders",
+        ),
+        (
+            "required_claims: [tenant]",
+            {"user": {"tenant": "a"}},
+            "tenant missing; there is [user, tenant]",
+        ),
+        (
+            "leeway: 1s",
+            {"subject": None, "user": {"sub": "a"}},
+            "sub missing; there is [user, sub]",
+        ),
+        ("leeway: 1s", {"subject": None}, "sub missing"),
+    ],
+)
+def test_where_a_claim_of_the_token_is_nested_is_shown(
+    run: Run, configuration: Path, key: str, changes: Json, line: str
+) -> None:
+    configuration.write_text(
+        configuration.read_text().replace("keys: {file", f"{key}\n    keys: {{file")
+    )
+
+    _, output, _ = run("check", "-c", configuration, "GET", "/orders/17", stdin=_token(**changes))
+
+    assert f"    {line}" in output.splitlines()
+
+
 @pytest.mark.parametrize(
     ("path", "changes", "end"),
     [
@@ -182,6 +243,40 @@ def test_a_bad_signature_names_the_key_it_was_held_against(run: Run, configurati
 
     assert status == 1
     assert "not signed by the key" in output
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"), [("", "bad_signature"), ("without_kid: true", "unknown_key")]
+)
+def test_keys_that_were_not_tried_are_told(
+    run: Run, configuration: Path, more: str, reason: str
+) -> None:
+    keys = [new_key("ES256", f"key-{number}") for number in range(3)]
+    (configuration.parent / "gateway.json").write_text(json.dumps(jwks(*keys)))
+    text = configuration.read_text()
+    entry = f"key_candidates: 2\n    {more}\n    audiences:"
+    configuration.write_text(text.replace("audiences:", entry))
+    details: Json = {"issuer": "https://gateway.example", "audience": "orders", "subject": "alice"}
+    token = sign(claims(**details), keys[2], kid=None)
+
+    status, output, _ = run("check", "-c", configuration, "GET", "/orders/17", stdin=token)
+
+    assert status == 1
+    assert f"reason: {reason}" in output
+    if not more:  # the last step is that of the key otherwise
+        assert output.count("not signed by the key") == 2
+    assert "detail: only 2 of the keys that fit were tried; key_candidates allows more" in output
+
+
+def test_an_issuer_that_is_nearly_trusted_is_told(run: Run, configuration: Path) -> None:
+    token = _token(issuer="https://Gateway.example/")
+    status, output, _ = run("check", "-c", configuration, "GET", "/orders/17", stdin=token)
+
+    assert status == 1
+    assert (
+        "detail: it differs from https://gateway.example in slashes or the case of letters alone"
+        in output
+    )
 
 
 def test_keys_that_are_not_there_are_told(run: Run, configuration: Path) -> None:

@@ -144,6 +144,19 @@ def test_a_session_is_what_its_issuer_would_answer(run: Run, gateway: Path) -> N
     assert "opaque" not in output
 
 
+def test_where_an_issuers_answer_has_its_roles_is_shown(run: Run, gateway: Path) -> None:
+    answer = _answer(gateway.parent, realm_access={"roles": ["clerk"]})
+    options = ("--credential", "sso", "--answer", answer)
+    _, output, _ = run("check", "-c", gateway, "GET", "/orders/17", *options, stdin="opaque")
+
+    for line in (
+        "the session's scopes: orders:read",
+        "the session's roles: none, as roles is missing; there is [realm_access, roles]",
+        "the session's groups: none, as groups is missing",
+    ):
+        assert f"    {line}" in output.splitlines()
+
+
 @pytest.mark.parametrize(
     ("changes", "reason", "step"),
     [

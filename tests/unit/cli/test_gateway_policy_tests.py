@@ -221,3 +221,32 @@ tests:
     status, output, _ = run("test", "-c", gateway, tests)
 
     assert (status, output.splitlines()[-1]) == (0, "6 tests, 0 failed")
+
+
+def test_the_services_token_says_of_which_tenant_its_subject_is(
+    run: Run, tmp_path: Path, tests: Path
+) -> None:
+    pattern = 'issuer_pattern: {pattern: "https://login.example/{tid}/v2.0", values: [a, b]}'
+    text = GATEWAY.read_text().replace("issuer: https://acme.example", pattern)
+    file = tmp_path / "gateway.yaml"
+    file.write_text(text.replace('subject_prefix: "partner:"', "subject_prefix: 'entra {iss}|'"))
+    tests.write_text(
+        """
+tests:
+  - name: one tenant
+    request: {path: /orders/1}
+    token: {trust: acme, claims: {sub: alice, scope: "orders:read"}}
+    expect: {decision: allow, token: {sub: "entra https://login.example/a/v2.0|alice"}}
+  - name: another
+    request: {path: /orders/1}
+    token:
+      trust: acme
+      claims: {iss: "https://login.example/b/v2.0", tid: b, sub: alice, scope: "orders:read"}
+    expect: {decision: allow, token: {sub: "entra https://login.example/b/v2.0|alice"}}
+"""
+    )
+
+    assert (
+        run("test", "-c", file, tests).output
+        == "ok   one tenant\nok   another\n2 tests, 0 failed\n"
+    )

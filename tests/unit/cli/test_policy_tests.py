@@ -5,6 +5,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from tests.support.tokens import claims, key_for, sign
 from tests.unit.cli.conftest import Run
 
 EXAMPLES = Path(__file__).parents[2] / "support" / "configurations"
@@ -62,6 +63,75 @@ tests:
         "       header x-other: expected removed, got no change",
         "2 tests, 2 failed",
     ]
+
+
+def test_of_a_denial_that_was_not_expected_its_detail_is_told(
+    run: Run, configuration: Path, tests: Path
+) -> None:
+    roles = "roles_claim: realm_access.roles\n    keys: {file"
+    text = configuration.read_text().replace("keys: {file", roles)
+    configuration.write_text(text.replace('scopes: ["orders:read"]', "any_role: [manager]"))
+    tests.write_text(
+        """
+now: 2026-01-31T12:00:00Z
+tests:
+  - name: a manager
+    request: {path: /orders/1}
+    token: {trust: gateway, claims: {realm_access: {roles: [manager]}, scope: "orders:read"}}
+    expect: {decision: allow}
+  - name: another service's
+    request: {path: /orders/1}
+    token: {trust: gateway, claims: {aud: stock}}
+    expect: {decision: deny, reason: expired}
+  - name: expected
+    request: {path: /orders/1}
+    token: {trust: gateway, claims: {aud: stock}}
+    expect: {decision: deny, reason: wrong_audience}
+"""
+    )
+    status, output, _ = run("test", "-c", configuration, tests)
+
+    assert status == 1
+    assert output.splitlines() == [
+        "FAIL a manager",
+        "       decision: expected allow, got deny (missing_role)",
+        "       detail: one of: manager",
+        "       asked for: tokens: request",
+        "       asked for: any_role: manager",
+        "       the token's scopes: orders:read, in scope",
+        "       the token's roles: none, as realm_access.roles is missing; "
+        "there is [realm_access, roles]",
+        "       the token's groups: none, as groups is missing",
+        "FAIL another service's",
+        "       reason: expected expired, got wrong_audience",
+        "       detail: gateway accepts: orders",
+        "       aud: stock",
+        "       issuer: gateway",
+        "       sub: test",
+        "       iat 2026-01-31T12:00:00Z (0 s ago)",
+        "       exp 2026-01-31T12:01:00Z (in 60 s)",
+        "       aud stock, accepted: orders",
+        "       sub test",
+        "ok   expected",
+        "3 tests, 2 failed",
+    ]
+
+
+def test_a_token_of_an_issuer_without_a_key_is_told(
+    run: Run, configuration: Path, tests: Path
+) -> None:
+    brought = claims(issuer="https://gateway.example", audience="orders", subject="alice")
+    token = sign(brought, key_for("ES256"))
+    header = f"{{authorization: 'Bearer {token}'}}"
+    tests.write_text(
+        f"tests: [{{name: a, request: {{path: /catalogue, headers: {header}}},"
+        " expect: {decision: allow}}]"
+    )
+
+    status, output, _ = run("test", "-c", configuration, tests)
+
+    assert status == 1
+    assert "got deny (keys_unavailable)" in output
 
 
 def test_shadow_mode_is_decided_as_if_enforced_and_said(

@@ -127,6 +127,19 @@ def test_headers_that_are_declared_are_good(expression: str) -> None:
         ),
         ("request.query == ''", (), 'request never has "query"; did you mean "path"? it has: '),
         ("request.principal == ''", (), 'request never has "principal"; did you mean "caller"? '),
+        (
+            "request.path.segments == 1",
+            (),
+            'request.path never has "segments"; it is text: compare it, or ask '
+            "request.path.contains(...)",
+        ),
+        ("'x' in request.host", (), 'request.host never has "x"; it is text: compare it, or ask '),
+        ("request.params.id.size == 1", (), 'request.params.id never has "size"; it is text: '),
+        (
+            "request.headers['x-tenant'].id == ''",
+            ("x-tenant",),
+            'request.headers["x-tenant"] never has "id"; it is text: ',
+        ),
         ("request.ip == ''", (), 'request never has "ip"; it has: method, host, path, params, '),
         ("request.params.ids == ''", (), 'request.params never has "ids"; did you mean "id"? it '),
     ],

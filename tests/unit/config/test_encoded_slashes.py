@@ -127,6 +127,9 @@ def test_a_path_that_falls_under_no_other_route_when_decoded_needs_no_warning(
         ("authenticated: true", "public: true", False),
         ("authenticated: true", "optional: true", False),
         ("scopes: [a]", "scopes: [a]", False),
+        ("when: 'true'", "when: 'true'", False),
+        ("when: 'true'", "when: 'false'", True),
+        ("authenticated: true", "tokens: [request], authenticated: true", True),
         ("scopes: [a]", "authenticated: true", False),
     ],
 )

@@ -223,6 +223,7 @@ PUBLIC = '  - {name: site, match: {path: "/**"}, allow: {public: true}}\n'
         ("/admin", "/admin/"),
         ("/orders/{id}", "/orders/{id}/"),
         ("/orders/*", "/orders/*/"),
+        ("/v1/{name}:cancel", "/v1/{name}:cancel/"),
     ],
 )
 @pytest.mark.parametrize("match", ["", ", methods: [GET]", ", methods: [HEAD]", ", hosts: [a.b]"])

@@ -394,6 +394,16 @@ def test_introspection_and_vault_are_reached_through_the_proxy(tmp_path: Path) -
     assert place.key.vault.http.proxy == ProxySettings("http://proxy.example:3128")
 
 
+def test_a_gateway_route_that_keeps_encoded_slashes_is_a_warning(tmp_path: Path) -> None:
+    rest = "allow: {authenticated: true}, token: {audiences: [orders]}"
+    kept = f'  - {{name: kept, match: {{path: "/{{x}}", encoded_slashes: keep}}, {rest}}}\n'
+    strict = SMALLEST.replace("{authenticated: true}", "{authenticated: true, credentials: [sso]}")
+
+    needed, decoded = [text for _, text in _warnings(tmp_path, strict + kept)]
+    assert "path_with_escaped_slashes_action" in needed
+    assert "one for all, where more is asked" in decoded
+
+
 def test_subjects_that_nothing_tells_apart_are_a_warning(tmp_path: Path) -> None:
     configuration = _load(
         tmp_path, SMALLEST.replace("\nrequest_tokens", ANOTHER + "request_tokens")

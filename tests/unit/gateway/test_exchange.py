@@ -10,7 +10,7 @@ from sidecar.gateway.identities import Identities
 from sidecar.gateway.places import Places
 from sidecar.gateway.settings import Attributes
 from sidecar.keys.lookups import Done, Outcome
-from sidecar.model import Deny, Reason, RequestView
+from sidecar.model import Deny, KeyQuestion, Reason, RequestView
 from sidecar.rings.ring import KeyRing
 from sidecar.rings.sealing_key import TIMINGS
 from sidecar.shell.waiting import Waiting
@@ -35,8 +35,8 @@ class Keeper:
     def snapshot(self) -> KeySnapshot:
         return self._gateway.keys
 
-    def lookup(self, trust: str, kid: str | None, timeout: float, done: Done) -> None:
-        assert (trust, kid, timeout) == ("partner", "stranger", 0.1)
+    def lookup(self, question: KeyQuestion, timeout: float, done: Done) -> None:
+        assert (question, timeout) == (KeyQuestion("partner", "stranger"), 0.1)
         if self.brings is not None:
             self._gateway.keys = self.brings
         done(self.outcome)

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from sidecar.model import LATE, Deny, Pending, Reason, RequestView
+from sidecar.model import LATE, Deny, KeyQuestion, Pending, Reason, RequestView
 from sidecar.rings.lifecycle import Timings
 from sidecar.rings.local_key import LocalKey
 from sidecar.rings.ring import KeyRing, begin
@@ -197,7 +197,7 @@ def test_an_unknown_key_is_asked_for_as_at_a_sidecar(gateway: Gateway) -> None:
 
     needed = gateway.check(request(bearer=partner_token(stranger)))
 
-    assert key_question(needed) == ("partner", "stranger")
+    assert key_question(needed) == KeyQuestion("partner", "stranger")
     assert key_unknown(needed).route == "orders"
     gateway.keys = KeySnapshot({"partner": key_set(key_for("ES256"), stranger)})
     assert gateway.reason(request(bearer=partner_token(stranger))) is Reason.AUTHORIZED
@@ -222,7 +222,7 @@ def test_where_there_are_no_keys_they_are_asked_for_as_at_a_sidecar(gateway: Gat
 
     needed = gateway.check(request(bearer=partner_token()))
 
-    assert key_question(needed) == ("partner", key_for("ES256").kid)
+    assert key_question(needed) == KeyQuestion("partner", key_for("ES256").kid)
     assert keys_unavailable(needed).reason is Reason.KEYS_UNAVAILABLE
 
 

@@ -217,6 +217,18 @@ def test_private_key_material_spoils_the_document(member: str) -> None:
             "`openssl x509 -pubkey -noout`",
         ),
         (
+            EC_KEY.private.public_key()
+            .public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+            .replace(b"\x30\x59", b"\x30\x81\x59", 1),
+            "is in DER, and PEM is needed; convert a key with `openssl pkey -pubin -inform DER`",
+        ),
+        (
+            RSA_KEY.private.public_key().public_bytes(
+                Encoding.DER, PublicFormat.SubjectPublicKeyInfo
+            ),
+            "is in DER, and PEM is needed; convert a key with `openssl pkey -pubin -inform DER`",
+        ),
+        (
             b'{"a": "-----BEGIN CERTIFICATE-----\\nAAAA\\n-----END CERTIFICATE-----"}',
             "holds certificates by kid, and a JWKS is needed; name the JWKS that the issuer",
         ),
@@ -246,6 +258,8 @@ def test_private_key_material_spoils_the_document(member: str) -> None:
         "PEM that begins often",
         "PEM that begins very often",
         "certificate",
+        "DER of P-256",
+        "DER of RSA",
         "certificates by kid",
         "PEM of nonsense",
         "Ed448",

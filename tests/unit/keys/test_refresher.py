@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from sidecar.keys.refresher import Refresher
 from sidecar.keys.saved import SavedKeys
 from sidecar.keys.settings import FileKeys
 from sidecar.keys.sources import Fetched
+from sidecar.model import KeyQuestion, Tried
 from sidecar.snapshots.keys import KeySet
 from tests.support.settings import key_settings
 from tests.support.simulated_time import clock, run
@@ -106,9 +108,11 @@ class Scene:
     published: list[KeySet]
     date: Date
 
-    def lookup(self, kid: str | None, timeout: float = 0.1) -> "asyncio.Future[Outcome]":
+    def lookup(
+        self, kid: str | None, timeout: float = 0.1, tried: Tried | None = None
+    ) -> "asyncio.Future[Outcome]":
         answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self.refresher.lookup(kid, timeout, answer.set_result)
+        self.refresher.lookup(KeyQuestion("gateway", kid, tried), timeout, answer.set_result)
         return answer
 
 
@@ -448,7 +452,7 @@ def test_one_that_cannot_be_answered_does_not_keep_the_others_from_their_answers
 
         await asyncio.sleep(20)
         scene.source.published = keys(OLD, NEW)
-        scene.refresher.lookup("new", 0.1, break_down)
+        scene.refresher.lookup(KeyQuestion("gateway", "new"), 0.1, break_down)
         assert await scene.lookup("new") is Outcome.FOUND
         before = len(scene.source.fetches)
         await asyncio.sleep(1000)
@@ -615,6 +619,59 @@ def test_first_keys_without_the_tokens_are_waited_with_as_for_any_unknown_kid() 
         assert await during[1] is Outcome.FOUND
 
     play(story, away())
+
+
+def unsigned(token: str, *tried: SigningKey) -> Tried:
+    """A token without a kid that none of these keys has signed."""
+    return Tried(sha256(token.encode()).digest(), frozenset(keys(*tried)))
+
+
+def test_a_token_that_no_known_key_signed_is_verified_again_when_the_keys_have_changed() -> None:
+    async def story(scene: Scene) -> None:
+        await asyncio.sleep(20)
+        scene.source.published = keys(OLD, NEW)
+        answers = [scene.lookup(None, tried=unsigned(name, OLD)) for name in ("a", "b", "a")]
+        assert [await answer for answer in answers] == [Outcome.FOUND] * 3
+        assert len(scene.source.fetches) == 2
+        assert await scene.lookup(None, tried=unsigned("c", OLD)) is Outcome.FOUND, "changed since"
+        assert len(scene.source.fetches) == 2
+
+    play(story)
+
+
+@pytest.mark.parametrize("kid", ["old", None])
+def test_a_token_that_no_published_key_signed_is_refused_and_remembered(kid: str | None) -> None:
+    published = keys(OLD) if kid else parse(json.dumps({"keys": [OLD.jwk(kid=None)]}).encode()).keys
+    tried = Tried(b"a" * 32, frozenset(published))
+    other = Tried(b"b" * 32, frozenset(published))
+
+    async def story(scene: Scene) -> None:
+        await asyncio.sleep(20)
+        assert await scene.lookup(None, tried=tried) is Outcome.ABSENT
+        asked = len(scene.source.fetches)
+        assert await scene.lookup(None, tried=tried) is Outcome.ABSENT
+        assert await scene.lookup(None, tried=other) is Outcome.UNAVAILABLE, "no fetch for it yet"
+        assert len(scene.source.fetches) == asked
+        await asyncio.sleep(SETTINGS.cooldown)
+        scene.source.published = keys(OLD, NEW)
+        assert await scene.lookup(None, tried=tried) is Outcome.FOUND
+
+    play(story, Source(published))
+
+
+def test_ten_thousand_forged_tokens_without_a_kid_cause_one_fetch_per_cooldown() -> None:
+    async def story(scene: Scene) -> None:
+        await asyncio.sleep(20)
+        before = len(scene.source.fetches)
+        waiting: list[asyncio.Future[Outcome]] = []
+        for number in range(10_000):
+            waiting.append(scene.lookup(None, tried=unsigned(f"forged-{number}", OLD)))
+            waiting = [each for each in waiting if not each.done()]
+            assert len(waiting) <= SETTINGS.key_waiters
+            await asyncio.sleep(0.003)
+        assert len(scene.source.fetches) - before <= 30 / SETTINGS.cooldown + 1
+
+    play(story)
 
 
 @pytest.mark.parametrize("known", [True, False])

@@ -3,11 +3,13 @@
 import asyncio
 import json
 import os
+from hashlib import sha256
 from pathlib import Path
 
-from sidecar.keys.lookups import AbsentKids, Outcome
+from sidecar.keys.lookups import AbsentKeys, Outcome, Waiter
 from sidecar.keys.settings import FileKeys, KeySettings
 from sidecar.keys.verification_keys import VerificationKeys
+from sidecar.model import KeyQuestion, Tried
 from tests.support.observers import NullObserver
 from tests.support.settings import key_settings
 from tests.support.tokens import SigningKey, jwks, key_for, new_key
@@ -75,7 +77,7 @@ def test_a_key_added_to_the_file_is_found_when_a_token_names_it(tmp_path: Path) 
         await keeper.first_keys(5.0)
         publish(tmp_path / "keys", key_for("ES256"), new_key("ES256", "next"))
         answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        keeper.lookup("gateway", "next", 5.0, answer.set_result)
+        keeper.lookup(KeyQuestion("gateway", "next"), 5.0, answer.set_result)
         outcome = await answer
         assert keeper.snapshot.sets["gateway"].knows("next")
         await keeper.stop()
@@ -129,15 +131,27 @@ def test_a_keeper_without_issuers_starts() -> None:
     asyncio.run(start())
 
 
-def test_absent_kids_are_bounded_and_forgotten_oldest_first() -> None:
-    absent = AbsentKids(limit=2)
-    for kid in ("one", "two", "\ud800", "three"):
-        absent.add(kid)
-    assert [kid in absent for kid in ("one", "two", "\ud800", "three")] == [
-        False,
-        False,
-        True,
-        True,
-    ]
+def test_what_is_absent_is_bounded_and_forgotten_oldest_first() -> None:
+    absent = AbsentKeys(limit=2)
+    names = [absent_as(KeyQuestion("gateway", kid)) for kid in ("one", "two", "\ud800", "three")]
+    for name in names:
+        absent.add(name)
+    assert [name in absent for name in names] == [False, False, True, True]
     absent.clear()
-    assert "three" not in absent
+    assert names[3] not in absent
+
+
+def absent_as(question: KeyQuestion) -> bytes:
+    name = Waiter(question, 0.0, lambda _: None).absent
+    assert name is not None
+    return name
+
+
+def test_what_is_remembered_of_a_client_is_short_and_of_a_kid_and_a_token_apart() -> None:
+    digest = sha256(b"a" * 5000).digest()
+    kid = absent_as(KeyQuestion("gateway", "a" * 5000))
+    token = absent_as(KeyQuestion("gateway", None, Tried(digest, frozenset())))
+
+    assert kid != token
+    assert max(len(kid), len(token)) < 24
+    assert Waiter(KeyQuestion("gateway", None), 0.0, lambda _: None).absent is None

@@ -4,12 +4,14 @@ import asyncio
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from gzip import compress
 from pathlib import Path
 
 import pytest
 
 from sidecar.clients.http import HttpSettings, Response
 from sidecar.errors import SourceFault
+from sidecar.model import VerifiedToken
 from sidecar.session.answers import UnusableAnswer, read
 from sidecar.session.introspection_client import IntrospectionClient
 from sidecar.session.settings import (
@@ -21,7 +23,7 @@ from sidecar.session.settings import (
     TokenAuthentication,
 )
 from tests.support import key_server as misbehaviour
-from tests.support.key_server import KeyServer, Misbehaviour, answering, redirecting
+from tests.support.key_server import KeyServer, Misbehaviour, answering, packed, redirecting
 from tests.support.settings import introspection_settings
 
 SESSION = "alices-session"
@@ -199,6 +201,12 @@ def test_whatever_is_no_answer_ends_as_a_fault_that_names_its_cause(
 ) -> None:
     server.misbehave(answer)
     assert fault(settings) == problem
+
+
+def test_an_answer_may_come_packed(server: KeyServer, settings: IntrospectionSettings) -> None:
+    server.misbehave(packed(compress(b'{"active": true, "sub": "alice"}')))
+    verdict = read(ask(settings), settings, "f00d", time.time())
+    assert isinstance(verdict, VerifiedToken)
 
 
 @pytest.mark.parametrize("answer", [misbehaviour.silence, misbehaviour.trickle])

@@ -20,11 +20,11 @@ class Keys:
     """Verification keys that answer when a test says so."""
 
     snapshot: KeySnapshot = field(default_factory=KeySnapshot)
-    asked: list[tuple[str, str | None, float]] = field(default_factory=list)
+    asked: list[tuple[KeyQuestion, float]] = field(default_factory=list)
     done: list[Done] = field(default_factory=list)
 
-    def lookup(self, trust: str, kid: str | None, timeout: float, done: Done) -> None:
-        self.asked.append((trust, kid, timeout))
+    def lookup(self, question: KeyQuestion, timeout: float, done: Done) -> None:
+        self.asked.append((question, timeout))
         self.done.append(done)
 
 
@@ -38,7 +38,7 @@ def test_a_key_is_waited_for_as_long_as_configured_and_not_beyond_the_deadline(
 ) -> None:
     keys = Keys()
     waiting(keys).look_up(QUESTION, until, lambda _: None)
-    assert keys.asked == [("gateway", "new", expected)]
+    assert keys.asked == [(QUESTION, expected)]
 
 
 def test_the_answer_about_a_key_is_the_keys_or_that_it_is_absent_or_late() -> None:

@@ -68,9 +68,19 @@ def test_a_denial_is_one_line_with_what_on_call_asks_for(caplog: pytest.LogCaptu
             "detail": "missing: orders:write",
             "token": "0123456789abcdef",
             "issuer": "gateway",
+            "iss": "https://gateway.shop.internal",
             "sub": "alice",
         }
     ]
+
+
+def test_a_token_at_a_gateway_is_written_with_its_credential(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    denial = DENY._replace(token=TOKEN._replace(credential="cookie"))
+
+    (line,) = written(caplog, decision_log(), denial)
+    assert (line["issuer"], line["credential"]) == ("gateway", "cookie")
 
 
 def test_a_denial_of_an_unverified_token_names_it_by_its_fingerprint_alone(

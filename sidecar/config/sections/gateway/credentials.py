@@ -34,8 +34,9 @@ class JwtSection(Section):
 
     trust: tuple[Name, ...] = Field(
         min_length=1,
-        description="The trust entries that decide about them. Credentials that differ in name and "
-        "place alone may name the same entry: a cookie in browsers, a header in apps.",
+        description="The trust entries that decide about them. Credentials that differ in name, "
+        "place and `exchange_only` alone may name the same entry: a cookie in browsers, a header "
+        "in apps.",
     )
 
 

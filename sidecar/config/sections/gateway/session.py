@@ -9,6 +9,7 @@ from sidecar.check.extract import CookieSource
 from sidecar.check.patterns import EVERY_NAME
 from sidecar.config.problems import Finding
 from sidecar.config.section import Section, copied, written
+from sidecar.config.sections.claim_names import ONE_CLAIM, is_dotted
 from sidecar.config.sections.gateway.signing_keys import UNKNOWN_PERIOD
 from sidecar.config.values import Duration, File, Name, Pattern, Text
 from sidecar.gateway.settings import SessionCredential
@@ -105,7 +106,7 @@ class SessionSection(Section):
             yield Finding(("renew",), text)
 
     def warnings(self) -> Iterator[Finding]:
-        """Sessions may end before ``absolute``, and the file does not say whether that is intended.
+        """Sessions may end before ``absolute``, or a claim most likely was meant as a nested one.
 
         When a credential expires is known only when it is presented; it is logged then.
         """
@@ -116,6 +117,11 @@ class SessionSection(Section):
                 "answer; write outlives_credential: false if that is meant, or true to let it go on"
             )
             yield Finding((), text)
+        for index, name in enumerate(self.claims):
+            if is_dotted(name):
+                whole = name.partition(".")[0]
+                text = f"{ONE_CLAIM.format(name)}; a session keeps whole claims: write {whole}"
+                yield Finding(("claims", index), text)
 
     def timings(self) -> Timings:
         """The timings that the dates of the keys follow from. A token is valid for ``idle``."""

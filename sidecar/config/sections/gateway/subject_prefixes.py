@@ -30,11 +30,12 @@ def subjects_carry_their_issuer(draft: Draft) -> Iterator[Finding]:
     for here, each in draft.items("credentials", CredentialSection):
         trusts = [entries[name] for name in each.trusts if name in entries]
         place = (*here, "subject_prefix") if each.subject_prefix else (*here, "name")
-        for text in _problems(each.subject_prefix, trusts):
+        for text in problems(each.subject_prefix, trusts):
             yield Finding(place, text)
 
 
-def _problems(text: str, trusts: Sequence[Trust]) -> Iterator[str]:
+def problems(text: str, trusts: Sequence[Trust]) -> Iterator[str]:
+    """What is wrong with the ``subject_prefix`` of a credential of these trust entries."""
     prefix = SubjectPrefix.parse(text)
     many = [trust for trust in trusts if trust.has_many_issuers]
     if _BRACE.search(prefix.before + prefix.after):
