@@ -9,7 +9,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes
 ENVOY_VERSIONS := 1.36.4 1.37.0 1.38.3 1.39.3 1.40.0
 
-.PHONY: demo test test-unit test-abuse test-envoys test-install test-public-grpc test-kubernetes lint bench protos lock reference clean
+.PHONY: demo test test-unit test-abuse test-envoys test-install test-public-grpc test-kubernetes lint bench protos lock manifests reference clean
 
 demo: .venv/.ready .envoy/1.40.0 .openid-provider  ## a login at an SSO, a gateway, two services with their sidecars: a tour of what they do
 	$(BIN)/python -m examples.demo
@@ -45,6 +45,7 @@ lint: .venv/.ready  ## style, types, layers, and that what is generated is up to
 	$(BIN)/lint-imports
 	$(BIN)/python -m tools.protos --check
 	$(BIN)/python -m tools.reference --check
+	$(BIN)/python -m tools.manifests --check
 
 bench: .venv/.ready .envoy/1.40.0  ## figures as ratios taken in one run, with the budgets beside them
 	$(BIN)/python -m bench
@@ -54,6 +55,9 @@ protos: .venv/.ready  ## compile protos/ into the packages that use it
 
 reference: .venv/.ready  ## write docs/reference from the code
 	$(BIN)/python -m tools.reference
+
+manifests: .venv/.ready  ## write what is generated below deploy/k8s, with kubectl
+	$(BIN)/python -m tools.manifests
 
 LOCK := uv pip compile --quiet --universal --generate-hashes --only-binary :all: --emit-build-options --python-version 3.11 --no-header
 
