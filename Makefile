@@ -15,12 +15,12 @@ demo: .venv/.ready .envoy/1.40.0 .openid-provider  ## a login at an SSO, a gatew
 	$(BIN)/python -m examples.demo
 
 # Tests with Apache, lighttpd, nginx and Squid run where Debian has them installed: .ci/run.
-test: .venv/.ready .envoy/1.40.0 .openbao .openid-provider  ## all tests but the slow ones below, real Envoy, OpenBao and OpenID provider included, and what it covers
+test: .venv/.ready .envoy/1.40.0 .openbao .openid-provider .kubectl  ## all tests but the slow ones below, real Envoy, OpenBao and OpenID provider included, and what it covers
 	$(BIN)/python -m pytest --ignore tests/abuse --cov --cov-report=
 	$(BIN)/coverage report --skip-covered --include 'sidecar/check/*' --fail-under 100
 	$(BIN)/coverage report --skip-covered --fail-under 95
 
-test-unit: .venv/.ready  ## what needs no server, in less than a minute
+test-unit: .venv/.ready .kubectl  ## what needs no server, in less than a minute
 	$(BIN)/python -m pytest tests/unit tests/property tests/attacks
 
 test-abuse: .venv/.ready .envoy/1.40.0 .openid-provider  ## good clients beside slow and hostile ones, each pair alone on the machine
@@ -38,7 +38,7 @@ test-public-grpc: .venv/.ready .envoy/1.40.0  ## the same, on the gRPC server th
 test-kubernetes: .venv/.ready .envoy/1.40.0 .kubectl .kubernetes  ## what only a real API server can tell: admission, permissions, service account tokens
 	$(BIN)/python -m pytest tests/kubernetes -m kubernetes
 
-lint: .venv/.ready  ## style, types, layers, and that what is generated is up to date
+lint: .venv/.ready .kubectl  ## style, types, layers, and that what is generated is up to date
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -56,7 +56,7 @@ protos: .venv/.ready  ## compile protos/ into the packages that use it
 reference: .venv/.ready  ## write docs/reference from the code
 	$(BIN)/python -m tools.reference
 
-manifests: .venv/.ready  ## write what is generated below deploy/k8s, with kubectl
+manifests: .venv/.ready .kubectl  ## write what is generated below deploy/k8s, with kubectl
 	$(BIN)/python -m tools.manifests
 
 LOCK := uv pip compile --quiet --universal --generate-hashes --only-binary :all: --emit-build-options --python-version 3.11 --no-header

@@ -6,15 +6,15 @@ That is the text of Envoy's configurations, which kustomize reads from its own f
 
 import argparse
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from tests.support.kubectl import KUBECTL, kustomize
+
 ROOT: Final = Path(__file__).parents[1]
 MANIFESTS: Final = ROOT / "deploy" / "k8s"
-
 RENDERED: Final = "rendered.yaml"
 
 # Where an Envoy configuration goes, and which one it is.
@@ -32,16 +32,6 @@ def overlays() -> list[Path]:
     )
 
 
-def render(overlay: Path) -> str:
-    """The manifests of an overlay, as ``kubectl apply -k`` would send them.
-
-    Raises:
-        subprocess.CalledProcessError: kustomize refuses it; it has said why.
-    """
-    command = (str(KUBECTL), "kustomize", str(overlay))
-    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-
-
 def envoy() -> Iterator[tuple[Path, str]]:
     """The files that hold the text of an Envoy configuration, each with what it should hold."""
     for target, source in ENVOY.items():
@@ -51,7 +41,7 @@ def envoy() -> Iterator[tuple[Path, str]]:
 def rendered() -> Iterator[tuple[Path, str]]:
     """The rendered files, each with what it should hold."""
     for overlay in overlays():
-        yield overlay / RENDERED, render(overlay)
+        yield overlay / RENDERED, kustomize(overlay)
 
 
 def outdated(files: Iterator[tuple[Path, str]]) -> Iterator[tuple[Path, str]]:

@@ -1,23 +1,18 @@
 """What is generated below ``deploy/k8s`` is up to date, and refers to what is there."""
 
-import os
 from pathlib import Path
 
 import pytest
 
 from tests.unit.deploy.manifests import RENDERINGS, documents, pods
-from tools.manifests import KUBECTL, envoy, outdated, overlays, rendered
-
-needs_kubectl = pytest.mark.skipif(
-    not KUBECTL.exists() and "CI" not in os.environ, reason="make .kubectl"
-)
+from tools.manifests import envoy, outdated, overlays, rendered
 
 
 def relative(path: Path) -> str:
     return str(path.relative_to(path.parents[2]))
 
 
-@needs_kubectl
+@pytest.mark.usefixtures("kubectl_installed")
 def test_every_rendered_manifest_is_what_kubectl_makes_of_its_overlay() -> None:
     assert [str(path) for path, _ in outdated(rendered())] == []
 
