@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.deploy.manifests import RENDERINGS, documents, pods
+from tests.support.manifests import RENDERINGS, documents, pods
 from tools.manifests import envoy, outdated, overlays, rendered
 
 

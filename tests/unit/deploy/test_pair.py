@@ -6,7 +6,7 @@ from typing import Final
 import pytest
 from ruamel.yaml import YAML
 
-from tests.unit.deploy.manifests import (
+from tests.support.manifests import (
     PAIRED_OVERLAYS,
     Json,
     Pod,

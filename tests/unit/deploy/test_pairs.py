@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.deploy.manifests import Json, documents
+from tests.support.manifests import Json, documents
 from tools.manifests import MANIFESTS
 from tools.pairs import main, problems
 

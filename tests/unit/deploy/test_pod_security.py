@@ -5,7 +5,7 @@ The fields are those of https://kubernetes.io/docs/concepts/security/pod-securit
 
 import pytest
 
-from tests.unit.deploy.manifests import RENDERINGS, Json, Pod, pods
+from tests.support.manifests import RENDERINGS, Json, Pod, pods
 
 EVERY_POD = [pod for path in RENDERINGS for pod in pods(path)]
 NAMES = [f"{path.parent.name}/{pod.name}" for path in RENDERINGS for pod in pods(path)]
