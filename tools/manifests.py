@@ -20,15 +20,16 @@ RENDERED: Final = "rendered.yaml"
 # Where an Envoy configuration goes, and which one it is.
 ENVOY: Final = {
     "components/pair/envoy.yaml": "sidecar.yaml",
+    "gateway/base/envoy.yaml": "gateway.yaml",
 }
 
 
 def overlays() -> list[Path]:
-    """The folders of all overlays: those whose kustomization is not a component."""
+    """The folders of all overlays: those with a kustomization that is no component and no base."""
     return sorted(
         file.parent
         for file in MANIFESTS.rglob("kustomization.yaml")
-        if "kind: Kustomization" in file.read_text().splitlines()
+        if "kind: Kustomization" in file.read_text().splitlines() and file.parent.name != "base"
     )
 
 

@@ -20,15 +20,19 @@ def title(path: Path) -> str:
 
 @pytest.fixture(scope="module")
 def server(kube_apiserver: KubeApiserver) -> KubeApiserver:
-    """A server with the namespaces of the examples."""
+    """A server with the namespaces and service accounts of the manifests, and nothing else."""
     for namespace in ("shop", "gateway"):
         kube_apiserver.new_namespace(namespace)
+    for path in APPLICABLE:
+        accounts = [each for each in documents(path) if each["kind"] == "ServiceAccount"]
+        if accounts:
+            kube_apiserver.apply(*accounts)
     return kube_apiserver
 
 
 @pytest.mark.parametrize("path", APPLICABLE, ids=title)
 def test_the_server_takes_every_object_and_every_pod(server: KubeApiserver, path: Path) -> None:
-    server.apply_file(path)
+    server.apply_file(path, dry_run=True)
     for pod in pods(path):
         (stored,) = server.apply(as_pod(pod), namespace=namespace_of(path), dry_run=True)
         names = [each["name"] for each in stored["spec"].get("initContainers", [])]

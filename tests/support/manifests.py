@@ -12,7 +12,6 @@ from tools.pairs import PAIRED
 Json = dict[str, Any]
 
 RENDERINGS = sorted(MANIFESTS.rglob(RENDERED))
-PAIRED_OVERLAYS = [path for path in RENDERINGS if f'{PAIRED}: "true"' in path.read_text()]
 
 
 class Pod(NamedTuple):
@@ -52,3 +51,6 @@ def pods(path: Path) -> Iterator[Pod]:
 def paired_pods(path: Path) -> list[Pod]:
     """Those of them that are paired."""
     return [pod for pod in pods(path) if pod.labels.get(PAIRED) == "true"]
+
+
+PAIRED_OVERLAYS = [path for path in RENDERINGS if paired_pods(path)]
