@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.manifests import RENDERINGS, documents, pods
-from tools.manifests import envoy, outdated, overlays, rendered
+from tools.manifests import MANIFESTS, envoy, outdated, overlays, rendered
 
 
 def relative(path: Path) -> str:
@@ -19,6 +19,12 @@ def test_every_rendered_manifest_is_what_kubectl_makes_of_its_overlay() -> None:
 
 def test_every_overlay_has_its_rendered_manifest() -> None:
     assert {path.parent for path in RENDERINGS} == set(overlays())
+
+
+def test_every_component_is_in_the_documentation() -> None:
+    page = (MANIFESTS.parents[1] / "docs" / "kubernetes.md").read_text()
+    for component in (MANIFESTS / "components").iterdir():
+        assert f"`{component.name}`" in page or f"components/{component.name}`" in page
 
 
 def test_envoy_is_configured_with_the_text_of_the_folder_envoy() -> None:
