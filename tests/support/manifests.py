@@ -11,6 +11,8 @@ from tools.pairs import PAIRED
 
 Json = dict[str, Any]
 
+# Where the image has the program: it has no PATH of its own.
+SIDECAR = "/opt/sidecar/bin/sidecar"
 RENDERINGS = sorted(MANIFESTS.rglob(RENDERED))
 
 

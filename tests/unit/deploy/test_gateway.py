@@ -6,7 +6,7 @@ from typing import Any, Final
 import pytest
 from ruamel.yaml import YAML
 
-from tests.support.manifests import Json, Pod, documents, pods
+from tests.support.manifests import SIDECAR, Json, Pod, documents, pods
 from tools.manifests import MANIFESTS, ROOT
 from tools.pairs import faults
 
@@ -71,7 +71,7 @@ def test_envoy_goes_on_until_its_listeners_are_closed(folder: Path) -> None:
     drain = int(envoy["command"][envoy["command"].index("--drain-time-s") + 1])
     sleep = envoy["lifecycle"]["preStop"]["sleep"]["seconds"]
     hook = program["lifecycle"]["preStop"]["exec"]["command"]
-    assert hook[:2] == ["sidecar", "drain"]
+    assert hook[:2] == [SIDECAR, "drain"]
     assert sleep > drain
     assert pod.spec["terminationGracePeriodSeconds"] > max(sleep, int(hook[-1]))
 
@@ -105,7 +105,7 @@ def test_what_envoy_reads_is_mounted_where_it_looks_for_it(folder: Path) -> None
 @every_gateway
 def test_secrets_are_readable_for_the_pods_group_and_nobody_else(folder: Path) -> None:
     pod = gateway(folder)
-    assert pod.spec["securityContext"]["fsGroup"] == 64512
+    assert pod.spec["securityContext"]["fsGroup"] == 64646
     secrets = [each["secret"] for each in pod.spec["volumes"] if "secret" in each]
     assert secrets
     for secret in secrets:
@@ -182,9 +182,9 @@ def test_the_keys_are_written_by_one_cron_job_and_by_no_gateway(folder: Path) ->
             for mount in each["volumeMounts"]:
                 if mount["name"] in claims and not mount.get("readOnly", False):
                     writers.add(pod.name)
-                    assert each["command"][:3] == ["sidecar", "keys", "rotate"]
+                    assert each["command"][:3] == [SIDECAR, "keys", "rotate"]
                     # A ring is for its owner alone: who writes it is who reads it.
-                    assert pod.spec["securityContext"]["runAsUser"] == 64512
+                    assert pod.spec["securityContext"]["runAsUser"] == 64646
     assert writers == {"CronJob gateway-keys"}
     claim = of_kind(folder, "PersistentVolumeClaim", "gateway-keys")
     assert claim["spec"]["accessModes"] == ["ReadWriteMany"]

@@ -8,6 +8,7 @@ from ruamel.yaml import YAML
 
 from tests.support.manifests import (
     PAIRED_OVERLAYS,
+    SIDECAR,
     Json,
     Pod,
     documents,
@@ -96,7 +97,7 @@ def test_only_the_pair_reaches_the_socket_and_both_as_a_user_that_no_other_conta
     (socket,) = [each for each in pod.spec["volumes"] if each["name"] == "authz-socket"]
     assert socket["emptyDir"]["medium"] == "Memory"
     inherited = pod.spec.get("securityContext", {})
-    users = {"sidecar": 64512, "envoy": 64512}
+    users = {"sidecar": 64646, "envoy": 64646}
     for each in pod.containers:
         mounts = {mount["name"]: mount["mountPath"] for mount in each.get("volumeMounts", [])}
         context = inherited | each["securityContext"]
@@ -125,7 +126,7 @@ def test_the_application_goes_on_until_envoy_has_closed_its_listeners(pod: Pod) 
     command = container(pod, "envoy")["command"]
     drain = int(command[command.index("--drain-time-s") + 1])
     hook = container(pod, "sidecar")["lifecycle"]["preStop"]["exec"]["command"]
-    assert hook[:2] == ["sidecar", "drain"]
+    assert hook[:2] == [SIDECAR, "drain"]
     for each in pod.spec["containers"]:
         sleep = each["lifecycle"]["preStop"]["sleep"]["seconds"]
         assert sleep > drain
@@ -155,3 +156,13 @@ def test_the_rules_of_the_shop_are_those_of_its_demo(service: str) -> None:
     here = yaml.load((MANIFESTS / "examples/shop/paired" / f"{service}.yaml").read_text())
     assert here["trust"][0].pop("keys") != demo["trust"][0].pop("keys")
     assert here == demo
+
+
+def test_the_program_and_the_user_are_those_of_the_image() -> None:
+    dockerfile = (ROOT / "deploy" / "image" / "Dockerfile").read_text()
+    assert f'ENTRYPOINT ["{SIDECAR}"]' in dockerfile
+    for pod in PODS:
+        sidecar = container(pod, "sidecar")
+        context = sidecar["securityContext"]
+        assert sidecar["command"][0] == SIDECAR
+        assert f"USER {context['runAsUser']}:{context['runAsGroup']}" in dockerfile

@@ -92,8 +92,8 @@ def test_a_port_with_a_name_of_the_pairs() -> None:
 
 
 def test_a_container_that_runs_as_the_pairs_user() -> None:
-    (problem,) = changed(lambda pod: pod["securityContext"].update(runAsUser=64512))
-    assert "container payments runs as user 64512, to whom the sidecar's socket belongs" in problem
+    (problem,) = changed(lambda pod: pod["securityContext"].update(runAsUser=64646))
+    assert "container payments runs as user 64646, to whom the sidecar's socket belongs" in problem
 
 
 def test_an_application_that_ends_at_once() -> None:
