@@ -38,14 +38,14 @@ def workload(kind: str, *containers: Json, **annotations: str) -> Json:
     return document
 
 
-def paired(directory: Path, document: Json) -> list[Json]:
+def paired(directory: Path, document: Json, times: int = 1) -> list[Json]:
     """What kustomize makes of a workload with the component."""
     yaml = YAML(typ="safe")
     (directory / "sidecar.yaml").write_text(RULES)
     yaml.dump(document, directory / "workload.yaml")
     kustomization = {
         "resources": ["workload.yaml"],
-        "components": [os.path.relpath(MANIFESTS / "components" / "pair", directory)],
+        "components": [os.path.relpath(MANIFESTS / "components" / "pair", directory)] * times,
         "configMapGenerator": [{"name": "authz-sidecar", "files": ["sidecar.yaml"]}],
     }
     yaml.dump(kustomization, directory / "kustomization.yaml")
@@ -93,7 +93,7 @@ def test_a_change_of_the_rules_changes_the_pod(tmp_path: Path) -> None:
 
 def test_a_hook_of_the_applications_own_is_not_lost_unnoticed(tmp_path: Path) -> None:
     own = {"preStop": {"exec": {"command": ["/stop"]}}}
-    with pytest.raises(KubectlError, match="lifecycle"):
+    with pytest.raises(KubectlError, match="containers/0/lifecycle failed: test failed"):
         paired(tmp_path, workload("Deployment", application(lifecycle=own)))
 
 
@@ -113,3 +113,8 @@ def test_a_second_container_without_a_hook_is_named(tmp_path: Path) -> None:
     (problem,) = problems(paired(tmp_path, document))
 
     assert "container exporter has no preStop" in problem
+
+
+def test_a_workload_is_not_paired_twice(tmp_path: Path) -> None:
+    with pytest.raises(KubectlError, match=r"authz-envoy.* exists"):
+        paired(tmp_path, workload("Deployment", application()), times=2)
