@@ -8,8 +8,10 @@ import pytest
 
 from tests.support.kube_apiserver import KubeApiserver
 from tests.support.kube_objects import Json, pod
+from tests.support.manifests import documents
 from tests.support.pairing import (
     ENVOY,
+    GUARD,
     GUARDED,
     SIDECAR,
     component,
@@ -30,10 +32,21 @@ PAIR: Final = ["sidecar", "envoy"]
 def server(
     kubernetes_installed: None, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[KubeApiserver]:
-    """A server of this module's own, with the mutating policy: policies hold for all of it."""
+    """A server of this module's own: policies hold for all of it.
+
+    The guard is there, too: it lets every pod through that the mutating policy has paired.
+    """
     del kubernetes_installed
     with KubeApiserver(tmp_path_factory.mktemp("kube-apiserver")) as server:
         install(server)
+        server.apply(*documents(GUARD))
+        without_rules = pod("application", "stranger")
+        server.new_service_account(NAMESPACE, "stranger")
+        eventually(
+            lambda: (
+                "ServiceAccount stranger has no rules" in refusal(server, without_rules, NAMESPACE)
+            )
+        )
         yield server
 
 

@@ -111,7 +111,7 @@ class KubeApiserver:
         impersonation = () if user is None else ("--as", user)
         # What kubectl remembers of a server goes where the test's files are.
         environment = {"KUBECONFIG": str(self._kubeconfig), "HOME": str(self._directory)}
-        return kubectl.kubectl(*arguments, *impersonation, stdin=stdin, environment=environment)
+        return kubectl.kubectl(*impersonation, *arguments, stdin=stdin, environment=environment)
 
     def apply(
         self,
