@@ -44,7 +44,7 @@ def server(
         server.kubectl("label", "namespace", NAMESPACE, level, "--overwrite")
         server.apply(*documents(GUARD))
         # Right after the parameter's kind is there, every pod is refused.
-        eventually(lambda: "must be" in refused(server, pod("application")), within=60)
+        eventually(lambda: "needs the label" in refused(server, pod("application")), within=60)
         eventually(lambda: "leads past" in refused(server, service(8081)))
         eventually(lambda: "immutable" in refused(server, config_map(RULES, immutable=False)))
         eventually(lambda: refused(server, paired_pod("application")) == "")
