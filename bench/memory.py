@@ -1,10 +1,15 @@
-"""Memory: of an idle sidecar, import by import, and of each token it remembers."""
+"""Memory: of an idle sidecar, import by import, of each token it remembers, and of Envoy beside it.
+
+The requests and limits of ``deploy/k8s`` are made from these figures (docs/kubernetes.md).
+"""
 
 import gc
 import subprocess
 import sys
 import tempfile
 import tracemalloc
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from bench.figures import Figure
@@ -12,8 +17,12 @@ from bench.gateway import running_gateway
 from bench.in_process import sidecar_checks
 from bench.pod import running_pod
 from bench.service import Service
+from tests.support.envoy import Envoy
+from tests.support.http1 import Connection
 
 _TOKENS = 2000
+# Of clients, each with one request and kept open: a quarter of what the shipped Envoy allows.
+_CONNECTIONS = 1000
 # What `sidecar serve` imports, in an order in which each adds only its own. CEL comes with the
 # first condition, which this service does not have.
 _STEPS = {
@@ -35,6 +44,10 @@ def measure(*, quick: bool) -> list[Figure]:
     del quick  # it takes seconds either way
     with running_pod() as pod:
         idle = resident(pod.sidecar.process.pid)
+        envoy = pod.envoy(pod.checked())
+        idle_envoy = resident(envoy.process.pid)
+        with _clients(envoy, pod.service):
+            busy, busy_envoy = (resident(each.process.pid) for each in (pod.sidecar, envoy))
     with tempfile.TemporaryDirectory() as name, running_gateway(Path(name)) as (_, gateway):
         idle_gateway = resident(gateway.process.pid)
     steps = _steps()
@@ -42,9 +55,22 @@ def measure(*, quick: bool) -> list[Figure]:
         Figure("idle, keys from a file", (idle,), "MiB", 80),
         *(Figure(f"of it: {name}", (size,), "MiB") for name, size in steps.items()),
         Figure("of it: serving", (idle - sum(steps.values()),), "MiB"),
+        Figure(f"after {_CONNECTIONS:,} new tokens", (busy,), "MiB"),
         Figure("idle, role: gateway", (idle_gateway,), "MiB"),
+        Figure("Envoy, idle", (idle_envoy,), "MiB"),
+        Figure(f"Envoy, {_CONNECTIONS:,} connections", (busy_envoy,), "MiB"),
         Figure("a remembered token of 700 bytes", (_per_token(),), "KiB", 1.5),
     ]
+
+
+@contextmanager
+def _clients(envoy: Envoy, service: Service) -> Iterator[None]:
+    """Connections that stay open until the end of the block, each with a token of its own."""
+    with ExitStack() as stack:
+        for _ in range(_CONNECTIONS):
+            connection = stack.enter_context(Connection(envoy.address))
+            connection.request("GET", service.path, service.headers(service.token()))
+        yield
 
 
 def resident(pid: int) -> float:

@@ -1,6 +1,7 @@
 """Options, markers and fixtures that every kind of test may use."""
 
 import os
+import platform
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
@@ -9,6 +10,8 @@ import pytest
 
 from tests.support import squid, web_servers
 from tests.support.envoy import binary
+from tests.support.kube_apiserver import APISERVER
+from tests.support.kubectl import KUBECTL
 from tests.support.leaks import LEAKS
 from tests.support.openbao import BINARY as OPENBAO
 from tests.support.openbao import OpenBao
@@ -124,6 +127,23 @@ def forward_proxy(squid_installed: None) -> Iterator[Squid]:
     del squid_installed
     with new_socket_directory() as directory, Squid(directory) as proxy:
         yield proxy
+
+
+@pytest.fixture(scope="session")
+def kubectl_installed() -> None:
+    """What renders and applies manifests is there."""
+    if platform.machine() != "x86_64":
+        pytest.skip("kubectl is installed for x86-64 alone")
+    if not KUBECTL.exists():
+        _missing("kubectl is missing: run `make .kubectl`")
+
+
+@pytest.fixture(scope="session")
+def kubernetes_installed(kubectl_installed: None) -> None:
+    """The API server is there, and what it is asked with."""
+    del kubectl_installed
+    if not APISERVER.exists():
+        _missing("the Kubernetes API server is missing: run `make .kubernetes`")
 
 
 def _require_openbao() -> None:

@@ -26,6 +26,7 @@ from sidecar.pages.tls import ServerTls
 from tests.support import http1
 from tests.support.certificates import CertificateAuthority
 from tests.support.http1 import Connection, Field, Response
+from tests.support.mounted import mount
 from tests.support.ports import LOOPBACK, free_port
 from tests.support.sessions import identity
 from tests.support.tokens import SigningKey, jwks, key_for, new_key
@@ -457,6 +458,32 @@ def test_a_renewed_certificate_is_shown_to_the_next_connection(
     )
     assert first == same
     assert renewed != first
+
+
+def test_a_secret_that_is_renewed_in_place_is_shown_to_the_next_connection(
+    gateway: Gateway, authority: CertificateAuthority, tmp_path: Path
+) -> None:
+    secret = tmp_path / "secret"
+    secret.mkdir()
+
+    def renew() -> None:
+        authority.issue("tls", dns=http1.HOST, address=LOOPBACK)
+        names = ("tls.crt", "tls.key")
+        mount(secret, {name: (authority.directory / name).read_bytes() for name in names})
+
+    async def story() -> list[bytes | None]:
+        async with gateway.serving(ServerTls(secret / "tls.crt", secret / "tls.key")):
+            seen = []
+            for renewals in (0, 1, 0, 1):
+                for _ in range(renewals):
+                    renew()
+                seen.append(await asyncio.to_thread(shown, gateway, authority))
+            return seen
+
+    renew()
+    first, second, same, third = asyncio.run(story())
+    assert second == same
+    assert len({first, second, third}) == 3
 
 
 def test_half_a_renewal_changes_nothing_until_it_is_whole(

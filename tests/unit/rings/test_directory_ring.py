@@ -18,6 +18,7 @@ from sidecar.rings.local_key import LocalKey
 from sidecar.rings.ring import KeyRing, begin
 from sidecar.rings.ring_file import FILE, StoredKey, store
 from sidecar.rings.sealing_key import TIMINGS, SealingKey
+from tests.support.mounted import turn
 from tests.support.rings import until
 
 NOW = 1_800_000_000.0
@@ -105,11 +106,7 @@ def mount(directory: Path, ring: KeyRing) -> None:
     store(version, ring)
     os.utime(version / FILE, (LONG_AGO, LONG_AGO))
     (version / FILE).chmod(0o440)
-    link = directory / "..turning"
-    link.symlink_to(version.name)
-    link.replace(directory / "..data")
-    if not (directory / FILE).is_symlink():
-        (directory / FILE).symlink_to(Path("..data") / FILE)
+    turn(directory, version)
 
 
 def test_a_ring_that_is_replaced_is_used_from_then_on(tmp_path: Path) -> None:
