@@ -32,6 +32,7 @@ _FUNCTIONS: Final = (
     *("bool", "bytes", "double", "duration", "dyn", "int", "string", "timestamp", "type", "uint"),
 )
 
+_NOT_IN_NAMES: Final = re.compile(r"[^\w.-]")
 _PROBLEM: Final = re.compile(r"ERROR: <input>:(\d+):(\d+): ([^\n]*)")
 _UNDECLARED: Final = re.compile(r"undeclared reference to '([^']*)' \(in container ''\)")
 _IDENTIFIER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -176,8 +177,30 @@ def _explain(expression: str, problem: str) -> str:
     ]
     line, column, text = (calls or found)[0]
     if undeclared := _UNDECLARED.match(text):
-        text = _unknown_function(undeclared[1]) if calls else _unknown_variable(undeclared[1])
+        name = undeclared[1]
+        here = lines[int(line) - 1]
+        # A name with members is reported at its last dot.
+        start = int(column) - 1 - len(name.rpartition(".")[0])
+        if calls:
+            text = _unknown_function(name)
+        else:
+            text = _name_with_hyphens(here[:start], here[start:]) or _unknown_variable(name)
     return f"at {line}:{column}: {text}"
+
+
+def _name_with_hyphens(before: str, after: str) -> str:
+    """What to write for ``a.b-c``, which is a subtraction; empty for anything else.
+
+    Args:
+        before: what stands in front of the unknown variable, in its line.
+        after: the variable, and what follows it.
+    """
+    path, hyphen, begun = _NOT_IN_NAMES.split(before)[-1].partition("-")
+    parent, dot, first = path.rpartition(".")
+    if not (hyphen and dot and before.endswith("-")):
+        return ""
+    name = f"{first}-{begun}{_NOT_IN_NAMES.split(after)[0].partition('.')[0]}"
+    return f'a name with a hyphen is written in brackets: {parent}["{name}"]'
 
 
 def _unknown_function(name: str) -> str:

@@ -118,6 +118,16 @@ def test_the_cause_has_no_value_of_a_token(expression: str, claims: dict[str, ob
         ("token.role == []", 'did you mean "token.roles"[?] '),
         ("token.sub == 'a'", 'did you mean "claims.sub"[?] '),
         ("'a' in scopes", 'did you mean "token.scopes"[?] '),
+        (
+            'request.headers.x-scope-orgid == "a"',
+            r'a name with a hyphen is written in brackets: request.headers\["x-scope-orgid"\]',
+        ),
+        (
+            '!("a" in claims.realm-access.roles)',
+            r'a name with a hyphen is written in brackets: claims\["realm-access"\]',
+        ),
+        ("claims.a - nobody == 1", 'the variable "nobody" is unknown'),
+        ("claims.a -nobody == 1", 'the variable "nobody" is unknown'),
         ("token['scopes'] == []", 'at 1:1: the variable "token" is unknown; '),
         (
             "claims.x.startWith('a')",
