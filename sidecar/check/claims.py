@@ -6,7 +6,7 @@ from typing import Final, NamedTuple, TypeGuard
 
 from sidecar.check.patterns import matches_any
 from sidecar.check.refusal import Refusal
-from sidecar.check.trust import ClaimPath, RequiredValue, TrustEntry
+from sidecar.check.trust import ClaimPath, RequiredValue, TrustEntry, format_single
 from sidecar.model import Reason, VerifiedToken
 
 # The claim that names the subject where nothing else is configured (RFC 7519 §4.1.2).
@@ -120,8 +120,9 @@ def _wrong_value(claims: Mapping[str, object], required: RequiredValue) -> Refus
     if value is None:
         return invalid(name, f"is missing; {accepted}")
     if not isinstance(value, str | int):
-        return invalid(name, f"is not a single value; {accepted}")
-    return invalid(name, f"has another value; {accepted}")._replace(held=((name, str(value)),))
+        return invalid(name, f"is not text, a boolean or a whole number; {accepted}")
+    refusal = invalid(name, f"{required.difference(value)}; {accepted}")
+    return refusal._replace(held=((name, format_single(value)),))
 
 
 def check_dates(claims: Mapping[str, object], now: float, leeway: float) -> Refusal | None:

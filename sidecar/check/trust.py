@@ -30,14 +30,27 @@ class RequiredValue:
     @property
     def values(self) -> tuple[str, ...]:
         """The accepted values, as a message names them."""
-        return tuple(sorted(_format(value) for _, value in self.accepted))
+        return tuple(sorted(format_single(value) for _, value in self.accepted))
 
     def accepts(self, value: object) -> bool:
         """Whether it is one of the values; None, for a claim that is missing, is none."""
         return isinstance(value, str | int) and (type(value), value) in self.accepted
 
+    def difference(self, value: object) -> str:
+        """How a value that is not accepted differs: maybe in its JSON type alone.
 
-def _format(value: str | int) -> str:
+        No text of the token is in it that is not in the configuration.
+        """
+        text = format_single(value) if isinstance(value, str | int) else None
+        if text not in self.values:
+            return "differs"
+        if isinstance(value, str):
+            return f'differs in its JSON type alone: it is text, so write "{text}" in quotes'
+        return f"differs in its JSON type alone: it is no text, so write {text} without quotes"
+
+
+def format_single(value: str | int) -> str:
+    """A text without quotes, or a boolean or whole number as JSON has it."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

@@ -16,7 +16,7 @@ from sidecar.check import claims, jws
 from sidecar.check.claims import SignedToken
 from sidecar.check.refusal import Refusal
 from sidecar.check.trace import Trace
-from sidecar.check.trust import TrustedIssuers, TrustEntry
+from sidecar.check.trust import ClaimPath, TrustedIssuers, TrustEntry
 from sidecar.jose.algorithms import verify
 from sidecar.jose.issuers import IssuerTemplate
 from sidecar.jose.jwk import VerificationKey
@@ -125,15 +125,19 @@ def _with_required_values(
     for entry in entries:
         if claims.first_wrong(token.claims, entry.claim_values) is None:
             return entry
-    paths = dict.fromkeys(each.claim for entry in entries for each in entry.claim_values)
-    problems = [
-        f"{'.'.join(path)} {'is missing' if claims.find(token.claims, path) is None else 'differs'}"
-        for path in paths
-    ]
+    problems: dict[ClaimPath, str] = {}
+    for required in (each for entry in entries for each in entry.claim_values):
+        value = claims.find(token.claims, required.claim)
+        if required.accepts(value):
+            continue
+        problem = "is missing" if value is None else required.difference(value)
+        # Of the problems with one claim the longest is told: that it differs in its type alone.
+        problems[required.claim] = max(problems.get(required.claim, ""), problem, key=len)
+    told = (f"{'.'.join(path)} {problem}" for path, problem in problems.items())
     return Refusal(
         Reason.WRONG_TOKEN_TYPE,
         f"it has the claim_values of none of {', '.join(entry.name for entry in entries)}: "
-        f"{', '.join(problems)}",
+        f"{', '.join(told)}",
     )
 
 

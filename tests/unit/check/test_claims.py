@@ -230,11 +230,11 @@ def test_a_claim_is_found_by_its_path_and_names_may_hold_dots() -> None:
     ("value", "problem"),
     [
         (None, "is missing"),
-        ("example.net", "has another value"),
-        (True, "has another value"),
-        (["example.org"], "is not a single value"),
-        ({"hd": "example.org"}, "is not a single value"),
-        (1.5, "is not a single value"),
+        ("example.net", "differs"),
+        (True, "differs"),
+        (["example.org"], "is not text, a boolean or a whole number"),
+        ({"hd": "example.org"}, "is not text, a boolean or a whole number"),
+        (1.5, "is not text, a boolean or a whole number"),
     ],
 )
 def test_a_required_value_is_told_with_what_is_accepted(value: object, problem: str) -> None:
@@ -246,7 +246,37 @@ def test_a_required_value_is_told_with_what_is_accepted(value: object, problem: 
         Reason.INVALID_CLAIM,
         f"org.hd {problem}; accepted: 7, example.org, false",
     )
-    assert refused.held == ((("org.hd", str(value)),) if problem == "has another value" else ())
+    held = {"example.net": "example.net", True: "true"} if problem == "differs" else {}
+    assert refused.held == (((("org.hd", held[value]),)) if held else ())
+
+
+@pytest.mark.parametrize(
+    ("accepted", "value", "advice"),
+    [
+        (True, "true", 'it is text, so write "true" in quotes'),
+        (45678901, "45678901", 'it is text, so write "45678901" in quotes'),
+        ("true", True, "it is no text, so write true without quotes"),
+        ("7", 7, "it is no text, so write 7 without quotes"),
+    ],
+)
+def test_a_value_that_differs_in_its_json_type_alone_is_told_how_to_be_written(
+    accepted: str | int, value: object, advice: str
+) -> None:
+    required = RequiredValue.of(("ref_protected",), [accepted, "other"])
+    refused = verified({"ref_protected": value}, claim_values=(required,))
+
+    assert isinstance(refused, Refusal)
+    assert refused.detail.startswith(f"ref_protected differs in its JSON type alone: {advice}; acc")
+
+
+@pytest.mark.parametrize("value", ["True", " true", 1, 0, False, "truer"])
+def test_a_value_that_is_written_in_another_way_differs_in_more_than_its_type(
+    value: object,
+) -> None:
+    refused = verified({"ok": value}, claim_values=(RequiredValue.of(("ok",), [True]),))
+
+    assert isinstance(refused, Refusal)
+    assert refused.detail == "ok differs; accepted: true"
 
 
 def test_a_token_with_every_required_value_is_verified() -> None:

@@ -118,6 +118,20 @@ def test_a_token_with_the_required_values_of_no_entry_is_of_the_wrong_type(
     )
 
 
+def test_a_value_of_another_json_type_is_told_whichever_entry_would_accept_it() -> None:
+    entries = [
+        replace(GATEWAY, name=name, claim_values=required(protected=[protected], level=[1]))
+        for name, protected in (("branch", "false"), ("main", True), ("tag", 2))
+    ]
+    token = unverified("at+jwt", {"iss": ISSUER, "protected": "true", "level": 1})
+
+    assert TrustTable(entries).select(token) == Refusal(
+        Reason.WRONG_TOKEN_TYPE,
+        "it has the claim_values of none of branch, main, tag: protected differs in its JSON type "
+        'alone: it is text, so write "true" in quotes',
+    )
+
+
 def test_values_are_compared_by_their_json_type() -> None:
     (number,), (boolean,) = required(level=1), required(level=True)
 
