@@ -1,5 +1,6 @@
 """Where a claim is read, and where others of its name are: for whoever writes the configuration."""
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Final
@@ -24,7 +25,14 @@ def describe(claims: Mapping[str, object], path: ClaimPath) -> str:
     """The value of a claim with its place, or why there is none (``problem_of``)."""
     if problem := problem_of(claims, path):
         return f"none, {problem}"
-    return f"{printable(find(claims, path))}, in {format_claim(path)}"
+    return f"{format_found(find(claims, path))}, in {format_claim(path)}"
+
+
+def format_found(value: object) -> str:
+    """A claim's value: a text as it is, anything else as JSON; "missing" for none or null."""
+    if value is None:
+        return "missing"
+    return printable(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
 
 
 def problem_of(claims: Mapping[str, object], path: ClaimPath) -> str:

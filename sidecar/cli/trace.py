@@ -17,7 +17,7 @@ from sidecar.check.jws import UnverifiedToken
 from sidecar.check.routes import METHOD, Route
 from sidecar.check.trust import ClaimPath, TrustEntry
 from sidecar.check.websocket_protocols import HEADER as PROTOCOLS
-from sidecar.cli.claim_places import describe, problem_of
+from sidecar.cli.claim_places import describe, format_found, problem_of
 from sidecar.cli.key_sets import KnownKeys
 from sidecar.cli.texts import dated, printable
 from sidecar.gateway.settings import Attributes, GatewaySettings, IntrospectedCredential
@@ -88,7 +88,7 @@ class Explanation:
         return (size, f"alg {printable(token.header.algorithm)}, {kid}, typ {_format_type(token)}")
 
     def _trust(self, token: UnverifiedToken, trust: TrustEntry | None) -> tuple[str, ...]:
-        issuer = f"iss {_format_found(token.claims.get('iss'))}, typ {_format_type(token)}"
+        issuer = f"iss {format_found(token.claims.get('iss'))}, typ {_format_type(token)}"
         return (issuer, f"{trust.name}, for {trust.kind.value} tokens") if trust else (issuer,)
 
     def _key(self, trust: TrustEntry, keys: KeySet | None) -> tuple[str, ...]:
@@ -223,14 +223,9 @@ def _format_read(claims: Mapping[str, object], path: ClaimPath) -> str:
     """A claim's value; "missing", and where there is one of its name, if there is none."""
     value = find(claims, path)
     if value is not None:
-        return printable(value)
+        return format_found(value)
     _, _, others = problem_of(claims, path).partition("; ")
     return f"missing; {others}" if others else "missing"
-
-
-def _format_found(value: object) -> str:
-    """A claim's value; "missing" where there is none or it is null."""
-    return "missing" if value is None else printable(value)
 
 
 def _format_type(token: UnverifiedToken) -> str:

@@ -98,13 +98,13 @@ def test_the_claims_that_an_entry_names_are_shown_or_called_missing(
 """
     text = configuration.read_text().replace("\n  - name: gateway\n", named, 1)
     configuration.write_text(text)
-    token = _token(use="access", client="orders")
+    token = _token(use="access", client=["orders", "\u202e"], oid=True)
     _, output, _ = run("check", "-c", configuration, "GET", "/orders/17", stdin=token)
 
-    assert "client orders, accepted: orders" in output
+    assert 'client ["orders", "\\u202e"], accepted: orders' in output
     assert "use access, accepted: access" in output
     assert "level missing, accepted: 1, 2" in output
-    assert "oid missing" in output
+    assert "oid true" in output
     assert "detail: level is missing; accepted: 1, 2" in output
 
 
