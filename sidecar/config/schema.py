@@ -102,7 +102,10 @@ def _problem(
         return FileProblem(document.at_key(location[:-1]), f'the key "{location[-1]}" is missing')
     if location and location[-1] == "[key]":  # pydantic's name for the key itself
         return FileProblem(document.at_key(location[:-1]), _text(detail))
-    return FileProblem(document.at_value(location), _text(detail))
+    text = _text(detail)
+    if detail["type"] == "model_type":
+        text += f"; its keys are: {', '.join(_keys(_model_at(model, location)))}"
+    return FileProblem(document.at_value(location), text)
 
 
 def _text(detail: ErrorDetails) -> str:
@@ -121,6 +124,8 @@ def _text(detail: ErrorDetails) -> str:
             return f"{found} is too small; write at least {context['ge']:.10g}"
         case "less_than_equal":
             return f"{found} is too large; write at most {context['le']:.10g}"
+        case "tuple_type" if not isinstance(detail["input"], dict | None):
+            return f"expected a list, and found {found}; write [{found}]"
         case kind if kind in _EXPECTED:
             return f"expected {_EXPECTED[kind]}, and found {found}"
         case _:

@@ -288,6 +288,8 @@ def distinct_headers(value: object) -> object:
 
 def issuer(value: object) -> str:
     """An issuer that is compared as it is written."""
+    if isinstance(value, list):
+        raise ValueError("expected one issuer, and found a list; write issuers: [..] for several")  # noqa: TRY004 - pydantic collects ValueErrors
     found = text(value)
     if _WILD.search(found):
         pattern = found if parse_template(found) else "https://login.example/{tid}/v2.0"
@@ -322,6 +324,8 @@ def issuer_values(value: object) -> tuple[str, ...] | None:
         return None
     if value == []:
         raise ValueError("the list is empty; write at least one item")
+    if value == ["any"]:
+        raise ValueError("any is no value of a list; write values: any if every value is meant")
     if not isinstance(value, list):
         raise ValueError(  # noqa: TRY004 - pydantic collects ValueErrors
             f"expected a list of values or any, and found {format_value(value)}; write what may "
@@ -364,6 +368,9 @@ def token_type(value: object) -> str:
 
 def accepted_tokens(value: object) -> TokenKind | NamedTokens:
     """The tokens that a route accepts: those of a kind, or of the one entry in ``KIND:NAME``."""
+    if isinstance(value, dict) and len(value) == 1:
+        [(word, name)] = value.items()
+        raise ValueError(f"expected text, and found a mapping; write {word}:{name} without a space")
     word, colon, name = text(value).partition(":")
     kind = next((kind for kind in TokenKind if kind.value == word), None)
     if kind is None or (colon and not name):
