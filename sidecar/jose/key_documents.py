@@ -1,6 +1,6 @@
 """Reads verification keys from a published document: a JWKS (RFC 7517) or PEM."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NamedTuple
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -123,15 +123,26 @@ def _from_jwks(document: bytes) -> Iterator[VerificationKey | str | None]:
                 "holds certificates by kid, and a JWKS is needed; name the JWKS that the issuer "
                 "publishes as well"
             )
+        if "jwks_uri" in jwks:
+            raise SourceFault(
+                "is a discovery document, and a JWKS is needed; name the URL in its jwks_uri"
+            )
+        if "kty" in jwks:
+            _refuse_secrets([jwks])
+            raise SourceFault('is one JWK, and a JWKS is needed; write {"keys": [..]} around it')
         raise SourceFault('is not a JWKS: it has no list "keys"')
     _bound(len(members))
     objects = [jwk for jwk in members if isinstance(jwk, dict)]
-    if not all(_PRIVATE_MEMBERS.isdisjoint(jwk) for jwk in objects):
+    _refuse_secrets(objects)
+    yield from map(_from_jwk, objects)
+
+
+def _refuse_secrets(jwks: Iterable[dict[str, object]]) -> None:
+    if not all(_PRIVATE_MEMBERS.isdisjoint(jwk) for jwk in jwks):
         raise SourceFault(
             "holds private or shared key material; publish the public half alone "
             "and replace the key"
         )
-    yield from map(_from_jwk, objects)
 
 
 def _bound(keys: int) -> None:

@@ -233,6 +233,15 @@ def test_private_key_material_spoils_the_document(member: str) -> None:
             "holds certificates by kid, and a JWKS is needed; name the JWKS that the issuer",
         ),
         (
+            b'{"issuer": "https://idp.example", "jwks_uri": "https://idp.example/keys"}',
+            "is a discovery document, and a JWKS is needed; name the URL in its jwks_uri",
+        ),
+        (
+            json.dumps(EC_JWK).encode(),
+            r'is one JWK, and a JWKS is needed; write {"keys": \[\.\.\]} around it',
+        ),
+        (json.dumps({**EC_JWK, "d": "AA"}).encode(), "holds private or shared key material"),
+        (
             b"-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----",
             "holds a PEM block that is not a public key",
         ),
@@ -261,6 +270,9 @@ def test_private_key_material_spoils_the_document(member: str) -> None:
         "DER of P-256",
         "DER of RSA",
         "certificates by kid",
+        "discovery document",
+        "one JWK",
+        "one private JWK",
         "PEM of nonsense",
         "Ed448",
     ],
