@@ -47,7 +47,7 @@ def _disagreement(
     if trust.kind is not other.kind:
         return (
             f'"{name}" is of kind {other.kind.value} and this entry of kind {trust.kind.value}; '
-            "kinds never have a key in common: give each its own keys"
+            "entries that name each other here are of one kind: give each its own keys"
         )
     return ""
 

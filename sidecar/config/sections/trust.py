@@ -311,8 +311,15 @@ class Trust(Section):
         return tuple(dict.fromkeys((self.subject_claim, *required)))
 
     def warnings(self) -> Iterator[Finding]:
-        """A subject that can be changed, or a value of what most likely is a nested claim."""
+        """A subject that can be changed, or values that most likely are meant otherwise."""
         yield from changeable_subject(self.subject_claim)
+        for name, found in self.claim_values.items():
+            if any("*" in str(value) for _, values in found for value in values):
+                text = (
+                    "values are compared character by character, and * stands for nothing else; "
+                    "required_claims asks for a claim with any value"
+                )
+                yield Finding(("claim_values", name), text)
         for name in filter(is_dotted, self.claim_values):
             first, _, rest = name.partition(".")
             text = f"{ONE_CLAIM.format(name)}; write {first}: {{{rest}: ...}}"

@@ -598,6 +598,16 @@ def test_a_subject_that_can_change_is_a_warning(tmp_path: Path, claim: str) -> N
     )
 
 
+@pytest.mark.parametrize("values", ["hd: '*'", "hd: ['*.a.example', b]", "org: {hd: '*'}"])
+def test_a_star_in_a_required_value_is_a_warning(tmp_path: Path, values: str) -> None:
+    configuration = _load(tmp_path, _IDP.replace("types:", f"claim_values: {{{values}}}, types:"))
+
+    assert [each.text for each in configuration.warnings] == [
+        "values are compared character by character, and * stands for nothing else; "
+        "required_claims asks for a claim with any value"
+    ]
+
+
 def test_a_header_with_a_sub_that_is_not_the_subject_is_a_warning(tmp_path: Path) -> None:
     text = _IDP.replace("types:", "subject_claim: [user, id], types:")
     configuration = _load(tmp_path, text + "identity: {headers: {x-user-id: sub, x-id: tid}}\n")
