@@ -140,7 +140,8 @@ class TrustedIssuers:
         nearest = self._by_likeness.get(_alike(issuer)) or self._pattern_like(_alike(issuer))
         if nearest is None:
             return self._trusted
-        return f"it differs from {nearest} in slashes or the case of letters alone"
+        near = f"it differs from {nearest} in slashes or the case of letters alone"
+        return f"{near}; {self._trusted}"
 
     def _pattern_like(self, issuer: str) -> str | None:
         """The pattern that ``issuer`` matches but for what ``_alike`` removes."""

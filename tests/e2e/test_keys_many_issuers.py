@@ -107,7 +107,7 @@ def test_a_client_is_not_told_what_the_operator_is(pod: KeysPod) -> None:
     assert denial(pod, with_slash) == (
         "untrusted_issuer",
         f"it differs from {LOGIN.replace('{tid}', 'tenant-7')} in slashes or the case of letters "
-        "alone",
+        f"alone; trusted: {LOGIN}, {NAMELESS}",
     )
     assert denial(pod, token("tenant-7", issuer="https://else.test")) == (
         "untrusted_issuer",

@@ -29,6 +29,7 @@ def test_issuer_and_type_choose_the_entry() -> None:
 
 
 TRUSTED = f"trusted: {ISSUER}, {CLUSTER_ISSUER}"
+NEARLY = f"it differs from {ISSUER} in slashes or the case of letters alone"
 
 
 @pytest.mark.parametrize(
@@ -41,8 +42,8 @@ TRUSTED = f"trusted: {ISSUER}, {CLUSTER_ISSUER}"
         (7, f"iss is not a string; {TRUSTED}"),
         ([ISSUER], f"iss is not a string; {TRUSTED}"),
         ({ISSUER: 1}, f"iss is not a string; {TRUSTED}"),
-        (f"{ISSUER}/", f"it differs from {ISSUER} in slashes or the case of letters alone"),
-        (ISSUER.upper(), f"it differs from {ISSUER} in slashes or the case of letters alone"),
+        (f"{ISSUER}/", f"{NEARLY}; {TRUSTED}"),
+        (ISSUER.upper(), f"{NEARLY}; {TRUSTED}"),
     ],
 )
 def test_the_issuer_is_compared_exactly(issuer: object, detail: str) -> None:
@@ -195,8 +196,8 @@ def test_of_a_thousand_issuers_a_few_are_told_and_the_one_that_was_meant() -> No
         "trusted: https://issuer.test/0000, https://issuer.test/0001, https://issuer.test/0002, "
         "https://issuer.test/0003, https://issuer.test/0004 and 995 more"
     )
-    assert refused(table, of_tenant("https://Issuer.test/0777/")) == (
-        "it differs from https://issuer.test/0777 in slashes or the case of letters alone"
+    assert refused(table, of_tenant("https://Issuer.test/0777/")).startswith(
+        "it differs from https://issuer.test/0777 in slashes or the case of letters alone; "
     )
 
 
@@ -226,8 +227,8 @@ def test_a_value_that_is_not_listed_is_told_as_such() -> None:
 @pytest.mark.parametrize("entry", [ANY, LISTED])
 @pytest.mark.parametrize("issuer", ["https://LOGIN.test/b/v2.0", "https://login.test/b/V2.0/"])
 def test_an_issuer_that_is_nearly_one_of_a_pattern_is_told(entry: TrustEntry, issuer: str) -> None:
-    assert refused(TrustTable([CLUSTER, entry]), of_tenant(issuer, tid="b")) == (
-        "it differs from https://login.test/{tid}/v2.0 in slashes or the case of letters alone"
+    assert refused(TrustTable([CLUSTER, entry]), of_tenant(issuer, tid="b")).startswith(
+        "it differs from https://login.test/{tid}/v2.0 in slashes or the case of letters alone; "
     )
 
 
