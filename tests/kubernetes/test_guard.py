@@ -118,6 +118,11 @@ def over_the_program(spec: Json) -> None:
     mount(spec["initContainers"][0], "more", "/opt/sidecar")
 
 
+def claim(spec: Json) -> None:
+    spec["resourceClaims"] = [{"name": "device", "resourceClaimName": "device"}]
+    spec["initContainers"][0]["resources"]["claims"] = [{"name": "device"}]
+
+
 def ports(name: str, number: int) -> list[Json]:
     return [{"name": name, "containerPort": number}]
 
@@ -222,9 +227,36 @@ WEAKENED: Final[dict[str, tuple[Change, str]]] = {
         ),
         "securityContext of components/pair",
     ),
+    "a profile of its own": (
+        lambda s: s["initContainers"][0]["securityContext"].update(
+            appArmorProfile={"type": "Unconfined"}
+        ),
+        "no other AppArmor profile",
+    ),
+    "a type of its own": (
+        lambda s: s["initContainers"][1]["securityContext"].update(
+            seLinuxOptions={"type": "spc_t"}
+        ),
+        "no seLinuxOptions",
+    ),
+    "a file over its rules": (
+        lambda s: s["initContainers"][0].update(
+            terminationMessagePath="/etc/sidecar/sidecar.yaml"
+        ),
+        "no terminationMessagePath",
+    ),
+    "a device": (claim, "no resources.claims"),
     "a CPU limit": (
         lambda s: s["initContainers"][0]["resources"]["limits"].update(cpu="100m"),
         "no CPU limit",
+    ),
+    "a CPU limit of the whole pod": (
+        lambda s: s.update(resources={"limits": {"cpu": "300m"}}),
+        "write limits.cpu at the containers of the application",
+    ),
+    "a port of the node": (
+        lambda s: application(s).update(ports=[{"containerPort": 8081, "hostPort": 8081}]),
+        "a hostPort leads past the pair",
     ),
     "a probe of elsewhere": (
         lambda s: s["initContainers"][0]["readinessProbe"]["httpGet"].update(host="192.0.2.1"),
@@ -384,6 +416,8 @@ def test_the_pair_cannot_be_resized_to_nothing(server: KubeApiserver, running: s
     assert "must request at least 100m" in resized(requests={"cpu": "1m"})
     assert "no CPU limit" in resized(limits={"cpu": "200m"})
     assert resized(requests={"cpu": "200m"}) == ""
+    whole = {"spec": {"resources": {"limits": {"cpu": "300m"}}}}
+    assert "the pod's own resources have a CPU limit" in patched(server, running, whole, "resize")
 
 
 @pytest.mark.parametrize(
@@ -515,6 +549,32 @@ def test_a_namespace_that_ends_takes_its_config_maps_with_it(server: KubeApiserv
     assert "ask the platform team" in said()
     server.kubectl("delete", "namespace", namespace, "--wait=false")
     eventually(lambda: said() == "")
+
+
+# Namespaces
+
+
+@pytest.mark.parametrize("subresource", ["", "/status", "/finalize"])
+@pytest.mark.parametrize("value", [None, "disabled"])
+def test_the_label_of_a_namespace_is_taken_away_by_the_platforms_account_alone(
+    server: KubeApiserver, team: str, subresource: str, value: str | None
+) -> None:
+    def said(labels: dict[str, str | None], user: str | None) -> str:
+        changed = json.loads(server.kubectl("get", "namespace", NAMESPACE, "--output=json"))
+        merged = {**changed["metadata"]["labels"], **labels}
+        changed["metadata"]["labels"] = {k: v for k, v in merged.items() if v is not None}
+        path = f"/api/v1/namespaces/{NAMESPACE}{subresource}?dryRun=All"
+        text = json.dumps(changed)
+        try:
+            server.kubectl("replace", "--raw", path, "--filename=-", stdin=text, user=user)
+        except KubectlError as error:
+            return str(error)
+        return ""
+
+    loss: dict[str, str | None] = {"authz-sidecar.dev/pair": value}
+    assert "may remove it: ask the platform team" in eventually(lambda: said(loss, team))
+    assert said(loss, None) == ""
+    assert said({"tier": "a"}, team) == ""
 
 
 # Connections
