@@ -240,9 +240,7 @@ WEAKENED: Final[dict[str, tuple[Change, str]]] = {
         "no seLinuxOptions",
     ),
     "a file over its rules": (
-        lambda s: s["initContainers"][0].update(
-            terminationMessagePath="/etc/sidecar/sidecar.yaml"
-        ),
+        lambda s: s["initContainers"][0].update(terminationMessagePath="/etc/sidecar/sidecar.yaml"),
         "no terminationMessagePath",
     ),
     "a device": (claim, "no resources.claims"),
