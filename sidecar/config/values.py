@@ -20,7 +20,7 @@ from pydantic import (
 from pydantic_core import CoreSchema, core_schema
 
 from sidecar.check.conditions import Condition, ConditionError
-from sidecar.check.identity import IdentitySource, Normalised, folded
+from sidecar.check.identity import IdentitySource, Normalised
 from sidecar.check.jws import media_type
 from sidecar.check.routes import METHOD
 from sidecar.check.rules import NamedTokens
@@ -37,27 +37,13 @@ DIRECTORY: Final = "directory"
 _DURATION: Final = re.compile(r"(-?[0-9]{1,9}(?:\.[0-9]{1,3})?)(ms|s|m|h)")
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
-_TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 §5.6.2
+TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 §5.6.2
 _MEDIA_TYPE: Final = re.compile(r"[a-z0-9!#$&^_.+-]+(?:/[a-z0-9!#$&^_.+-]+)?")  # RFC 6838 §4.2
 _HOST: Final = re.compile(r"(?:\*\.)?[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\]")
 _SCOPE: Final = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+")  # RFC 6749 §3.3
 _PATH: Final = re.compile(r"[A-Za-z0-9_.@~-]+(?:/[A-Za-z0-9_.@~-]+)*")
 _WILD: Final = re.compile(r"[{}*]")
 _QUOTABLE: Final = re.compile(r"[ !#-\[\]-~]+")  # RFC 9110 §5.6.4 without what needs a backslash
-# Headers that belong to the connection or to Envoy: setting or removing one breaks the request.
-_NOT_OURS: Final = frozenset(
-    {
-        *("connection", "content-length", "host", "keep-alive", "proxy-connection"),
-        *("te", "trailer", "transfer-encoding", "upgrade"),
-    }
-)
-# Further names that no condition may read (RFC 9110 §11.6, RFC 6265 §5, RFC 9113 §3.2.1).
-_CREDENTIALS: Final = frozenset({"authorization", "cookie", "proxy-authorization", "txn-token"})
-_HOP_BY_HOP: Final = frozenset({"http2-settings", "proxy-authenticate"})
-# Headers of the program's own requests that no configuration changes.
-_SET_WHERE_NEEDED: Final = frozenset(
-    {"accept-encoding", "expect", "if-none-match", "range", "x-vault-token"}
-)
 
 
 def seconds(text: object) -> float:
@@ -147,7 +133,7 @@ _name = _matching(
     _NAME, "a name has up to 63 letters, digits, ., _ and -, and begins with a letter or digit"
 )
 _scope = _matching(_SCOPE, "a scope has no spaces, quotes or backslashes; write one item per scope")
-_token = _matching(_TOKEN, "it has letters, digits and !#$%&'*+-.^_`|~")
+_token = _matching(TOKEN, "it has letters, digits and !#$%&'*+-.^_`|~")
 _method = _matching(METHOD, "a method has capital letters and -, as in GET")
 _vault_path = _matching(
     _PATH, "write the names with / between them, and none at the beginning and the end"
@@ -183,16 +169,6 @@ def claim_values(value: object) -> tuple[tuple[ClaimPath, tuple[str | int, ...]]
     return (((), tuple(values)),)
 
 
-def header(value: object) -> str:
-    """The name, in lower case, of a header that may be read from a request or set in one."""
-    name = text(value).lower()
-    if not _TOKEN.fullmatch(name):
-        raise ValueError(f"{format_value(value)} is not a header's name; {_NOT_A_HEADER}")
-    if name in _NOT_OURS or name.startswith("x-envoy-"):
-        raise ValueError(f"{name} belongs to the connection or to Envoy; choose another header")
-    return name
-
-
 def identity_source(value: object) -> IdentitySource:
     """The source of an identity header: a claim, or the normalised scopes, roles or groups."""
     if not isinstance(value, dict):
@@ -205,85 +181,6 @@ def identity_source(value: object) -> IdentitySource:
             f"one of: {', '.join(accepted)}"
         )
     return Normalised(named)
-
-
-_NOT_A_HEADER: Final = "names have letters, digits and !#$%&'*+-.^_`|~, and no colon"
-
-
-def identity_header(value: object) -> str:
-    """The name of a header that only the sidecar sets. Spellings with underscores are included."""
-    name = header(value)
-    if "_" in name:
-        raise ValueError(
-            f"{name} has an underscore; write {name.replace('_', '-')}: what a client sends under "
-            "the spellings with underscores is taken away with it"
-        )
-    return name
-
-
-def condition_header(value: object) -> str:
-    """The name of a request header that a condition may read."""
-    name = identity_header(value)
-    spelt = folded(name)
-    if spelt in _CREDENTIALS:
-        raise ValueError(
-            f"{name} holds credentials; a condition reads what is verified of them, in claims"
-        )
-    if spelt == "forwarded" or spelt.startswith("x-forwarded-"):
-        raise ValueError(
-            f"{name} is no statement of the client, but of the proxies before it; addresses are "
-            "for Envoy's RBAC filter, and the caller's certificate is request.caller"
-        )
-    if spelt in _HOP_BY_HOP or spelt.startswith("x-envoy-"):
-        raise ValueError(f"{name} belongs to the connection or to Envoy; choose another header")
-    return name
-
-
-def source_header(value: object) -> str:
-    """The name of a header that carries a token."""
-    name = header(value)
-    if name == "cookie":
-        raise ValueError("a cookie is named by its own name; write {cookie: NAME}")
-    return name
-
-
-def request_header(value: object) -> str:
-    """The name of a header to send with the sidecar's own requests."""
-    name = header(value)
-    if name in _SET_WHERE_NEEDED | _HOP_BY_HOP or name.startswith("content-"):
-        raise ValueError(f"{name} is set where it is needed; leave it out")
-    if name == "proxy-authorization":
-        raise ValueError(f"{name} is for a proxy; write proxy.credentials_file")
-    return name
-
-
-def introspection_header(value: object) -> str:
-    """The name of a header to send with introspection requests."""
-    name = request_header(value)
-    if name == "authorization":
-        raise ValueError(f"{name} holds the proof of the client; choose its method in client")
-    if name == "accept":
-        raise ValueError(f"{name} is set where it is needed; leave it out")
-    return name
-
-
-def passed_header(value: object) -> str:
-    """The name of a header with a credential that the service checks itself."""
-    name = header(value)
-    if name != "authorization":
-        raise ValueError(
-            f"{name} cannot stand here; only authorization is passed on for the service to check"
-        )
-    return name
-
-
-def distinct_headers(value: object) -> object:
-    """Refuses names that differ only in case."""
-    names = [str(name).lower() for name in value] if isinstance(value, dict) else []
-    for name in names:
-        if names.count(name) > 1:
-            raise ValueError(f"{name} stands twice: case makes no difference; leave one out")
-    return value
 
 
 def issuer(value: object) -> str:
@@ -474,7 +371,7 @@ File = Annotated[Path, PlainValidator(file), schema("text")]
 Name = Annotated[str, PlainValidator(_name), schema("name", pattern=f"^{_NAME.pattern}$")]
 Scope = Annotated[str, PlainValidator(_scope), schema("scope", pattern=f"^{_SCOPE.pattern}$")]
 HttpToken = Annotated[
-    str | None, PlainValidator(_token), schema("token", pattern=f"^{_TOKEN.pattern}$")
+    str | None, PlainValidator(_token), schema("token", pattern=f"^{TOKEN.pattern}$")
 ]
 Method = Annotated[str, PlainValidator(_method), schema("method", pattern=f"^{METHOD.pattern}$")]
 Realm = Annotated[str, PlainValidator(_realm), schema("text", pattern=f"^{_QUOTABLE.pattern}$")]
@@ -492,15 +389,9 @@ ClaimValues = Annotated[
 IdentityClaim = Annotated[
     IdentitySource, PlainValidator(identity_source), WithJsonSchema(_IDENTITY_SOURCE_SCHEMA)
 ]
-IdentityHeader = Annotated[str, PlainValidator(identity_header), schema("header")]
-ConditionHeader = Annotated[str, PlainValidator(condition_header), schema("header")]
-PassedHeader = Annotated[str, PlainValidator(passed_header), schema("header")]
-RequestHeader = Annotated[str, PlainValidator(request_header), schema("header")]
-IntrospectionHeader = Annotated[str, PlainValidator(introspection_header), schema("header")]
 VaultPath = Annotated[
     str, PlainValidator(_vault_path), schema("path", pattern=f"^{_PATH.pattern}$")
 ]
-SourceHeader = Annotated[str | None, PlainValidator(source_header), schema("header")]
 AlgorithmName = Annotated[
     str,
     PlainValidator(algorithm),

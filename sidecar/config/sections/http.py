@@ -8,9 +8,10 @@ from pydantic import BeforeValidator, Field, StrictBool, StrictInt
 
 from sidecar.clients.http import ANSWER_BYTES, HttpSettings
 from sidecar.clients.proxy import ProxySettings
+from sidecar.config.header_names import RequestHeader, distinct_headers
 from sidecar.config.problems import Finding, Location
 from sidecar.config.section import Section, copied, written
-from sidecar.config.values import File, RequestHeader, distinct_headers
+from sidecar.config.values import File
 
 # Parsing an answer of the largest size takes about 0.1 s of the time for checks.
 AnswerBytes = Annotated[StrictInt, Field(ge=1024, le=1024 * 1024)]

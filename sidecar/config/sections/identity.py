@@ -7,13 +7,14 @@ from pydantic import BeforeValidator, Field, StrictBool, StrictInt
 
 from sidecar.check.claims import SUB
 from sidecar.check.identity import IdentitySettings, folded
+from sidecar.config.header_names import IdentityHeader, PassedHeader, distinct_headers
 from sidecar.config.problems import Finding
 from sidecar.config.rules import Draft, Items, rule
 from sidecar.config.section import Section, copied, written
 from sidecar.config.sections.routes import others_headers
 from sidecar.config.sections.token_sources import carriers, spelt_once
 from sidecar.config.sections.trust import Trust
-from sidecar.config.values import IdentityClaim, IdentityHeader, PassedHeader, distinct_headers
+from sidecar.config.values import IdentityClaim
 
 
 class Identity(Section):

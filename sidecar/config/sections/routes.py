@@ -20,12 +20,12 @@ from sidecar.check.rules import (
 )
 from sidecar.check.templates import Wild
 from sidecar.config.condition_fields import reads_headers, unknown_names
+from sidecar.config.header_names import ConditionHeader
 from sidecar.config.problems import Finding, Location, format_names
 from sidecar.config.rules import Draft, Items, duplicate_names, rule
 from sidecar.config.section import Section, copied, written
 from sidecar.config.sections.claim_names import ONE_CLAIM, is_dotted
 from sidecar.config.values import (
-    ConditionHeader,
     ConditionText,
     Duration,
     Host,

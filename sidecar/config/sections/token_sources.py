@@ -5,10 +5,11 @@ from collections.abc import Iterable, Iterator
 from sidecar.check.extract import CookieSource, HeaderSource, TokenSource, WebSocketProtocolSource
 from sidecar.check.identity import folded
 from sidecar.check.websocket_protocols import HEADER as PROTOCOLS
+from sidecar.config.header_names import SourceHeader
 from sidecar.config.problems import Finding, Location
 from sidecar.config.rules import Draft, Items
 from sidecar.config.section import Section, written
-from sidecar.config.values import HttpToken, SourceHeader
+from sidecar.config.values import HttpToken
 
 
 class TokenPlace(Section):

@@ -8,21 +8,13 @@ from pydantic import BeforeValidator, Field, StrictBool, StrictInt, model_valida
 
 from sidecar.clients.proxy import ProxySettings
 from sidecar.config.addresses import HttpUrl
+from sidecar.config.header_names import IntrospectionHeader, distinct_headers
 from sidecar.config.problems import Finding
 from sidecar.config.section import Section, copied, written
 from sidecar.config.sections.gateway.signing_keys import SigningAlgorithm
 from sidecar.config.sections.http import AnswerBytes, RemoteServer, RequestHeaders
 from sidecar.config.sections.trust import changeable_subject, subject_in_a_text
-from sidecar.config.values import (
-    Claim,
-    Duration,
-    File,
-    IntrospectionHeader,
-    Scope,
-    Text,
-    WholeText,
-    distinct_headers,
-)
+from sidecar.config.values import Claim, Duration, File, Scope, Text, WholeText
 from sidecar.session.settings import (
     MOST_NAMES,
     CertificateAuthentication,

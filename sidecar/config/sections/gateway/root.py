@@ -9,6 +9,7 @@ from sidecar.check.identity import folded
 from sidecar.check.rules import Credentials, TokenKinds
 from sidecar.config.addresses import IssuerUrl, Origin
 from sidecar.config.configuration import Configuration, LoadedFile
+from sidecar.config.header_names import IdentityHeader
 from sidecar.config.key_files import ExaminedFiles, KeyFiles
 from sidecar.config.problems import Finding
 from sidecar.config.rules import Draft, SectionRule, rule
@@ -29,7 +30,6 @@ from sidecar.config.sections.root import RootSection
 from sidecar.config.sections.routes import others_headers
 from sidecar.config.sections.token_sources import carriers, spelt_once
 from sidecar.config.sections.trust import Trust
-from sidecar.config.values import IdentityHeader
 from sidecar.gateway.settings import GatewaySettings, ServerTlsFiles
 from sidecar.model import TokenKind
 
