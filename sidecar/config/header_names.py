@@ -17,6 +17,15 @@ _NOT_OURS: Final = frozenset(
 # Further names that no condition may read (RFC 9110 §11.6, RFC 6265 §5, RFC 9113 §3.2.1).
 _CREDENTIALS: Final = frozenset({"authorization", "cookie", "proxy-authorization", "txn-token"})
 _HOP_BY_HOP: Final = frozenset({"http2-settings", "proxy-authenticate"})
+# In these a proxy states the address or certificate of its client; RFC 7239, RFC 9440, and the names
+# that proxies and CDNs use. One that does not know a name passes on what the client wrote there.
+_OF_PROXIES: Final = frozenset(
+    {
+        *("forwarded", "client-cert", "client-cert-chain"),
+        *("x-real-ip", "x-client-ip", "x-cluster-client-ip", "x-original-forwarded-for"),
+        *("true-client-ip", "cf-connecting-ip", "fastly-client-ip"),
+    }
+)
 # Headers of the program's own requests that no configuration changes.
 _SET_WHERE_NEEDED: Final = frozenset(
     {"accept-encoding", "expect", "if-none-match", "range", "x-vault-token"}
@@ -53,7 +62,7 @@ def condition_header(value: object) -> str:
         raise ValueError(
             f"{name} holds credentials; a condition reads what is verified of them, in claims"
         )
-    if spelt == "forwarded" or spelt.startswith("x-forwarded-"):
+    if spelt in _OF_PROXIES or spelt.startswith("x-forwarded-"):
         raise ValueError(
             f"{name} is no statement of the client, but of the proxies before it; addresses are "
             "for Envoy's RBAC filter, and the caller's certificate is request.caller"
