@@ -43,6 +43,12 @@ class TokenPlace(Section):
                 "accepted from everybody who has one"
             )
             yield Finding(("scheme",), text)
+        elif folded(self.header or "") == "dpop":
+            text = (
+                f"{self.header} holds the proof of a client's key (RFC 9449), which is not checked "
+                "here, and no token; write {header: authorization, scheme: Bearer}"
+            )
+            yield Finding(("header",), text)
         elif self.header == PROTOCOLS:
             yield from self._protocol_has_a_prefix()
         elif self.prefix is not None:
