@@ -78,10 +78,14 @@ class IssuerClient(Section):
     @model_validator(mode="after")
     def _method_has_what_it_needs(self) -> Self:
         needed, optional = _METHODS[self.method]
+        keys = self.model_fields_set - {"method"}
+        useless = sorted(keys - needed - optional)
+        fitting = [name for name, (theirs, may) in _METHODS.items() if keys <= theirs | may]
+        if useless and fitting and keys == self.model_fields_set:
+            raise ValueError(f"{', '.join(useless)} is for {fitting[0]}; write method: {fitting[0]}")
         missing = [name for name in sorted(needed) if getattr(self, name) is None]
         if missing:
             raise ValueError(f"{self.method} needs {' and '.join(missing)}; write it, too")
-        useless = sorted(self.model_fields_set - needed - optional - {"method"})
         if useless:
             raise ValueError(
                 f"{self.method} has no use for {', '.join(useless)}; leave it out, or choose "
