@@ -96,7 +96,8 @@ def _problem(
             text = f'the key "{location[-1]}" is for {other}; leave it out'
             return FileProblem(document.at_key(location), text)
         keys = _keys(_model_at(model, location[:-1]))
-        text = f'the key "{location[-1]}" is unknown here; {_suggestion(str(location[-1]), keys)}'
+        suggestion = _suggestion(str(location[-1]), keys)
+        text = f"the key {format_value(location[-1])} is unknown here; {suggestion}"
         return FileProblem(document.at_key(location), text)
     if detail["type"] == "missing":
         return FileProblem(document.at_key(location[:-1]), f'the key "{location[-1]}" is missing')

@@ -55,7 +55,10 @@ def seconds(text: object) -> float:
 
 
 def format_value(value: object) -> str:
-    """A value of the file as it appears in a message: short, and on one line."""
+    """A value of the file as it appears in a message: short, on one line, and without a password.
+
+    What stands before an ``@`` may be one, wherever a URL was written (RFC 3986 §3.2.1).
+    """
     if value is None:
         return "nothing"
     if isinstance(value, list):
@@ -65,6 +68,8 @@ def format_value(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     text = str(value)
+    before, _, host = text.rpartition("@")
+    text = f"...@{host}" if ":" in before else text
     text = text if len(text) <= 60 else f"{text[:57]}..."
     return f'"{text}"'.encode("unicode_escape").decode() if isinstance(value, str) else text
 

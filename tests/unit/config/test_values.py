@@ -28,6 +28,9 @@ def test_anything_else_is_no_duration(text: object) -> None:
         (1.5, "1.5"),
         ("a\x1bb\n", '"a\\x1bb\\n"'),
         ("x" * 100, f'"{"x" * 57}..."'),
+        ("http://us:pa/ss@word@proxy.example:3128", '"...@proxy.example:3128"'),
+        ("us:pass@proxy.example", '"...@proxy.example"'),
+        ("alice@shop.example", '"alice@shop.example"'),
     ],
 )
 def test_what_was_found_is_shown_short_and_on_one_line(value: object, shown: str) -> None:
