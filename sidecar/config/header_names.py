@@ -17,8 +17,8 @@ _NOT_OURS: Final = frozenset(
 # Further names that no condition may read (RFC 9110 §11.6, RFC 6265 §5, RFC 9113 §3.2.1).
 _CREDENTIALS: Final = frozenset({"authorization", "cookie", "proxy-authorization", "txn-token"})
 _HOP_BY_HOP: Final = frozenset({"http2-settings", "proxy-authenticate"})
-# In these a proxy states the address or certificate of its client; RFC 7239, RFC 9440, and the names
-# that proxies and CDNs use. One that does not know a name passes on what the client wrote there.
+# In these a proxy states the address or certificate of its client (RFC 7239, RFC 9440, and names of
+# proxies and CDNs). One that does not know a name passes on what the client wrote there.
 _OF_PROXIES: Final = frozenset(
     {
         *("forwarded", "client-cert", "client-cert-chain"),

@@ -77,6 +77,12 @@ def sections_in(value: object, here: Location) -> Iterator[tuple[Location, Secti
             yield from sections_in(item, (*here, index))
 
 
+@cache
+def annotations(kind: type[Section]) -> Mapping[str, Any]:
+    """The types of a section's keys, as they are written there."""
+    return get_type_hints(kind, include_extras=True)
+
+
 def copied(kind: type[T], *sections: Section, **others: object) -> T:
     """Creates settings of a kind from ``others`` and the sections' keys of the same names.
 

@@ -5,13 +5,12 @@ URL (RFC 7519 §4.2).
 """
 
 from collections.abc import Iterator
-from functools import cache
-from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Final, get_args, get_origin
 
 from sidecar.check.trust import ClaimPath
 from sidecar.config.problems import Finding, Location
 from sidecar.config.rules import Draft, rule
-from sidecar.config.section import Section
+from sidecar.config.section import annotations
 from sidecar.config.values import Claim, IdentityClaim
 
 ONE_CLAIM: Final = "{} is the name of one claim, dots included, and leads to no nested one"
@@ -26,18 +25,13 @@ def is_dotted(name: str) -> bool:
 def dotted_claims(draft: Draft) -> Iterator[Finding]:
     """Claims are named by their name, or by a list of names."""
     for here, section in draft.sections():
-        hints = _hints(type(section))
+        kinds = annotations(type(section))
         for name, field in type(section).model_fields.items():
             place = (*here, field.alias or name)
-            for location, path in _claims(hints[name], getattr(section, name), place):
+            for location, path in _claims(kinds[name], getattr(section, name), place):
                 if len(path) == 1 and is_dotted(path[0]):
                     parts = ", ".join(path[0].split("."))
                     yield Finding(location, f"{ONE_CLAIM.format(path[0])}; write [{parts}]")
-
-
-@cache
-def _hints(kind: type[Section]) -> dict[str, Any]:
-    return get_type_hints(kind, include_extras=True)
 
 
 def _claims(hint: Any, value: Any, here: Location) -> Iterator[tuple[Location, ClaimPath]]:

@@ -20,6 +20,7 @@ from sidecar.config.sections.keys import KeyCache
 from sidecar.config.sections.limits import LimitsSection
 from sidecar.config.sections.listen import Listen
 from sidecar.config.sections.log import Log
+from sidecar.config.sections.patterns import regular_expressions
 from sidecar.config.sections.proxy import Proxy, a_mapping, servers_beside_the_proxy
 from sidecar.config.sections.public_routes import left_to_public_routes
 from sidecar.config.sections.routes import ROUTE_RULES, Paths, RouteSection
@@ -86,6 +87,7 @@ class RootSection(Section):
         left_to_public_routes,
         dotted_claims,
         kept_slashes,
+        regular_expressions,
         servers_beside_the_proxy,
     )
 

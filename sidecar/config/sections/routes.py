@@ -185,6 +185,16 @@ class RouteAllow(Section):
             )
             yield Finding(("optional",), text)
 
+    def warnings(self) -> Iterator[Finding]:
+        """One of several scopes, of which one is needed anyway."""
+        both = [scope for scope in self.any_scope if scope in self.scopes]
+        if both:
+            text = (
+                f"scopes asks for {format_names(both)} already, so any_scope asks for nothing "
+                "more; leave it out, or the scope out of scopes"
+            )
+            yield Finding(("any_scope",), text)
+
     @property
     def named(self) -> list[str]:
         """The keys that ask for something; what is false does not."""

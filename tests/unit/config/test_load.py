@@ -608,6 +608,38 @@ def test_a_star_in_a_required_value_is_a_warning(tmp_path: Path, values: str) ->
     ]
 
 
+@pytest.mark.parametrize(
+    ("pattern", "told"),
+    [
+        ("^repo:acme/site:*", True),
+        ("repo:acme/*$", True),
+        ("repo:acme/.*", True),
+        ("repo:.+:main", True),
+        ("repo:acme/**", False),
+        ("repo:acme/site.*", False),
+        ("host/web01$", False),
+    ],
+)
+def test_a_regular_expression_in_place_of_a_pattern_is_a_warning(
+    tmp_path: Path, pattern: str, told: bool
+) -> None:
+    text = _IDP.replace("types:", f'subjects: ["{pattern}"], types:')
+    text = text.replace("[external]", f'[external], callers: ["{pattern}"]')
+
+    warned = [each for each in _load(tmp_path, text).warnings if "regular" in each.text]
+    assert [each.position.line for each in warned] == ([5, 7] if told else [])
+
+
+def test_one_of_several_scopes_that_is_needed_anyway_is_a_warning(tmp_path: Path) -> None:
+    scopes = "[external], scopes: [read, pay], any_scope: [read, write]"
+    configuration = _load(tmp_path, _IDP.replace("[external]", scopes))
+
+    assert [each.text for each in configuration.warnings] == [
+        "scopes asks for read already, so any_scope asks for nothing more; leave it out, or the "
+        "scope out of scopes"
+    ]
+
+
 def test_a_header_with_a_sub_that_is_not_the_subject_is_a_warning(tmp_path: Path) -> None:
     text = _IDP.replace("types:", "subject_claim: [user, id], types:")
     configuration = _load(tmp_path, text + "identity: {headers: {x-user-id: sub, x-id: tid}}\n")

@@ -522,6 +522,14 @@ def test_all_roles_or_groups_of_a_partner_are_a_warning(tmp_path: Path, kind: st
 
 
 @pytest.mark.parametrize("kind", ["roles", "groups"])
+def test_a_regular_expression_in_place_of_a_name_is_a_warning(tmp_path: Path, kind: str) -> None:
+    (warning,) = _warnings(tmp_path, _first_with(f"attributes: {{{kind}: [team-a, '^team-.*']}}"))
+
+    assert warning[0] == 6
+    assert warning[1].startswith("this reads like a regular expression, and is none")
+
+
+@pytest.mark.parametrize("kind", ["roles", "groups"])
 def test_roles_or_groups_that_are_looked_for_and_dropped_are_a_warning(
     tmp_path: Path, kind: str
 ) -> None:

@@ -82,7 +82,9 @@ class IssuerClient(Section):
         useless = sorted(keys - needed - optional)
         fitting = [name for name, (theirs, may) in _METHODS.items() if keys <= theirs | may]
         if useless and fitting and keys == self.model_fields_set:
-            raise ValueError(f"{', '.join(useless)} is for {fitting[0]}; write method: {fitting[0]}")
+            raise ValueError(
+                f"{', '.join(useless)} is for {fitting[0]}; write method: {fitting[0]}"
+            )
         missing = [name for name in sorted(needed) if getattr(self, name) is None]
         if missing:
             raise ValueError(f"{self.method} needs {' and '.join(missing)}; write it, too")
