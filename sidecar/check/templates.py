@@ -37,7 +37,7 @@ class Affixed(NamedTuple):
     def value_in(self, segment: str) -> str | None:
         """The parameter's value in a segment of a canonical path; None if it does not match."""
         end = len(segment) - len(self.suffix)
-        if end <= len(self.prefix) or "%" in segment[end - 2 : end]:
+        if end <= len(self.prefix) or "%" in segment[max(end - 2, 0) : end]:
             # The parameter would be empty, or the suffix begin within an encoding: 0 within %20.
             return None
         if segment.startswith(self.prefix) and segment.endswith(self.suffix):

@@ -86,6 +86,9 @@ def test_a_template_that_cannot_be_used_says_why(text: str, problem: str) -> Non
         # No part of an encoding is literal text.
         ("/{id}0", ["a%20"], False),
         ("/{id}20", ["a%20"], False),
+        ("/{id}20", ["%20"], False),
+        ("/{id}0", ["%20"], False),
+        ("/{id}20", ["%2020"], True),
         ("/{id}0", ["a%200"], True),
     ],
 )
