@@ -3,7 +3,6 @@
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from sidecar.check.path import decoded
 from sidecar.check.routes import Match, Route, RouteTable, ties
 from sidecar.check.templates import Affixed, Segment, Wild
 from tests.support.checks import route
@@ -95,17 +94,3 @@ def test_the_most_specific_route_wins(
     found = RouteTable(table).find(host, path, method)
 
     assert (found.name if found else None) == slow_find(table, host, path, method)
-
-
-affixes = st.sampled_from(["", "a", "0", "20", "%20", "2%20", "%20a"])
-pieces = st.lists(st.sampled_from(["a", "0", "2", "%20", "%25"]), max_size=4).map("".join)
-
-
-@given(affixes, affixes, pieces)
-def test_a_parameter_beside_text_has_whole_encodings(
-    prefix: str, suffix: str, segment: str
-) -> None:
-    value = Affixed(prefix, suffix).value_in(segment)
-
-    if value is not None:
-        assert decoded(prefix) + decoded(value) + decoded(suffix) == decoded(segment)

@@ -1,5 +1,8 @@
+from itertools import product
+
 import pytest
 
+from sidecar.check.path import decoded
 from sidecar.check.templates import Affixed, PathTemplate, TemplateError, Wild
 
 
@@ -133,3 +136,12 @@ def test_a_slash_is_enclosed_where_it_divides_the_value_of_a_parameter(
     text: str, path: str, *, inside: bool
 ) -> None:
     assert PathTemplate.parse(text).encloses_slashes(path) is inside
+
+
+def test_a_parameter_beside_text_has_whole_encodings() -> None:
+    affixes = ["", "a", "0", "20", "%20", "2%20", "%20a"]
+    segments = ["".join(parts) for parts in product(["", "a", "0", "2", "%20", "%25"], repeat=3)]
+    for prefix, suffix, segment in product(affixes, affixes, segments):
+        value = Affixed(prefix, suffix).value_in(segment)
+        if value is not None:
+            assert decoded(prefix) + decoded(value) + decoded(suffix) == decoded(segment)
