@@ -42,7 +42,7 @@ def verify(token: SignedToken, now: float) -> VerifiedToken | Refusal:
     )
     if refusal is not None:
         return refusal
-    if "cnf" in claims and claims["cnf"] is not None and not trust.accept_bound_tokens:
+    if claims.get("cnf") is not None and not trust.accept_bound_tokens:
         return invalid("cnf", BOUND)
     if trust.claim_values and (wrong := first_wrong(claims, trust.claim_values)):
         return _wrong_value(claims, wrong)

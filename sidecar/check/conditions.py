@@ -12,10 +12,9 @@ An expression sees
 In an anonymous request the claims and the lists are empty.
 """
 
-import difflib
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, Final, NamedTuple
 
@@ -25,16 +24,6 @@ from sidecar.model import VerifiedToken
 REQUEST_FIELDS: Final = ("method", "host", "path", "params", "caller")
 TOKEN_LISTS: Final = ("token.scopes", "token.roles", "token.groups")
 VARIABLES: Final = ("claims", "request", *TOKEN_LISTS)
-# Those of the CEL specification that have a use here (cel-spec, doc/langdef.md).
-_FUNCTIONS: Final = (
-    *("all", "exists", "exists_one", "filter", "has", "map"),
-    *("contains", "endsWith", "matches", "size", "startsWith"),
-    *("bool", "bytes", "double", "duration", "dyn", "int", "string", "timestamp", "type", "uint"),
-)
-
-_NOT_IN_NAMES: Final = re.compile(r"[^\w.-]")
-_PROBLEM: Final = re.compile(r"ERROR: <input>:(\d+):(\d+): ([^\n]*)")
-_UNDECLARED: Final = re.compile(r"undeclared reference to '([^']*)' \(in container ''\)")
 _IDENTIFIER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # The errors of the CEL runtime that have a known cause. The key of the first may be a value of the
 # token; the last names operators and types. The texts of others may quote values.
@@ -44,7 +33,7 @@ _NO_OVERLOAD: Final = re.compile(r"UNKNOWN: No matching overloads found : ([ -~]
 
 
 class ConditionError(ValueError):
-    """An expression that cannot be used. The text gives the position and the cause."""
+    """An expression that cannot be used. The text is the compiler's, or says what it must be."""
 
 
 class Read(NamedTuple):
@@ -83,7 +72,7 @@ class Condition:
         try:
             self._compiled = _environment().compile(expression)
         except RuntimeError as fault:  # the only exception type the CEL runtime raises
-            raise ConditionError(_explain(expression, str(fault))) from fault
+            raise ConditionError(str(fault)) from fault
         if self._compiled.return_type().name() != "BOOL":
             raise ConditionError(
                 "it must be true or false; compare the value, as in `claims.admin == true`"
@@ -161,67 +150,3 @@ def _environment() -> Any:  # Any: the CEL runtime has no types to offer
     names = cel.Type.List(cel.Type.STRING)
     variables = {"claims": anything, "request": anything, **dict.fromkeys(TOKEN_LISTS, names)}
     return cel.NewEnv(variables=variables)
-
-
-def _explain(expression: str, problem: str) -> str:
-    """The first problem that the CEL compiler reports, with its place."""
-    found = _PROBLEM.findall(problem)
-    if not found:
-        return problem
-    lines = expression.split("\n")
-    # A call is reported at its parenthesis. The variable of a misspelt macro is reported before it.
-    calls = [
-        (line, column, text)
-        for line, column, text in found
-        if lines[int(line) - 1][int(column) - 1 : int(column)] == "(" and _UNDECLARED.match(text)
-    ]
-    line, column, text = (calls or found)[0]
-    if undeclared := _UNDECLARED.match(text):
-        name = undeclared[1]
-        here = lines[int(line) - 1]
-        # A name with members is reported at its last dot.
-        start = int(column) - 1 - len(name.rpartition(".")[0])
-        if calls:
-            text = _unknown_function(name)
-        else:
-            text = _name_with_hyphens(here[:start], here[start:]) or _unknown_variable(name)
-    return f"at {line}:{column}: {text}"
-
-
-def _name_with_hyphens(before: str, after: str) -> str:
-    """What to write for ``a.b-c``, which is a subtraction; empty for anything else.
-
-    Args:
-        before: what stands in front of the unknown variable, in its line.
-        after: the variable, and what follows it.
-    """
-    path, hyphen, begun = _NOT_IN_NAMES.split(before)[-1].partition("-")
-    parent, dot, first = path.rpartition(".")
-    if not (hyphen and dot and before.endswith("-")):
-        return ""
-    name = f"{first}-{begun}{_NOT_IN_NAMES.split(after)[0].partition('.')[0]}"
-    return f'a name with a hyphen is written in brackets: {parent}["{name}"]'
-
-
-def _unknown_function(name: str) -> str:
-    if name == "split":
-        return "there is no function split; scopes are a list already, in token.scopes"
-    question = did_you_mean(name, _FUNCTIONS)
-    return f'the function "{name}" is unknown; {question}accepted: {", ".join(_FUNCTIONS)}'
-
-
-def _unknown_variable(name: str) -> str:
-    first, dot, rest = name.partition(".")
-    if first == "token" and dot:
-        lists = difflib.get_close_matches(rest, [each.partition(".")[2] for each in TOKEN_LISTS])
-        question = f'did you mean "{f"token.{lists[0]}" if lists else f"claims.{rest}"}"? '
-    else:
-        variables = [f"{each}{dot}{rest}" for each in ("claims", "request")] if dot else []
-        question = did_you_mean(name, (*variables, *VARIABLES))
-    return f'the variable "{name}" is unknown; {question}accepted: {", ".join(VARIABLES)}'
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """The question after the name that is closest to an unknown one; empty if none is close."""
-    close = difflib.get_close_matches(name, known, n=1)
-    return f'did you mean "{close[0]}"? ' if close else ""

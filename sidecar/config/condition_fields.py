@@ -16,12 +16,13 @@ from sidecar.check.conditions import (
     REQUEST_FIELDS,
     VARIABLES,
     Condition,
+    ConditionError,
     Read,
-    did_you_mean,
     format_path,
 )
 from sidecar.config._pb.cel.expr.checked_pb2 import CheckedExpr
 from sidecar.config._pb.cel.expr.syntax_pb2 import Expr, SourceInfo
+from sidecar.config.condition_problems import did_you_mean, explain
 from sidecar.config.problems import format_names
 
 _VARIABLES: Final = frozenset(VARIABLES)
@@ -67,9 +68,12 @@ def compiled(expression: str) -> Condition:
     """A condition that knows what it reads.
 
     Raises:
-        ConditionError: the expression cannot be used.
+        ConditionError: the expression cannot be used. The text gives the position and the cause.
     """
-    condition = Condition(expression)
+    try:
+        condition = Condition(expression)
+    except ConditionError as fault:
+        raise ConditionError(explain(expression, str(fault))) from fault
     condition.reads = tuple(_reads(condition))
     return condition
 
