@@ -202,21 +202,35 @@ def _digests(workload: Workload) -> Iterator[str]:
 
 
 def _services(workload: Workload, documents: list[Json]) -> Iterator[str]:
-    for document in documents:
-        if document["kind"] != "Service" or document["metadata"].get("namespace", "") != (
-            workload.namespace
-        ):
-            continue
-        selector = document["spec"].get("selector")
-        if not selector or not selector.items() <= workload.labels.items():
-            continue
-        for port in document["spec"]["ports"]:
+    """Services lead to the pair, once the application behind it answers."""
+    services = [each for each in documents if _leads_to(each, workload)]
+    for service in services:
+        for port in service["spec"]["ports"]:
             target = port.get("targetPort", port["port"])
             if target not in {"envoy", "envoy-status", "sidecar-metrics"}:
                 yield (
-                    f"Service {document['metadata']['name']}: port {port['port']} leads to "
+                    f"Service {service['metadata']['name']}: port {port['port']} leads to "
                     f"{target}, past the pair; write targetPort: envoy"
                 )
+    if services and not any("readinessProbe" in each for each in workload.others):
+        yield (
+            f"{workload.name}: container {workload.spec['containers'][0]['name']} has no "
+            "readinessProbe, so requests arrive before it listens and get a 503; add "
+            "readinessProbe: {httpGet: {path: /healthz, port: 8080}}, with a public route"
+        )
+
+
+def _leads_to(document: Json, workload: Workload) -> bool:
+    """Whether it is a Service that selects these pods."""
+    if document["kind"] != "Service":
+        return False
+    namespace = document["metadata"].get("namespace", "")
+    selector = document["spec"].get("selector") or {}
+    return (
+        namespace == workload.namespace
+        and bool(selector)
+        and selector.items() <= workload.labels.items()
+    )
 
 
 def _repository(image: str) -> str:

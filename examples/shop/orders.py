@@ -1,6 +1,6 @@
 """The orders service. What it has to know of payments it asks the payments service, as its caller.
 
-``PAYMENTS_URL=… python -m examples.shop.orders PORT``
+``PAYMENTS_URL=… python -m examples.shop.orders [HOST:]PORT``
 """
 
 import os

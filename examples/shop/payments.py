@@ -1,6 +1,6 @@
 """The payments service, which only other services call.
 
-``python -m examples.shop.payments PORT``
+``python -m examples.shop.payments [HOST:]PORT``
 """
 
 import sys

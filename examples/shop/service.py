@@ -5,6 +5,8 @@ the token is to pass it on.
 """
 
 import json
+import signal
+import sys
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
@@ -59,6 +61,9 @@ class Service(BaseHTTPRequestHandler):
         """Envoy writes the access log."""
 
 
-def serve(service: type[Service], port: str) -> None:
-    """Serve on a port of the loopback interface, until the process ends."""
-    ThreadingHTTPServer(("127.0.0.1", int(port)), service).serve_forever()
+def serve(service: type[Service], address: str) -> None:
+    """Serve until SIGTERM: on a port of the loopback interface, or at ``HOST:PORT``."""
+    # The first process of a container has no default for it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+    host, _, port = address.rpartition(":")
+    ThreadingHTTPServer((host or "127.0.0.1", int(port)), service).serve_forever()

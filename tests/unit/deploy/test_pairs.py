@@ -151,6 +151,20 @@ def test_a_service_that_leads_past_the_pair(port: Json) -> None:
     assert problems(found, before_services=True) == []
 
 
+def test_an_application_that_gets_requests_before_it_listens() -> None:
+    assert changed(lambda pod: application(pod).pop("readinessProbe")) == [
+        "Deployment payments: container payments has no readinessProbe, so requests arrive before it "
+        "listens and get a 503; add readinessProbe: {httpGet: {path: /healthz, port: 8080}}, with a "
+        "public route"
+    ]
+
+
+def test_a_pod_that_no_service_leads_to_needs_no_readiness_probe() -> None:
+    found = [each for each in documents(RENDERED) if each["kind"] != "Service"]
+    application(of_kind("Deployment", found)["spec"]["template"]["spec"]).pop("readinessProbe")
+    assert problems(found) == []
+
+
 def test_manifests_without_a_pair() -> None:
     (problem,) = problems([NAMESPACE])
     assert problem.startswith("no workload is paired")
