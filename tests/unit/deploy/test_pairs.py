@@ -153,9 +153,9 @@ def test_a_service_that_leads_past_the_pair(port: Json) -> None:
 
 def test_an_application_that_gets_requests_before_it_listens() -> None:
     assert changed(lambda pod: application(pod).pop("readinessProbe")) == [
-        "Deployment payments: container payments has no readinessProbe, so requests arrive before it "
-        "listens and get a 503; add readinessProbe: {httpGet: {path: /healthz, port: 8080}}, with a "
-        "public route"
+        "Deployment payments: container payments has no readinessProbe, so requests arrive before "
+        "it listens and get a 503; add readinessProbe: {httpGet: {path: /healthz, port: 8080}}, "
+        "with a public route"
     ]
 
 
