@@ -132,9 +132,8 @@ def _token_differences(expect: Expectation, decision: Decision) -> Iterator[str]
         yield "token: expected one, got none"
         return
     for name, value in expect.token.items():
-        if claims.get(name) != value:
-            expected = "none" if value is None else json.dumps(value)
-            got = json.dumps(claims[name]) if name in claims else "none"
+        expected, got = _format_claim(value), _format_claim(claims.get(name))
+        if got != expected:  # as JSON: to Python, true is 1
             yield f"token {name}: expected {expected}, got {got}"
 
 
@@ -167,6 +166,10 @@ def _explained(denial: Deny, findings: Findings) -> Iterator[str]:
     yield from (f"{name}: {value}" for name, value in denial.held)
     if denial.reason.step in _EXPLAINED:
         yield from findings.get(denial.reason.step, ())
+
+
+def _format_claim(value: object) -> str:
+    return "none" if value is None else json.dumps(value, sort_keys=True)
 
 
 def _format(value: str | None) -> str:

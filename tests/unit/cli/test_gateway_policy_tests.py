@@ -33,6 +33,12 @@ tests:
     expect:
       decision: allow
       token: {sub: alice, aud: [orders, payments], scope: null, department: books}
+  - name: another JSON type
+    request: {path: /orders/1}
+    session:
+      credential: sso
+      claims: {client_id: portal, aud: gateway, profile: {department: true}}
+    expect: {decision: allow, token: {department: 1}}
   - name: no token
     request: {path: /healthz}
     expect: {decision: allow, token: {sub: alice}}
@@ -46,9 +52,11 @@ tests:
         '       token sub: expected "alice", got "partner:alice"',
         '       token scope: expected none, got "orders:read"',
         '       token department: expected "books", got none',
+        "FAIL another JSON type",
+        "       token department: expected 1, got true",
         "FAIL no token",
         "       token: expected one, got none",
-        "2 tests, 2 failed",
+        "3 tests, 3 failed",
     ]
 
 
