@@ -10,84 +10,59 @@ from ruamel.yaml import YAML
 from tests.unit.cli.conftest import Run
 
 URL = "https://orders.example/.well-known/oauth-protected-resource"
-SIDECAR = """
+
+
+def entry(name: str, issuer: str, more: str = "kind: external, types: [jwt]") -> str:
+    """A trust entry."""
+    keys = f'keys: {{jwks: {{url: "https://{name}.example/keys"}}}}'
+    return (
+        f"  - {{name: {name}, issuer: {issuer}, {more}, audiences: [shop], algorithms: [ES256],"
+        f" {keys}}}"
+    )
+
+
+SIDECAR = f"""
 role: sidecar
 trust:
-  - name: idp
-    kind: external
-    issuer: https://idp.example/tenant
-    audiences: [orders]
-    algorithms: [ES256]
-    types: [jwt]
-    keys: {jwks: {url: "https://idp.example/keys"}}
-  - name: old
-    kind: external
-    issuer: idp.example
-    audiences: [orders]
-    algorithms: [ES256]
-    types: [jwt]
-    keys: {jwks: {url: "https://old.example/keys"}}
-  - name: gateway
-    kind: request
-    issuer: https://gateway.example
-    audiences: [orders]
-    algorithms: [ES256]
-    keys: {jwks: {url: "https://gateway.example/keys"}}
-  - name: cluster
-    kind: workload
-    issuer: https://cluster.example
-    audiences: [orders]
-    algorithms: [ES256]
-    types: [none]
-    subjects: ["system:serviceaccount:shop:*"]
-    keys: {jwks: {url: "https://cluster.example/keys"}}
+{entry("idp", "https://idp.example/tenant")}
+{entry("old", "idp.example")}
+{entry("gateway", "https://gateway.example", "kind: request")}
+{entry("cluster", "https://cluster.example", "kind: workload, types: [none], subjects: ['a:*']")}
 routes:
-  - {name: read, match: {path: /a}, allow: {tokens: [external], any_scope: [read, write]}}
-  - {name: all, match: {path: /b}, allow: {scopes: ["orders:all"]}}
-  - {name: health, match: {path: /healthz}, allow: {public: true}}
+  - {{name: read, match: {{path: /a}}, allow: {{tokens: [external], any_scope: [read, write]}}}}
+  - {{name: all, match: {{path: /b}}, allow: {{scopes: ["orders:all"]}}}}
+  - {{name: health, match: {{path: /healthz}}, allow: {{public: true}}}}
 """
-GATEWAY = """
+GATEWAY = f"""
 role: gateway
 issuer: https://gateway.example
 trust:
-  - name: idp
-    kind: external
-    issuer: https://idp.example
-    audiences: [shop]
-    algorithms: [ES256]
-    types: [jwt]
-    keys: {jwks: {url: "https://idp.example/keys"}}
-  - name: partner
-    kind: external
-    issuer: https://partner.example
-    audiences: [shop]
-    algorithms: [ES256]
-    types: [jwt]
-    keys: {jwks: {url: "https://partner.example/keys"}}
+{entry("idp", "https://idp.example")}
+{entry("partner", "https://partner.example")}
 credentials:
-  - {name: bearer, header: authorization, scheme: bearer, jwt: {trust: [idp]}}
+  - {{name: bearer, header: authorization, scheme: bearer, jwt: {{trust: [idp]}}}}
   - name: sso
     cookie: sso
     introspection:
       issuer: https://sso.example
       url: https://sso.example/introspect
-      client: {id: gateway, secret_file: secret}
+      client: {{id: gateway, secret_file: secret}}
       clients: [web]
   - name: legacy
     cookie: legacy
     introspection:
       url: https://legacy.example/introspect
-      client: {id: gateway, secret_file: secret}
+      client: {{id: gateway, secret_file: secret}}
       clients: [web]
-  - {name: login, header: x-login, exchange_only: true, jwt: {trust: [partner]}}
+  - {{name: login, header: x-login, exchange_only: true, jwt: {{trust: [partner]}}}}
   - name: session
     cookie: __Host-session
-    session: {keys: {directory: session-keys}, issued_for: [login, sso]}
+    session: {{keys: {{directory: session-keys}}, issued_for: [login, sso]}}
 request_tokens:
-  keys: {directory: request-keys}
-  audiences: {orders: [read, write], payments: [pay]}
+  keys: {{directory: request-keys}}
+  audiences: {{orders: [read, write], payments: [pay]}}
 routes:
-  - {name: a, match: {path: /a}, allow: {scopes: [enter]}, token: {audiences: [orders]}}
+  - {{name: a, match: {{path: /a}}, allow: {{scopes: [enter]}}, token: {{audiences: [orders]}}}}
 """
 
 
