@@ -36,32 +36,15 @@ from sidecar.keys.settings import (
 )
 from sidecar.model import TokenKind
 from tests.support.sidecar_process import write_json
+from tests.support.smallest import SIDECAR, load_text
 from tests.support.tokens import jwks, key_for
 
 EXAMPLES = Path(__file__).parents[2] / "support" / "configurations"
-SMALLEST = """
-role: sidecar
-trust:
-  - name: gateway
-    kind: request
-    issuer: https://gateway.example
-    audiences: [orders]
-    algorithms: [ES256]
-    keys: {file: {path: keys/gateway.json}}
-routes:
-  - {name: all, match: {path: "/**"}, allow: {authenticated: true}}
-"""
 
 
 @pytest.fixture(scope="module")
 def example() -> Configuration:
     return load(EXAMPLES / "sidecar.yaml", KeyFiles.REQUIRED)
-
-
-def _load(directory: Path, text: str, expectation: KeyFiles = KeyFiles.IGNORED) -> Configuration:
-    file = directory / "sidecar.yaml"
-    file.write_text(text)
-    return load(file, expectation)
 
 
 def test_settings_are_what_the_file_says(example: Configuration) -> None:
@@ -120,7 +103,7 @@ def test_key_files_are_found_beside_the_configuration(example: Configuration) ->
 
 
 def test_a_small_file_gets_the_defaults(tmp_path: Path) -> None:
-    configuration = _load(tmp_path, SMALLEST)
+    configuration = load_text(tmp_path, SIDECAR)
 
     assert configuration.listen.authz == "unix:/run/sidecar/authz.sock"
     assert str(configuration.listen.metrics) == "[::]:9465"
@@ -133,22 +116,22 @@ def test_a_small_file_gets_the_defaults(tmp_path: Path) -> None:
 
 
 def test_a_key_file_may_be_delivered_later_unless_it_is_required(tmp_path: Path) -> None:
-    configuration = _load(tmp_path, SMALLEST, KeyFiles.GOOD_IF_THERE)
+    configuration = load_text(tmp_path, SIDECAR, KeyFiles.GOOD_IF_THERE)
     assert [warning.text.partition(";")[0] for warning in configuration.warnings] == [
         f"{tmp_path}/keys/gateway.json is not there yet"
     ]
 
     with pytest.raises(ConfigurationFault, match="cannot be read: No such file"):
-        _load(tmp_path, SMALLEST, KeyFiles.REQUIRED)
+        load_text(tmp_path, SIDECAR, KeyFiles.REQUIRED)
 
 
 def test_an_algorithm_without_a_key_is_a_warning_while_another_has_one(
     tmp_path: Path,
 ) -> None:
-    text = SMALLEST.replace("[ES256]", "[ES256, ES384]").replace(
+    text = SIDECAR.replace("[ES256]", "[ES256, ES384]").replace(
         "keys/gateway.json", str(EXAMPLES / "keys" / "gateway.json")
     )
-    configuration = _load(tmp_path, text, KeyFiles.REQUIRED)
+    configuration = load_text(tmp_path, text, KeyFiles.REQUIRED)
 
     assert [warning.text for warning in configuration.warnings] == [
         "no key of the file is for ES384; its keys are for: ES256"
@@ -159,8 +142,8 @@ def test_a_weak_key_in_a_file_is_a_warning(tmp_path: Path) -> None:
     weak = {"kty": "OKP", "crv": "Ed25519", "x": "A" * 43, "kid": "weak"}
     file = tmp_path / "keys.json"
     file.write_text(json.dumps({"keys": [weak, key_for("ES256").jwk()]}))
-    text = SMALLEST.replace("keys/gateway.json", str(file))
-    configuration = _load(tmp_path, text, KeyFiles.REQUIRED)
+    text = SIDECAR.replace("keys/gateway.json", str(file))
+    configuration = load_text(tmp_path, text, KeyFiles.REQUIRED)
 
     assert [warning.text for warning in configuration.warnings] == [
         "keys are left out: the key 'weak' is a point of small order"
@@ -168,7 +151,7 @@ def test_a_weak_key_in_a_file_is_a_warning(tmp_path: Path) -> None:
 
 
 def test_shadow_mode_is_a_warning(tmp_path: Path) -> None:
-    configuration = _load(tmp_path, SMALLEST + "mode: shadow\n")
+    configuration = load_text(tmp_path, SIDECAR + "mode: shadow\n")
 
     assert configuration.check.shadow
     assert "every request is let through" in configuration.warnings[0].text
@@ -177,116 +160,12 @@ def test_shadow_mode_is_a_warning(tmp_path: Path) -> None:
 def test_every_route_public_needs_no_trust(tmp_path: Path) -> None:
     text = "role: sidecar\nroutes: [{name: a, match: {path: /a}, allow: {public: true}}]\n"
 
-    assert _load(tmp_path, text).check.trust == ()
-
-
-def test_methods_that_fall_through_to_a_public_route_are_a_warning(tmp_path: Path) -> None:
-    routes = """
-  - name: order
-    match: {methods: [GET, POST, PUT], hosts: ["*.shop.internal"], path: "/orders/{id}"}
-    allow: {authenticated: true}
-  - {name: deletion, match: {methods: [DELETE], path: "/orders/{id}"}, allow: {scopes: [write]}}
-  - {name: assets, match: {methods: [GET, PATCH], path: "/**"}, allow: {public: true}}
-"""
-    warnings = [
-        (line, text) for line, text in _warnings(tmp_path, routes) if "does not cover" not in text
-    ]
-    assert warnings == [
-        (
-            13,
-            'PATCH on /orders/{id} can reach the public route "assets"; '
-            "leave methods out to cover them all, or give them a route of their own",
-        ),
-        (
-            15,
-            'GET, PATCH on /orders/{id} can reach the public route "assets"; '
-            "leave methods out to cover them all, or give them a route of their own",
-        ),
-    ]
-
-
-def _warnings(directory: Path, routes: str) -> list[tuple[int, str]]:
-    """The warnings about these routes, with their lines; the first is on line 12."""
-    configuration = _load(directory, SMALLEST.partition("  - {name: all")[0] + routes)
-    return [(warning.position.line, warning.text) for warning in configuration.warnings]
-
-
-PUBLIC = '  - {name: site, match: {path: "/**"}, allow: {public: true}}\n'
-
-
-@pytest.mark.parametrize(
-    ("path", "neighbour"),
-    [
-        ("/admin/**", "/admin"),
-        ("/tenants/{tenant}/**", "/tenants/{tenant}"),
-        ("/admin/", "/admin"),
-        ("/admin", "/admin/"),
-        ("/orders/{id}", "/orders/{id}/"),
-        ("/orders/*", "/orders/*/"),
-        ("/v1/{name}:cancel", "/v1/{name}:cancel/"),
-    ],
-)
-@pytest.mark.parametrize("match", ["", ", methods: [GET]", ", methods: [HEAD]", ", hosts: [a.b]"])
-def test_a_path_beside_a_protected_one_that_falls_to_a_public_route_is_a_warning(
-    tmp_path: Path, path: str, neighbour: str, match: str
-) -> None:
-    rule = f'  - {{name: a, match: {{path: "{path}"{match}}}, allow: {{scopes: [a]}}}}\n'
-    warnings = [told for told in _warnings(tmp_path, rule + PUBLIC) if "does not" in told[1]]
-    assert warnings == [
-        (
-            11,
-            f'{path} does not cover {neighbour}, which the public route "site" takes; if it is '
-            f"not meant to be public, write a route with the same rules and the path {neighbour}",
-        )
-    ]
-
-
-@pytest.mark.parametrize(
-    "routes",
-    [
-        '  - {name: a, match: {path: "/**"}, allow: {scopes: [a]}}\n',
-        '  - {name: a, match: {path: "/admin/**"}, allow: {scopes: [a]}}\n',
-        '  - {name: a, match: {path: "/"}, allow: {scopes: [a]}}\n' + PUBLIC,
-        '  - {name: a, match: {path: "/admin/**"}, allow: {scopes: [a]}}\n'
-        "  - {name: login, match: {path: /admin}, allow: {public: true}}\n",
-        '  - {name: a, match: {path: "/admin/**"}, allow: {scopes: [a]}}\n'
-        "  - {name: b, match: {path: /admin}, allow: {scopes: [a]}}\n" + PUBLIC,
-    ],
-    ids=["all", "alone", "root", "public on purpose", "covered"],
-)
-def test_a_path_that_is_covered_denied_or_public_on_purpose_needs_no_warning(
-    tmp_path: Path, routes: str
-) -> None:
-    assert _warnings(tmp_path, routes) == []
-
-
-def test_every_host_of_a_protected_route_is_looked_at(tmp_path: Path) -> None:
-    routes = """
-  - {name: a, match: {hosts: [a.b, c.d], path: "/admin/**"}, allow: {scopes: [a]}}
-  - {name: site, match: {hosts: [c.d], path: "/**"}, allow: {public: true}}
-"""
-    assert [line for line, _ in _warnings(tmp_path, routes)] == [12]
-
-
-def test_head_alone_can_fall_through(tmp_path: Path) -> None:
-    routes = """
-  - {name: a, match: {methods: [POST], path: "/orders"}, allow: {scopes: [a]}}
-  - {name: probe, match: {methods: [HEAD], path: "/**"}, allow: {public: true}}
-"""
-    ((_, text),) = _warnings(tmp_path, routes)
-    assert text.startswith('HEAD on /orders can reach the public route "probe"; ')
-
-
-def test_methods_that_no_route_takes_need_no_warning(tmp_path: Path) -> None:
-    routes = (
-        '  - {name: order, match: {methods: [GET], path: "/orders/{id}"}, allow: {scopes: [a]}}\n'
-    )
-    assert _load(tmp_path, SMALLEST.partition("  - {name: all")[0] + routes).warnings == ()
+    assert load_text(tmp_path, text).check.trust == ()
 
 
 def test_a_header_carries_a_claim_or_what_rules_see(tmp_path: Path) -> None:
     headers = "{x-a: roles, x-b: {normalised: roles}, x-c: [normalised], x-d: [normalised, roles]}"
-    identity = _load(tmp_path, SMALLEST + f"identity: {{headers: {headers}}}\n").check.identity
+    identity = load_text(tmp_path, SIDECAR + f"identity: {{headers: {headers}}}\n").check.identity
 
     assert identity.headers == (
         ("x-a", ("roles",)),
@@ -297,9 +176,9 @@ def test_a_header_carries_a_claim_or_what_rules_see(tmp_path: Path) -> None:
 
 
 def test_the_service_may_check_authorization_itself(tmp_path: Path) -> None:
-    text = SMALLEST + "token_sources: [{cookie: token}]\nidentity: {pass: [Authorization]}\n"
+    text = SIDECAR + "token_sources: [{cookie: token}]\nidentity: {pass: [Authorization]}\n"
 
-    assert _load(tmp_path, text).check.identity.passed == ("authorization",)
+    assert load_text(tmp_path, text).check.identity.passed == ("authorization",)
 
 
 SOURCES: dict[str, SourceSettings] = {
@@ -395,12 +274,12 @@ def test_a_short_refresh_is_all_that_has_to_be_written(
 
 def test_a_cluster_is_reached_as_every_pod_can(tmp_path: Path) -> None:
     text = (
-        SMALLEST.replace("kind: request", "kind: workload")
+        SIDECAR.replace("kind: request", "kind: workload")
         .replace("algorithms: [ES256]", "algorithms: [RS256]\n    types: [none]\n    subjects: [a]")
         .replace("file: {path: keys/gateway.json}", "kubernetes: {}")
         .replace("authenticated: true", "tokens: [workload]")
     )
-    (entry,) = _load(tmp_path, text, KeyFiles.REQUIRED).keys
+    (entry,) = load_text(tmp_path, text, KeyFiles.REQUIRED).keys
     assert entry.source == KubernetesKeys(
         "https://kubernetes.default.svc",
         ca_file=Path("/var/run/secrets/kubernetes.io/serviceaccount/ca.crt"),
@@ -410,20 +289,20 @@ def test_a_cluster_is_reached_as_every_pod_can(tmp_path: Path) -> None:
 
 
 def test_a_ca_file_may_be_delivered_later(tmp_path: Path) -> None:
-    text = SMALLEST.replace(
+    text = SIDECAR.replace(
         "file: {path: keys/gateway.json}", "jwks: {url: https://a.example/, ca_file: ca.crt}"
     )
-    configuration = _load(tmp_path, text, KeyFiles.GOOD_IF_THERE)
+    configuration = load_text(tmp_path, text, KeyFiles.GOOD_IF_THERE)
     assert [warning.text.partition(";")[0] for warning in configuration.warnings] == [
         f"{tmp_path}/ca.crt is not there yet"
     ]
 
 
 def test_files_of_secrets_may_be_delivered_later(tmp_path: Path) -> None:
-    text = SMALLEST.replace(
+    text = SIDECAR.replace(
         "file: {path: keys/gateway.json}", "jwks: {url: https://a.example/, headers: {X-Key: key}}"
     )
-    configuration = _load(tmp_path, text + PROXY, KeyFiles.GOOD_IF_THERE)
+    configuration = load_text(tmp_path, text + PROXY, KeyFiles.GOOD_IF_THERE)
     assert sorted(warning.text for warning in configuration.warnings) == [
         f"{tmp_path}/key is not there",
         f"{tmp_path}/proxy-credentials is not there",
@@ -431,18 +310,18 @@ def test_files_of_secrets_may_be_delivered_later(tmp_path: Path) -> None:
 
 
 def test_keys_are_kept_where_the_file_says(tmp_path: Path) -> None:
-    configuration = _load(tmp_path, SMALLEST + "key_cache: {directory: cache}\n")
+    configuration = load_text(tmp_path, SIDECAR + "key_cache: {directory: cache}\n")
     assert configuration.key_cache == tmp_path / "cache"
-    assert _load(tmp_path, SMALLEST).key_cache is None
+    assert load_text(tmp_path, SIDECAR).key_cache is None
 
 
 def test_required_values_are_read_with_their_types_and_places(tmp_path: Path) -> None:
-    text = SMALLEST.replace(
+    text = SIDECAR.replace(
         "keys: {file",
         'claim_values: {token_use: access, level: [1, "1"], org: {ok: true, unit: {name: a}}}\n'
         "    keys: {file",
     )
-    assert _load(tmp_path, text).check.trust[0].claim_values == (
+    assert load_text(tmp_path, text).check.trust[0].claim_values == (
         RequiredValue.of(("token_use",), ["access"]),
         RequiredValue.of(("level",), [1, "1"]),
         RequiredValue.of(("org", "ok"), [True]),
@@ -471,8 +350,8 @@ def test_a_proxy_is_for_every_source_at_a_url(tmp_path: Path) -> None:
         "oidc: {}",
         f"vault: {{address: https://v.example, {reached}}}",
     ):
-        text = SMALLEST.replace(file, source) + PROXY
-        found = _load(tmp_path, text).keys[0].source
+        text = SIDECAR.replace(file, source) + PROXY
+        found = load_text(tmp_path, text).keys[0].source
         assert isinstance(found, JwksKeys | OidcKeys | KvKeys)
         http = found.vault.http if isinstance(found, KvKeys) else found.http
         assert http.proxy == proxy
@@ -489,11 +368,11 @@ def test_a_server_of_this_host_or_cluster_behind_the_proxy_is_a_warning(tmp_path
         "keys.example": False,
     }.items():
         source = f'jwks: {{url: "https://{host}/keys"}}'
-        text = SMALLEST.replace("file: {path: keys/gateway.json}", source) + PROXY
-        warnings = [each.text for each in _load(tmp_path, text).warnings]
+        text = SIDECAR.replace("file: {path: keys/gateway.json}", source) + PROXY
+        warnings = [each.text for each in load_text(tmp_path, text).warnings]
         assert any("name it in proxy.no_proxy" in each for each in warnings) is warned
         left_out = text.replace("[vault.example]", f'["{host}"]')
-        assert _load(tmp_path, left_out).warnings == ()
+        assert load_text(tmp_path, left_out).warnings == ()
 
 
 PATTERN = 'issuer_pattern: {pattern: "https://login.example/{tid}/v2.0", values: %s}'
@@ -502,7 +381,7 @@ ISSUER = "issuer: https://gateway.example"
 
 def test_an_entry_has_one_issuer_or_many_of_a_list_or_a_pattern(tmp_path: Path) -> None:
     def loaded(written: str) -> TrustEntry:
-        (entry,) = _load(tmp_path, SMALLEST.replace(ISSUER, written)).check.trust
+        (entry,) = load_text(tmp_path, SIDECAR.replace(ISSUER, written)).check.trust
         return entry
 
     one, listed = loaded(ISSUER), loaded("issuers: [https://a.example, https://b.example]")
@@ -518,8 +397,8 @@ def test_an_entry_has_one_issuer_or_many_of_a_list_or_a_pattern(tmp_path: Path) 
 
 
 def test_any_issuer_of_a_provider_is_a_warning(tmp_path: Path) -> None:
-    listed = _load(tmp_path, SMALLEST.replace(ISSUER, PATTERN % "[a]"))
-    (warning,) = _load(tmp_path, SMALLEST.replace(ISSUER, PATTERN % "any")).warnings
+    listed = load_text(tmp_path, SIDECAR.replace(ISSUER, PATTERN % "[a]"))
+    (warning,) = load_text(tmp_path, SIDECAR.replace(ISSUER, PATTERN % "any")).warnings
 
     assert listed.warnings == ()
     assert (warning.position.line, warning.text) == (
@@ -543,16 +422,16 @@ def test_a_subject_of_many_issuers_goes_on_with_what_says_whose_it_is(
 ) -> None:
     headers = f"identity: {{headers: {{x-user-id: sub, x-tenant: {beside}}}}}\n"
 
-    assert _load(tmp_path, SMALLEST.replace(ISSUER, written) + headers).check.trust
+    assert load_text(tmp_path, SIDECAR.replace(ISSUER, written) + headers).check.trust
 
 
 def test_two_entries_of_one_open_pattern_are_told_apart_by_their_types(tmp_path: Path) -> None:
-    entry, routes = SMALLEST.partition("routes:")[::2]
+    entry, routes = SIDECAR.partition("routes:")[::2]
     first = entry.replace(ISSUER, PATTERN % "any")
     second = first.partition("trust:\n")[2].replace("name: gateway", "name: other")
     text = first + second.replace("kind: request", "kind: external\n    types: [jwt]")
 
-    assert len(_load(tmp_path, f"{text}routes:{routes}").check.trust) == 2
+    assert len(load_text(tmp_path, f"{text}routes:{routes}").check.trust) == 2
 
 
 _IDP = """
@@ -578,7 +457,7 @@ routes:
 def test_a_subject_that_is_named_is_required(
     tmp_path: Path, written: str, subject: tuple[str, ...], required: list[tuple[str, ...]] | None
 ) -> None:
-    (entry,) = _load(
+    (entry,) = load_text(
         tmp_path, _IDP.replace("types:", f"{written}, types:" if written else "types:")
     ).check.trust
 
@@ -588,7 +467,7 @@ def test_a_subject_that_is_named_is_required(
 
 @pytest.mark.parametrize("claim", ["email", "preferred_username", "upn", "[user, email]"])
 def test_a_subject_that_can_change_is_a_warning(tmp_path: Path, claim: str) -> None:
-    configuration = _load(tmp_path, _IDP.replace("types:", f"subject_claim: {claim}, types:"))
+    configuration = load_text(tmp_path, _IDP.replace("types:", f"subject_claim: {claim}, types:"))
 
     (text,) = [each.text for each in configuration.warnings if "not there yet" not in each.text]
     name = claim.strip("[]").rpartition(" ")[2]
@@ -600,7 +479,9 @@ def test_a_subject_that_can_change_is_a_warning(tmp_path: Path, claim: str) -> N
 
 @pytest.mark.parametrize("values", ["hd: '*'", "hd: ['*.a.example', b]", "org: {hd: '*'}"])
 def test_a_star_in_a_required_value_is_a_warning(tmp_path: Path, values: str) -> None:
-    configuration = _load(tmp_path, _IDP.replace("types:", f"claim_values: {{{values}}}, types:"))
+    configuration = load_text(
+        tmp_path, _IDP.replace("types:", f"claim_values: {{{values}}}, types:")
+    )
 
     assert [each.text for each in configuration.warnings] == [
         "values are compared character by character, and * stands for nothing else; "
@@ -626,13 +507,13 @@ def test_a_regular_expression_in_place_of_a_pattern_is_a_warning(
     text = _IDP.replace("types:", f'subjects: ["{pattern}"], types:')
     text = text.replace("[external]", f'[external], callers: ["{pattern}"]')
 
-    warned = [each for each in _load(tmp_path, text).warnings if "regular" in each.text]
+    warned = [each for each in load_text(tmp_path, text).warnings if "regular" in each.text]
     assert [each.position.line for each in warned] == ([5, 7] if told else [])
 
 
 def test_one_of_several_scopes_that_is_needed_anyway_is_a_warning(tmp_path: Path) -> None:
     scopes = "[external], scopes: [read, pay], any_scope: [read, write]"
-    configuration = _load(tmp_path, _IDP.replace("[external]", scopes))
+    configuration = load_text(tmp_path, _IDP.replace("[external]", scopes))
 
     assert [each.text for each in configuration.warnings] == [
         "scopes asks for read already, so any_scope asks for nothing more; leave it out, or the "
@@ -642,7 +523,7 @@ def test_one_of_several_scopes_that_is_needed_anyway_is_a_warning(tmp_path: Path
 
 def test_a_header_with_a_sub_that_is_not_the_subject_is_a_warning(tmp_path: Path) -> None:
     text = _IDP.replace("types:", "subject_claim: [user, id], types:")
-    configuration = _load(tmp_path, text + "identity: {headers: {x-user-id: sub, x-id: tid}}\n")
+    configuration = load_text(tmp_path, text + "identity: {headers: {x-user-id: sub, x-id: tid}}\n")
 
     assert [(each.position.line, each.text) for each in configuration.warnings] == [
         (
@@ -660,14 +541,14 @@ def test_two_subjects_of_one_issuer_are_a_warning(tmp_path: Path) -> None:
         "routes:", other.replace("types:", "subject_claim: uid, types:") + "routes:"
     )
 
-    assert [(each.position.line, each.text) for each in _load(tmp_path, text).warnings] == [
+    assert [(each.position.line, each.text) for each in load_text(tmp_path, text).warnings] == [
         (
             7,
             'its subjects are not those of "idp" (line 4), from the same issuer: the uid of one '
             "person may be the sub of another; name one claim in both",
         )
     ]
-    assert _load(tmp_path, text.replace("subject_claim: uid, ", "")).warnings == ()
+    assert load_text(tmp_path, text.replace("subject_claim: uid, ", "")).warnings == ()
 
 
 @pytest.mark.parametrize(
@@ -691,21 +572,21 @@ def test_entries_that_name_each_other_have_the_same_keys_wherever_these_are(
 
     (tmp_path / "keys").mkdir()
     write_json(tmp_path / "keys" / "shared.json", jwks(key_for("ES256")))
-    head, _, rest = SMALLEST.partition("  - name")
+    head, _, rest = SIDECAR.partition("  - name")
     routes = rest[rest.index("routes:") :].replace("authenticated: true", "tokens: [workload]")
     text = head + entry("a", "b") + entry("b", "a") + routes
 
-    assert [each.name for each in _load(tmp_path, text).check.trust] == ["a", "b"]
+    assert [each.name for each in load_text(tmp_path, text).check.trust] == ["a", "b"]
     if "vault" not in source:  # whose token is not there
-        assert _load(tmp_path, text, KeyFiles.GOOD_IF_THERE).warnings == ()
+        assert load_text(tmp_path, text, KeyFiles.GOOD_IF_THERE).warnings == ()
 
 
 def test_each_issuer_has_the_keys_of_its_own_discovery_document(tmp_path: Path) -> None:
-    head, _, rest = SMALLEST.partition("  - name")
+    head, _, rest = SIDECAR.partition("  - name")
     entry = "  - name" + rest.partition("routes:")[0].replace(
         "file: {path: keys/gateway.json}", "oidc: {}"
     )
     other = entry.replace("gateway", "other")
     text = f"{head}{entry}{other}routes:{rest.partition('routes:')[2]}"
 
-    assert len(_load(tmp_path, text).check.trust) == 2
+    assert len(load_text(tmp_path, text).check.trust) == 2
