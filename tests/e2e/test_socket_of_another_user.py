@@ -26,8 +26,9 @@ USER, SHARED = 47_110, 47_111
 def two_users(version: str, directory: Path, upstream: Upstream, mode: int) -> Iterator[Pod]:
     """The sidecar as this user, Envoy as another one of the group of the socket's directory."""
     configuration = envoy.load(envoy.PLAIN)
-    member = ("setpriv", f"--reuid={USER}", f"--regid={USER}", f"--groups={SHARED}")
-    if subprocess.run([*member, "test", "-x", envoy.binary(version)], check=False).returncode:
+    member = (f"--reuid={USER}", f"--regid={USER}", f"--groups={SHARED}")
+    reachable = ("setpriv", *member, "test", "-x", envoy.binary(version))
+    if subprocess.run(reachable, check=False).returncode:
         pytest.skip("this folder is closed to other users")
     with socket_directory() as sockets, socket_directory() as own:
         os.chown(sockets, -1, SHARED)
@@ -35,8 +36,7 @@ def two_users(version: str, directory: Path, upstream: Upstream, mode: int) -> I
         with SidecarProcess(shop.configuration(directory), directory, sockets) as sidecar:
             envoy.move(configuration, authz=sidecar.socket, application=upstream.address)
             os.chown(own, USER, USER)
-            as_user = (*member, "--pdeathsig=KILL")
-            with Envoy(version, configuration, own, as_user=as_user) as running:
+            with Envoy(version, configuration, own, as_user=member) as running:
                 yield Pod(running, upstream)
 
 

@@ -125,7 +125,7 @@ def validate(configuration: Json, version: str, directory: Path) -> str:
 
 
 class Envoy:
-    """Envoy for the length of a ``with`` block. ``as_user`` runs a command as another user."""
+    """Envoy for the length of a ``with`` block. ``as_user`` is that of ``Child``."""
 
     def __init__(
         self,
@@ -142,7 +142,6 @@ class Envoy:
         self._admin_file = directory / "admin"
         self.process = Child(
             [
-                *as_user,
                 str(binary(version)),
                 *("-c", str(file)),
                 *("--concurrency", str(concurrency)),
@@ -156,14 +155,11 @@ class Envoy:
                 "--disable-hot-restart",
             ],
             directory,
+            as_user=as_user,
         )
 
     def __enter__(self) -> Self:
-        try:
-            self.process.wait_until(self._ready)
-        except BaseException:
-            self.process.stop()
-            raise
+        self.process.wait_until(self._ready)
         listeners = json.loads(self.admin("/listeners?format=json").body)["listener_statuses"]
         addresses = {
             each["name"]: _address(each["local_address"]["socket_address"]) for each in listeners

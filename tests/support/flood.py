@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from threading import Semaphore
-from types import TracebackType
 from typing import Any, Final, Self
 
 import grpc
@@ -51,12 +50,7 @@ class Flood:
         self._process.wait_until(lambda: bool(self._process.stdout()))
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._process.stop()
 
     @property

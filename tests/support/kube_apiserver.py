@@ -10,10 +10,9 @@ import itertools
 import json
 import secrets
 import ssl
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -75,12 +74,7 @@ class KubeApiserver:
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._apiserver.stop()
         self._etcd.stop()
 
@@ -209,7 +203,8 @@ class KubeApiserver:
             ],
             directory,
         )
-        return _ready(process, self._etcd_is_healthy)
+        process.wait_until(self._etcd_is_healthy, within=60.0)
+        return process
 
     def _start_apiserver(self) -> Child:
         keys = [f"--service-account-key-file={file}" for file in self._signing_keys]
@@ -234,7 +229,8 @@ class KubeApiserver:
             ],
             directory,
         )
-        return _ready(process, self._is_ready)
+        process.wait_until(self._is_ready, within=60.0)
+        return process
 
     def _etcd_is_healthy(self) -> bool:
         connection = HTTPConnection(LOOPBACK, self._etcd_port, timeout=10)
@@ -275,12 +271,3 @@ class KubeApiserver:
         self._kubeconfig = self._directory / "kubeconfig"
         self._kubeconfig.write_text(json.dumps(configuration))
         self._kubeconfig.chmod(0o600)
-
-
-def _ready(process: Child, ready: Callable[[], bool]) -> Child:
-    try:
-        process.wait_until(ready, within=60)
-    except BaseException:
-        process.stop()
-        raise
-    return process

@@ -6,7 +6,6 @@ import ssl
 from collections.abc import Mapping, Sequence
 from http.client import HTTPException, HTTPSConnection
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from sidecar.clients.http import HttpSettings
@@ -41,19 +40,10 @@ class OpenBao:
         self._process = Child(command, directory, {"HOME": str(directory)})
 
     def __enter__(self) -> Self:
-        try:
-            self._process.wait_until(self._ready)
-        except BaseException:
-            self._process.stop()
-            raise
+        self._process.wait_until(self._ready)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._process.stop()
 
     def settings(self, login: Login, namespace: str = "") -> VaultSettings:

@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from http.client import HTTPResponse
 from http.cookiejar import CookieJar
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final, Self
 from urllib.parse import parse_qs, urlencode, urljoin, urlsplit
 from urllib.request import (
@@ -93,12 +92,7 @@ class OpenIdProvider:
         self.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def certificate(self, name: str) -> dict[str, Path]:
@@ -123,12 +117,8 @@ class OpenIdProvider:
         installed = f"{INSTALLED}/"
         command = [str(NODE), str(_PROGRAM), installed, str(self._configuration)]
         process = Child(command, self._directory)
+        process.wait_until(lambda: "listening" in process.stdout())
         self._process = process
-        try:
-            process.wait_until(lambda: "listening" in process.stdout())
-        except BaseException:
-            self.stop()
-            raise
 
     def stop(self) -> None:
         """Stop it; nothing listens on its port any more."""

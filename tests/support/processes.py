@@ -2,12 +2,12 @@
 
 import asyncio
 import os
+import pwd
 import signal
 import subprocess
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Self, TypeVar
 
 from tests.support.leaks import LEAKS
@@ -37,6 +37,13 @@ async def until(probe: Callable[[], Awaitable[T]], *, within: float = 10.0) -> T
     return value
 
 
+def as_user(name: str) -> Sequence[str]:
+    """The options of setpriv for a user (``Child``); none where only root could choose one."""
+    if os.geteuid():
+        return ()
+    return f"--reuid={name}", f"--regid={pwd.getpwnam(name).pw_gid}", "--clear-groups"
+
+
 class Child:
     """A program that runs for the length of a ``with`` block, its output kept in files."""
 
@@ -45,15 +52,21 @@ class Child:
         command: Sequence[str],
         directory: Path,
         environment: Mapping[str, str] | None = None,
+        *,
+        as_user: Sequence[str] = (),
     ) -> None:
-        """Start ``command``; ``stdout`` and ``stderr`` are written to ``directory``."""
+        """Start ``command``; ``stdout`` and ``stderr`` are written to ``directory``.
+
+        ``as_user`` are setpriv's options for another user. A program that changed its user itself
+        would outlive us: the kernel then no longer kills it with us (prctl(2), PR_SET_PDEATHSIG).
+        """
         self.command = command
         self._stdout = directory / "stdout"
         self._stderr = directory / "stderr"
         with self._stdout.open("wb") as stdout, self._stderr.open("wb") as stderr:
             self._process = subprocess.Popen(
                 # The kernel kills it with us, however we end.
-                ["setpriv", "--pdeathsig", "KILL", *command],  # noqa: S607 - where util-linux put it
+                ["setpriv", *as_user, "--pdeathsig=KILL", *command],  # noqa: S607 - of util-linux
                 stdin=subprocess.DEVNULL,
                 stdout=stdout,
                 stderr=stderr,
@@ -65,12 +78,7 @@ class Child:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     @property
@@ -90,13 +98,14 @@ class Child:
         return _lines(self._stderr)
 
     def wait_until(self, ready: Callable[[], bool], *, within: float = 20.0) -> None:
-        """Poll until ``ready``; fail with the output if the program ends or the time is over."""
+        """Poll until ``ready``. If the program ends or the time is over, stop it and fail."""
         try:
             eventually(lambda: ready() or not self.running, within=within)
-        except AssertionError as error:
-            raise AssertionError(f"not ready after {within} s: {self._report()}") from error
-        if not self.running:
-            raise AssertionError(f"ended with {self._process.returncode}: {self._report()}")
+            assert self.running, f"ended with {self._process.returncode}"
+        except BaseException as error:
+            self.stop()
+            error.add_note(self._report())
+            raise
 
     def signal(self, number: signal.Signals) -> None:
         self._process.send_signal(number)

@@ -73,11 +73,7 @@ class SidecarProcess:
     def start(self) -> None:
         """Start the program, or start it anew, and wait until it is ready."""
         self.launch()
-        try:
-            self.process.wait_until(self.ready)
-        except BaseException:
-            self.process.stop()
-            raise
+        self.process.wait_until(self.ready)
 
     def configure(self, configuration: Mapping[str, object]) -> None:
         """Replace the configuration file at one stroke; the listeners are added to it."""

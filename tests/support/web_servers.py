@@ -14,7 +14,7 @@ from typing import Final
 from tests.support import http1
 from tests.support.http1 import Address
 from tests.support.ports import LOOPBACK, free_port, socket_directory
-from tests.support.processes import Child
+from tests.support.processes import Child, as_user
 
 # What `apt-get install` needs to be told.
 PACKAGES: Final = "apache2-bin lighttpd nginx-light"
@@ -45,14 +45,14 @@ def web_server(program: str, application: Address) -> Iterator[Address]:
     assert path is not None
     address = LOOPBACK, free_port()
     with socket_directory() as directory:
-        # As root these servers run scripts as somebody else.
-        directory.chmod(0o755)
+        directory.chmod(0o777)
         script = directory / "environment.cgi"
         script.write_text(_SCRIPT)
         script.chmod(0o755)
         configuration = directory / "server.conf"
         configuration.write_text(SERVERS[program](directory, address, application))
-        with Child([path, *_OPTIONS[program], str(configuration)], directory) as process:
+        command = [path, *_OPTIONS[program], str(configuration)]
+        with Child(command, directory, as_user=as_user("nobody")) as process:
             process.wait_until(lambda: _answers(address))
             yield address
 
@@ -84,19 +84,15 @@ def variables(body: bytes) -> dict[str, str]:
 
 
 def _apache(directory: Path, address: Address, application: Address) -> str:
-    modules = ("mpm_event", "authz_core", "alias", "cgid", "proxy", "proxy_http")
+    modules = ("mpm_event", "authz_core", "alias", "cgi", "proxy", "proxy_http")
     loaded = "\n".join(
         f"LoadModule {each}_module /usr/lib/apache2/modules/mod_{each}.so" for each in modules
     )
     return f"""{loaded}
 ServerName {LOOPBACK}
 Listen {_text(address)}
-User nobody
-Group nogroup
 PidFile {directory}/pid
-ScriptSock {directory}/cgid
-ErrorLog /dev/stderr
-StartServers 1
+ErrorLog {directory}/errors
 ProxyPassMatch "^/([a-z]+/{SOCKET})$" "http://{_text(application)}/$1" upgrade=websocket
 ScriptAlias / {directory}/environment.cgi/
 <Directory {directory}>
@@ -167,7 +163,8 @@ SERVERS: Final[dict[str, Callable[[Path, Address, Address], str]]] = {
     "nginx": _nginx,
 }
 _OPTIONS: Final = {
-    "apache2": ("-D", "FOREGROUND", "-f"),
+    # One process: others would outlive it when it is killed.
+    "apache2": ("-X", "-f"),
     "lighttpd": ("-D", "-f"),
     "nginx": ("-e", "stderr", "-c"),
 }
