@@ -80,13 +80,12 @@ class IntrospectionSettings:
 
     ``name`` is the credential's. ``issuer``, ``audiences`` and ``clients``, where they are set,
     must agree with the answer's ``iss``, ``aud`` and ``client_id``. ``subject_claim`` is the member
-    with the subject. ``scopes`` are granted to every
-    active session besides those of its scope claim. ``accept_bound_tokens`` accepts answers about
-    tokens that are bound to a key (``cnf``) as those about bearer tokens. ``cache`` and
-    ``negative_cache`` limit how long an answer is cached; ``timeout`` limits one look-up,
-    ``max_lookups`` how many are in progress at once, ``max_waiters`` how many checks wait for them,
-    and ``remembered_sessions`` how many answers are cached, and how many active sessions are known.
-    ``token_bytes`` limits the length of a session.
+    with the subject. ``scopes`` are granted to every active session besides those of its scope
+    claim. ``accept_bound_tokens`` accepts answers about tokens that are bound to a key (``cnf``) as
+    those about bearer tokens. ``cache`` and ``negative_cache`` limit how long an answer is cached;
+    ``timeout`` limits one look-up, ``max_lookups`` how many are in progress at once,
+    ``max_waiters`` how many checks wait for them, and ``remembered_sessions`` how many answers are
+    cached, and how many active sessions are known. ``token_bytes`` limits the length of a session.
     """
 
     name: str
@@ -120,9 +119,8 @@ class SessionTokenSettings:
     it began, and earlier when it was not used for ``idle`` seconds; a token is renewed when it is
     ``renew`` seconds old. ``claims`` names the credential's claims that a session keeps, in
     addition to those that every session keeps; ``roles`` and ``groups`` are patterns of those that
-    it keeps. ``leeway`` is how far the clocks of two replicas may
-    be apart. ``max_bytes`` limits the cookie's name and value together: browsers store at most
-    4,096.
+    it keeps. ``leeway`` is how far the clocks of two replicas may be apart. ``max_bytes`` limits
+    the cookie's name and value together: browsers store at most 4,096.
     """
 
     name: str
