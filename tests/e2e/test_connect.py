@@ -25,8 +25,7 @@ def test_connect_is_refused_by_the_sidecar_where_envoy_allows_it(
     configuration = envoy.load(envoy.PLAIN)
     manager = envoy.http_connection_manager(configuration)
     manager["upgrade_configs"].append({"upgrade_type": "CONNECT"})
-    (host,) = manager["route_config"]["virtual_hosts"]
-    host["routes"].insert(
+    envoy.routes(configuration).insert(
         0, {"match": {"connect_matcher": {}}, "route": {"cluster": "application"}}
     )
     pod = start_pod(sidecar, configuration)

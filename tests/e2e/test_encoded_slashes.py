@@ -3,20 +3,29 @@
 import json
 import uuid
 from collections.abc import Iterator
+from contextlib import ExitStack
 from copy import deepcopy
 
 import pytest
 
 from tests.e2e import shop
 from tests.e2e.conftest import StartSidecar
-from tests.e2e.gateway import Edge, bearer, running_edge_alone
-from tests.e2e.gateway_shop import gateway_configuration, partner_token
+from tests.e2e.gateway import Edge, bearer, running_edge, running_edge_alone
+from tests.e2e.gateway_shop import (
+    HOSTS,
+    gateway_configuration,
+    partner_token,
+    service_configuration,
+)
 from tests.support import envoy, http2
 from tests.support.envoy import Json
+from tests.support.gateway_process import GatewayProcess
 from tests.support.http1 import HOST
 from tests.support.openid_provider import OpenIdProvider
-from tests.support.pod import Pod
+from tests.support.pod import Pod, running_pod
 from tests.support.pod_fixtures import StartPod
+from tests.support.ports import socket_directory
+from tests.support.sidecar_process import SidecarProcess
 from tests.support.upstream import Upstream
 
 pytestmark = pytest.mark.every_envoy
@@ -61,21 +70,12 @@ def letting_slashes_through(configuration: Json) -> Json:
 @pytest.fixture(scope="module")
 def keeping_pod(start_sidecar: StartSidecar, start_pod: StartPod) -> Pod:
     configuration = letting_slashes_through(envoy.load(envoy.PLAIN))
-    (host,) = envoy.http_connection_manager(configuration)["route_config"]["virtual_hosts"]
-    host["routes"].insert(
+    envoy.routes(configuration).insert(
         0,
         {
             "match": {"prefix": "/named/"},
             "route": {"cluster": "application"},
-            "typed_per_filter_config": {
-                "envoy.filters.http.ext_authz": {
-                    "@type": (
-                        "type.googleapis.com/"
-                        "envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute"
-                    ),
-                    "check_settings": {"context_extensions": {"route": "package"}},
-                }
-            },
+            "typed_per_filter_config": envoy.checked_as("package"),
         },
     )
     return start_pod(start_sidecar(routes=ROUTES), configuration)
@@ -213,3 +213,106 @@ def test_gateway_leaves_no_encoded_slash_to_another_route(keeping_edge: Edge) ->
     for method, target in (("POST", "/projects/a%2Fb"), ("GET", "/other/a%2Fb")):
         passage = keeping_edge.request(bearer(partner_token()), method=method, target=target)
         assert (passage.response.status, passage.reason) == (400, "unsafe_path")
+
+
+# The edge and a pod behind it.
+
+
+@pytest.fixture(scope="module")
+def keeping_pair(
+    envoy_version: str,
+    openid_provider: OpenIdProvider,
+    upstream: Upstream,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[Edge, Pod]]:
+    """An edge and a pod behind it, which keep encoded slashes on the same routes."""
+    directories = [tmp_path_factory.mktemp(name) for name in ("gateway", "sidecar", "pod", "edge")]
+    routes: list[Json] = [
+        {
+            "name": "project",
+            "match": PROJECT,
+            "allow": {"when": "request.params.id in token.groups"},
+        },
+        *ROUTES[1:],
+    ]
+    at_the_edge = [
+        each if "public" in each["allow"] else {**each, "token": {"audiences": ["orders"]}}
+        for each in routes
+    ]
+    with ExitStack() as stack:
+        gateway = stack.enter_context(
+            GatewayProcess(
+                gateway_configuration(directories[0], openid_provider, routes=at_the_edge),
+                directories[0],
+                stack.enter_context(socket_directory()),
+            )
+        )
+        sidecar = stack.enter_context(
+            SidecarProcess(
+                {**service_configuration("orders", gateway), "routes": routes},
+                directories[1],
+                stack.enter_context(socket_directory()),
+            )
+        )
+        pod = stack.enter_context(
+            running_pod(
+                envoy_version,
+                directories[2],
+                authz=sidecar.socket,
+                upstream=upstream,
+                configuration=letting_slashes_through(envoy.load(envoy.PLAIN)),
+            )
+        )
+        edge = running_edge(
+            envoy_version,
+            directories[3],
+            gateway,
+            dict.fromkeys(HOSTS, pod.envoy.address),
+            dict.fromkeys(HOSTS, upstream),
+            configuration=letting_slashes_through(envoy.load(envoy.GATEWAY)),
+        )
+        yield stack.enter_context(edge), pod
+
+
+@pytest.mark.parametrize(
+    ("target", "group"),
+    [
+        ("/projects/group-a%2Fb", "group-a%2Fb"),
+        ("/projects/group-a%2fb%20c", "group-a%2Fb%20c"),
+        ("/projects/group-a%20b", "group-a%20b"),
+    ],
+)
+def test_edge_and_pod_decide_about_the_path_that_the_service_gets(
+    keeping_pair: tuple[Edge, Pod], target: str, group: str
+) -> None:
+    edge, pod = keeping_pair
+
+    passage = edge.request(bearer(partner_token(groups=[group])), target=target)
+    refused = edge.request(bearer(partner_token(groups=["group-a/b"])), target=target)
+
+    assert passage.response.status == 200
+    assert passage.received.path == target
+    routes = passage.access_log["route"], pod.envoy.access_log(passage.request_id)["route"]
+    assert routes == ("project", "project")
+    assert refused.reason == "condition_not_met"
+
+
+@pytest.mark.parametrize("prefix", ["/projects/group-", "/npm/", "/v1/", "/other/"])
+def test_pod_takes_the_route_of_the_edge_for_whatever_passes_it(
+    keeping_pair: tuple[Edge, Pod], prefix: str
+) -> None:
+    edge, pod = keeping_pair
+    token = bearer(partner_token(groups=["group-a%2Fb", "group-a%20b"]))
+    refused = pod.envoy.stats()["http.ingress.downstream_rq_4xx"]
+    answers = [
+        edge.request(token, target=prefix + rest)
+        for rest in (*ATTACKS, "a%2Fb", "a%2fb", "a%2Fb:cancel", "a/b", "a%20b", "a/../b")
+    ]
+
+    passed = [each for each in answers if each.response.status == 200]
+    assert passed
+    for passage in passed:
+        behind = pod.envoy.access_log(passage.request_id)
+        assert behind["route"] == passage.access_log["route"]
+        assert passage.received.path == behind["path"]
+    assert pod.envoy.stats()["http.ingress.downstream_rq_4xx"] == refused

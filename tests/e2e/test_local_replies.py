@@ -149,9 +149,10 @@ def test_direct_response_of_a_route_stays_as_it_is(
     sidecar: SidecarProcess, start_pod: StartPod
 ) -> None:
     configuration = envoy.load(PLAIN)
-    (host,) = envoy.http_connection_manager(configuration)["route_config"]["virtual_hosts"]
     answer = {"status": 410, "body": {"inline_string": "moved to v2"}}
-    host["routes"].insert(0, {"match": {"prefix": "/orders/v1"}, "direct_response": answer})
+    envoy.routes(configuration).insert(
+        0, {"match": {"prefix": "/orders/v1"}, "direct_response": answer}
+    )
 
     response = (
         start_pod(sidecar, configuration).request(target="/orders/v1", token=shop.token()).response

@@ -307,21 +307,12 @@ def test_route_named_by_envoy_decides_instead_of_the_path(
     sidecar: SidecarProcess, start_pod: StartPod
 ) -> None:
     configuration = envoy.load(envoy.PLAIN)
-    (host,) = envoy.http_connection_manager(configuration)["route_config"]["virtual_hosts"]
-    host["routes"].insert(
+    envoy.routes(configuration).insert(
         0,
         {
             "match": {"prefix": "/legacy"},
             "route": {"cluster": "application"},
-            "typed_per_filter_config": {
-                "envoy.filters.http.ext_authz": {
-                    "@type": (
-                        "type.googleapis.com/"
-                        "envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute"
-                    ),
-                    "check_settings": {"context_extensions": {"route": "support"}},
-                }
-            },
+            "typed_per_filter_config": envoy.checked_as("support"),
         },
     )
     pod = start_pod(sidecar, configuration)

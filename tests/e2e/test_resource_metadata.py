@@ -38,8 +38,7 @@ def metadata_pod(
     assert main(["metadata", "-c", str(file), "--envoy"]) == 0
     (route,) = YAML(typ="safe").load(capsys.readouterr().out)
     configuration = envoy.load(envoy.PLAIN)
-    (host,) = envoy.http_connection_manager(configuration)["route_config"]["virtual_hosts"]
-    host["routes"].insert(0, route)
+    envoy.routes(configuration).insert(0, route)
     return start_pod(metadata_sidecar, configuration)
 
 

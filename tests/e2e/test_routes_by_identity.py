@@ -4,7 +4,6 @@ import pytest
 
 from tests.e2e import shop
 from tests.support import envoy
-from tests.support.envoy import Json
 from tests.support.http1 import Field
 from tests.support.pod import Exchange, Pod
 from tests.support.pod_fixtures import StartPod
@@ -20,17 +19,17 @@ def by_identity(
     start_pod: StartPod,
     *,
     clear_route_cache: bool,
-    check_settings: Json | None = None,
+    checked_as: str | None = None,
 ) -> Pod:
     """A pod whose Envoy has a route for alice, and tells the application which route it took.
 
-    ``check_settings`` are those of the filter on that route.
+    ``checked_as`` is the sidecar's route that this one names.
     """
     configuration = envoy.load(envoy.PLAIN)
     envoy.http_filter(configuration, "ext_authz")["clear_route_cache"] = clear_route_cache
-    (host,) = envoy.http_connection_manager(configuration)["route_config"]["virtual_hosts"]
     alice = {"name": "x-user-id", "string_match": {"exact": "alice"}}
-    host["routes"] = [
+    routes = envoy.routes(configuration)
+    routes[:] = [
         {
             "match": {"prefix": "/", **extra},
             "route": {"cluster": "application"},
@@ -38,14 +37,8 @@ def by_identity(
         }
         for name, extra in (("alice", {"headers": [alice]}), ("other", {}))
     ]
-    if check_settings:
-        host["routes"][0]["typed_per_filter_config"] = {
-            "envoy.filters.http.ext_authz": {
-                "@type": "type.googleapis.com/"
-                "envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute",
-                "check_settings": check_settings,
-            }
-        }
+    if checked_as:
+        routes[0]["typed_per_filter_config"] = envoy.checked_as(checked_as)
     return start_pod(sidecar, configuration)
 
 
@@ -94,10 +87,7 @@ def test_settings_of_a_route_by_identity_hold_for_whoever_forges_the_header(
     sidecar: SidecarProcess, start_pod: StartPod, *, clear_route_cache: bool
 ) -> None:
     """Why such a route must have none: here the request is checked as one for a public route."""
-    public: Json = {"context_extensions": {"route": "health"}}
-    pod = by_identity(
-        sidecar, start_pod, clear_route_cache=clear_route_cache, check_settings=public
-    )
+    pod = by_identity(sidecar, start_pod, clear_route_cache=clear_route_cache, checked_as="health")
 
     forged = pod.request(target="/orders/1", headers=[FORGED])
     honest = pod.request(target="/orders/1")

@@ -51,6 +51,25 @@ def http_connection_manager(configuration: Json) -> Json:
     return network_filter["typed_config"]
 
 
+def routes(configuration: Json) -> list[Json]:
+    """Those of the one virtual host of the listener that clients use."""
+    (host,) = http_connection_manager(configuration)["route_config"]["virtual_hosts"]
+    found: list[Json] = host["routes"]
+    return found
+
+
+def checked_as(route: str) -> Json:
+    """A route's ``typed_per_filter_config`` that names the sidecar's route."""
+    return {
+        "envoy.filters.http.ext_authz": {
+            "@type": (
+                "type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute"
+            ),
+            "check_settings": {"context_extensions": {"route": route}},
+        }
+    }
+
+
 def http_filter(configuration: Json, name: str) -> Json:
     return _http_filter(configuration, name)["typed_config"]
 
