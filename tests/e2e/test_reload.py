@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from tests.e2e import shop
 from tests.support.load import Load
 from tests.support.pod import Pod
@@ -48,6 +50,71 @@ def test_the_mode_in_use_is_a_metric(own_sidecar: SidecarProcess, tmp_path: Path
     own_sidecar.configure(shop.configuration(tmp_path, mode="shadow"))
     eventually(lambda: own_sidecar.metric("sidecar_mode", mode="shadow") == 1)
     assert own_sidecar.metric("sidecar_config_last_reload_success_timestamp_seconds") > loaded
+
+
+OTHER = "https://sso.example/other"
+
+
+@pytest.mark.parametrize(
+    ("granted", "withdrawn", "claims", "reason"),
+    [
+        (
+            {"issuers": [shop.GATEWAY, OTHER]},
+            {"issuers": [shop.GATEWAY]},
+            {"issuer": OTHER},
+            "untrusted_issuer",
+        ),
+        (
+            {"issuer_pattern": {"pattern": "https://sso.example/{tid}", "values": ["a", "other"]}},
+            {"issuer_pattern": {"pattern": "https://sso.example/{tid}", "values": ["a"]}},
+            {"issuer": OTHER, "tid": "other"},
+            "untrusted_issuer",
+        ),
+        (
+            {"issuer": shop.GATEWAY},
+            {"issuer": shop.GATEWAY, "claim_values": {"token_use": "access"}},
+            {"token_use": "id"},
+            "invalid_claim",
+        ),
+        (
+            {"issuer": shop.GATEWAY, "accept_bound_tokens": True},
+            {"issuer": shop.GATEWAY},
+            {"cnf": {"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}},
+            "invalid_claim",
+        ),
+    ],
+    ids=["issuers", "issuer_pattern", "claim_values", "accept_bound_tokens"],
+)
+def test_a_remembered_token_does_not_outlive_what_allowed_it(
+    own_pod: Pod,
+    own_sidecar: SidecarProcess,
+    tmp_path: Path,
+    granted: shop.Json,
+    withdrawn: shop.Json,
+    claims: shop.Json,
+    reason: str,
+) -> None:
+    shop.publish(tmp_path, "partner", new_key("ES256", "partner"))  # no reload waits for them
+    token = shop.token(**claims)
+
+    def trusting(of_the_gateway: shop.Json) -> shop.Json:
+        configuration = shop.configuration(tmp_path)
+        entry, *others = configuration["trust"]
+        del entry["issuer"]
+        headers = {**shop.IDENTITY, "x-user-issuer": "iss"}
+        return configuration | {
+            "trust": [{**entry, **of_the_gateway}, *others],
+            "identity": {"headers": headers},
+        }
+
+    own_sidecar.configure(trusting(granted))
+    eventually(lambda: own_sidecar.metric("sidecar_config_reloads_total", result="success") == 1)
+    assert [status(own_pod, token) for _ in range(3)] == [200, 200, 200]
+    assert own_sidecar.metric("sidecar_verified_cache_hits_total") >= 1
+
+    own_sidecar.configure(trusting(withdrawn))
+    eventually(lambda: own_sidecar.metric("sidecar_config_reloads_total", result="success") == 2)
+    assert own_pod.request(target="/orders/1", token=token).access_log["reason"] == reason
 
 
 def test_bad_rules_leave_the_old_ones_serving(
