@@ -17,6 +17,7 @@ from tests.support.http1 import Field
 from tests.support.pod import Exchange, Pod
 from tests.support.pod_fixtures import StartPod
 from tests.support.sidecar_process import SidecarProcess
+from tests.support.upstream import respond
 
 pytestmark = pytest.mark.every_envoy
 
@@ -143,6 +144,22 @@ def test_denial_of_the_check_stays_as_it_is(
     assert response.status == reason.status
     assert problem.keys() == PROBLEM
     assert (problem["reason"], problem["detail"]) == (reason.label, reason.sentence)
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 429])
+def test_refusal_of_the_application_stays_as_it_is(
+    listener: Listener, status: int, method: str
+) -> None:
+    target, body = f"/orders/{uuid.uuid4()}", b'{"reason":"sold out"}'
+    own = [("content-type", "application/json"), ("cache-control", "max-age=9")]
+    listener.pod.upstream.answers[target] = respond(status, own, body)
+
+    response = listener.request(target, method=method, token=shop.token()).response
+
+    assert response.status == status
+    assert [(name, response.header(name)) for name, _ in own] == own
+    assert response.body == (b"" if method == "HEAD" else body)
 
 
 def test_direct_response_of_a_route_stays_as_it_is(

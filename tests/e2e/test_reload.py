@@ -89,6 +89,7 @@ def test_a_remembered_token_does_not_outlive_what_allowed_it(
     own_pod: Pod,
     own_sidecar: SidecarProcess,
     tmp_path: Path,
+    *,
     granted: shop.Json,
     withdrawn: shop.Json,
     claims: shop.Json,

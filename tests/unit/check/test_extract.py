@@ -225,6 +225,11 @@ def test_a_protocol_without_the_prefix_is_no_credential(line: bytes) -> None:
     assert found(*offering(line), ("authorization", b"Bearer b"), sources=(BEARER, PROTOCOL)) == "b"
 
 
+def test_a_request_that_offers_no_protocol_may_have_its_token_elsewhere() -> None:
+    assert found(sources=(PROTOCOL,)) is None
+    assert found(("authorization", b"Bearer b"), sources=(BEARER, PROTOCOL)) == "b"
+
+
 @pytest.mark.parametrize(
     "lines",
     [

@@ -220,8 +220,9 @@ def test_a_header_may_carry_what_rules_see() -> None:
 
 
 def test_an_identity_has_a_size() -> None:
-    settings = identity_settings(headers=(("x-user-id", ("sub",)),), max_bytes=14)
-    headers = IdentityHeaders(settings)
+    # A header that is not sent, for its claim is missing, has no size.
+    sources = (("x-user-id", ("sub",)), ("x-user-name", ("name",)))
+    headers = IdentityHeaders(identity_settings(headers=sources, max_bytes=14))
 
     result = headers.for_token(request(), NO_TOKEN_COOKIES, token(sub="alice"))
     assert isinstance(result, HeaderChanges)

@@ -36,6 +36,12 @@ def test_a_safe_path_has_one_form(spelling: str, form: str) -> None:
     assert canonical(spelling) == form
 
 
+def test_a_path_of_the_greatest_length_is_safe() -> None:
+    longest = "/" + "a" * 8191
+
+    assert canonical(longest) == longest
+
+
 @pytest.mark.parametrize(
     ("path", "problem"),
     [
