@@ -7,7 +7,7 @@ from typing import Final
 import pytest
 
 from tests.support.kube_apiserver import KubeApiserver
-from tests.support.kube_objects import Json, pod
+from tests.support.kube_objects import RESTRICTED_SECURITY, Json, pod
 from tests.support.manifests import documents
 from tests.support.pairing import (
     ENVOY,
@@ -222,6 +222,30 @@ def test_a_pod_that_is_opted_out_and_one_elsewhere_are_untouched(server: KubeApi
     assert names(stored) == []
     assert "labels" not in stored["metadata"]
     assert "lifecycle" not in stored["spec"]["containers"][0]
+
+
+FORGED: Final[dict[str, Json]] = {
+    "a command": {"command": ["sleep"], "args": ["infinity"]},
+    "another user": {"securityContext": {**RESTRICTED_SECURITY, "runAsUser": 10001}},
+    "a file over its rules": {"terminationMessagePath": "/etc/sidecar/sidecar.yaml"},
+    "an end before the application starts": {
+        key: None
+        for key in ("restartPolicy", "startupProbe", "livenessProbe", "readinessProbe", "lifecycle")
+    },
+}
+
+
+@pytest.mark.parametrize("name", PAIR)
+@pytest.mark.parametrize("forged", FORGED)
+def test_a_container_with_the_pairs_name_and_image_is_replaced(
+    server: KubeApiserver, name: str, forged: str
+) -> None:
+    mine = paired_pod("application")
+    (imitation,) = [each for each in mine["spec"]["initContainers"] if each["name"] == name]
+    imitation.update(FORGED[forged])
+    mine["spec"]["initContainers"].reverse()
+    stored = created(server, mine)["spec"]["initContainers"]
+    assert stored == by_component(server)["spec"]["initContainers"]
 
 
 @pytest.mark.parametrize("name", PAIR)
