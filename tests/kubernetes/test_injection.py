@@ -228,10 +228,9 @@ FORGED: Final[dict[str, Json]] = {
     "a command": {"command": ["sleep"], "args": ["infinity"]},
     "another user": {"securityContext": {**RESTRICTED_SECURITY, "runAsUser": 10001}},
     "a file over its rules": {"terminationMessagePath": "/etc/sidecar/sidecar.yaml"},
-    "an end before the application starts": {
-        key: None
-        for key in ("restartPolicy", "startupProbe", "livenessProbe", "readinessProbe", "lifecycle")
-    },
+    "an end before the application starts": dict.fromkeys(
+        ("restartPolicy", "startupProbe", "livenessProbe", "readinessProbe", "lifecycle")
+    ),
 }
 
 
