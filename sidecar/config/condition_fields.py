@@ -103,6 +103,18 @@ def unknown_names(
             yield UnknownName(name, of, names or (), line, column)
 
 
+def reads_whole_request(condition: Condition) -> bool:
+    """Whether a condition reads ``request`` by none of its names, and then any one below it.
+
+    So it is in ``[request].exists(r, r.path == "/a")`` and in ``dyn(request).path``.
+    """
+    named = {(read.line, read.column) for read in condition.reads if read.path[1:]}
+    return any(
+        read.path == ("request",) and (read.line, read.column) not in named
+        for read in condition.reads
+    )
+
+
 def _is_text(path: Sequence[str]) -> bool:
     """Whether a path leads to a text of the request, which has no members."""
     match path:

@@ -19,7 +19,7 @@ from sidecar.check.rules import (
     When,
 )
 from sidecar.check.templates import Wild
-from sidecar.config.condition_fields import reads_headers, unknown_names
+from sidecar.config.condition_fields import reads_headers, reads_whole_request, unknown_names
 from sidecar.config.header_names import ConditionHeader
 from sidecar.config.problems import Finding, Location, format_names
 from sidecar.config.rules import Draft, Items, duplicate_names, rule
@@ -236,11 +236,17 @@ class RouteSection(Section):
             yield Finding(("allow", "when"), text)
 
     def warnings(self) -> Iterator[Finding]:
-        """A claim of the condition that most likely was meant as a nested one."""
+        """A condition that most likely was meant otherwise."""
         reads = self.allow.when.reads if self.allow.when is not None else ()
         names = (read.path[1] for read in reads if read.path[0] == "claims" and read.path[1:])
         for name in filter(is_dotted, dict.fromkeys(names)):
             yield Finding(("allow", "when"), f"{ONE_CLAIM.format(name)}; write claims.{name}")
+        if self.allow.when is not None and reads_whole_request(self.allow.when):
+            text = (
+                "request is read as a whole, so a misspelt name below it is not found here, and "
+                "the condition fails or is true by mistake; write request.NAME where it is read"
+            )
+            yield Finding(("allow", "when"), text)
 
     def settings(self, *accepted: Rule) -> Route:
         """What the check needs of the route. ``accepted`` says which tokens are."""

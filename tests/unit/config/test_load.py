@@ -36,7 +36,7 @@ from sidecar.keys.settings import (
 )
 from sidecar.model import TokenKind
 from tests.support.sidecar_process import write_json
-from tests.support.smallest import SIDECAR, load_text
+from tests.support.smallest import SIDECAR, load_text, warnings_of
 from tests.support.tokens import jwks, key_for
 
 EXAMPLES = Path(__file__).parents[2] / "support" / "configurations"
@@ -509,6 +509,26 @@ def test_a_regular_expression_in_place_of_a_pattern_is_a_warning(
 
     warned = [each for each in load_text(tmp_path, text).warnings if "regular" in each.text]
     assert [each.position.line for each in warned] == ([5, 7] if told else [])
+
+
+@pytest.mark.parametrize(
+    ("condition", "told"),
+    [
+        ("[request].all(r, !has(r.hosst))", True),
+        ("!has(dyn(request).hosst)", True),
+        ("request.exists(name, name == 'hosst') || request.host == ''", True),
+        ("request.params.size() == 0 && 'method' in request && has(request.host)", False),
+        ("request[claims.sub] == ''", True),
+        ("[1].exists(request, request == 1)", False),
+    ],
+)
+def test_a_request_that_a_condition_reads_as_a_whole_is_a_warning(
+    tmp_path: Path, condition: str, told: bool
+) -> None:
+    text = _IDP.replace("[external]", f'[external], when: "{condition}"')
+    warnings = warnings_of(tmp_path, text)
+
+    assert [line for line, each in warnings if "as a whole" in each] == ([7] if told else [])
 
 
 def test_one_of_several_scopes_that_is_needed_anyway_is_a_warning(tmp_path: Path) -> None:
