@@ -2,116 +2,25 @@
 
 import asyncio
 import socket
-import ssl
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sidecar.clients.http import HttpSettings
-from sidecar.errors import ListenFault
 from sidecar.gateway.exchange import Exchanged, IssuedSession
-from sidecar.gateway.publishing import Document, jwks_document, metadata_document
 from sidecar.keys.settings import JwksKeys, OidcKeys
 from sidecar.keys.sources import Fetched
 from sidecar.keys.sources.jwks import JwksSource
 from sidecar.keys.sources.oidc import OidcSource
-from sidecar.model import Deny, Reason, RequestView
-from sidecar.pages.internal import LARGEST_HEADER, internal_pages
-from sidecar.pages.listener import HttpListener
-from sidecar.pages.tls import ServerTls
+from sidecar.model import Deny, Reason
 from tests.support import http1
-from tests.support.certificates import CertificateAuthority
 from tests.support.http1 import Connection, Field, Response
-from tests.support.mounted import mount
-from tests.support.ports import LOOPBACK, free_port
+from tests.support.internal_gateway import COOKIE, JWKS, KEY, Gateway
+from tests.support.ports import LOOPBACK
 from tests.support.sessions import identity
-from tests.support.tokens import SigningKey, jwks, key_for, new_key
+from tests.support.tokens import new_key
 
-JWKS = "/.well-known/jwks.json"
 METADATA = "/.well-known/oauth-authorization-server"
-COOKIE = "__Host-session=sealed; Path=/; Secure; HttpOnly; SameSite=Lax"
-KEY = key_for("ES256")
-
-
-@dataclass
-class Gateway:
-    """What stands behind the pages."""
-
-    port: int = field(default_factory=free_port)
-    path: str = ""
-    scheme: str = "http"
-    key: SigningKey | None = KEY
-    outcome: IssuedSession | Deny | Exception = field(
-        default_factory=lambda: IssuedSession(COOKIE, identity())
-    )
-    asked: list[RequestView] = field(default_factory=list)
-    sessions: list[tuple[str, Exchanged]] = field(default_factory=list)
-    refusals: list[tuple[Reason, int, str]] = field(default_factory=list)
-
-    @property
-    def issuer(self) -> str:
-        return f"{self.scheme}://{LOOPBACK}:{self.port}{self.path}"
-
-    def jwks(self) -> Document | None:
-        return jwks_document(jwks(self.key), 300) if self.key else None
-
-    @property
-    def challenge(self) -> tuple[tuple[str, str], ...]:
-        return (("realm", "shop"),)
-
-    def metadata(self) -> Document:
-        return metadata_document(self.issuer, 3600)
-
-    async def begin_session(self, request: RequestView) -> Exchanged:
-        self.asked.append(request)
-        if isinstance(self.outcome, Exception):
-            raise self.outcome
-        return Exchanged("sso", self.outcome)
-
-    def exchanged(
-        self, request: RequestView, request_id: str, exchanged: Exchanged, duration: float
-    ) -> None:
-        del request
-        assert duration >= 0
-        self.sessions.append((request_id, exchanged))
-
-    def refused(self, request: RequestView, request_id: str, denial: Deny, status: int) -> None:
-        del request_id
-        self.refusals.append((denial.reason, status, request.path))
-
-    @asynccontextmanager
-    async def serving(self, tls: ServerTls | None = None) -> AsyncIterator[None]:
-        pages = internal_pages(self.issuer, lambda: self, self)
-        listener = HttpListener(LOOPBACK, self.port, pages, tls=tls, largest_header=LARGEST_HEADER)
-        await listener.start()
-        try:
-            yield
-        finally:
-            await listener.stop()
-
-    def ask(self, asking: Callable[[], Response]) -> Response:
-        """Serve while ``asking`` asks, in a thread of its own."""
-
-        async def story() -> Response:
-            async with self.serving():
-                return await asyncio.to_thread(asking)
-
-        return asyncio.run(story())
-
-    def request(self, method: str, target: str, *headers: Field, body: bytes = b"") -> Response:
-        return self.ask(lambda: http1.request((LOOPBACK, self.port), method, target, headers, body))
-
-
-@pytest.fixture
-def gateway() -> Gateway:
-    return Gateway()
-
-
-# Keys and metadata.
 
 
 def fetch(gateway: Gateway, source: JwksSource | OidcSource) -> Fetched:
@@ -195,9 +104,6 @@ def test_there_is_nothing_else(gateway: Gateway, method: str, target: str, statu
     assert gateway.asked == []
 
 
-# Sessions.
-
-
 def test_a_session_is_handed_out_as_a_cookie_that_nobody_keeps(gateway: Gateway) -> None:
     response = gateway.request("POST", "/session")
     assert (response.status, response.body) == (204, b"")
@@ -256,9 +162,6 @@ def test_a_bug_is_a_refusal_with_its_trace_in_the_log(
     assert response.json()["reason"] == "internal_error"
     assert response.values("set-cookie") == []
     assert "a bug" in caplog.text
-
-
-# What is told of it.
 
 
 def test_every_request_for_a_session_is_told_with_its_id_and_what_came_of_it(
@@ -320,9 +223,6 @@ def test_of_what_is_answered_nothing_is_told(gateway: Gateway) -> None:
         gateway.request("GET", target)
 
     assert gateway.refusals == []
-
-
-# Hostile clients.
 
 
 @pytest.mark.parametrize(
@@ -395,157 +295,3 @@ def test_an_expectation_is_refused_and_told_of(gateway: Gateway, target: str) ->
     assert (response.status, response.header("connection")) == (400, "close")
     assert gateway.refusals == [(Reason.MALFORMED_REQUEST, 400, "")]
     assert gateway.asked == []
-
-
-# TLS.
-
-
-@pytest.fixture
-def authority(tmp_path: Path) -> CertificateAuthority:
-    authority = CertificateAuthority(tmp_path)
-    authority.issue("tls", dns=http1.HOST, address=LOOPBACK)
-    return authority
-
-
-def server_tls(authority: CertificateAuthority) -> ServerTls:
-    return ServerTls(authority.directory / "tls.crt", authority.directory / "tls.key")
-
-
-def shown(gateway: Gateway, authority: CertificateAuthority) -> bytes | None:
-    """The certificate that a new connection is shown, once it has answered a request."""
-    with Connection((LOOPBACK, gateway.port), tls=authority.client_context()) as connection:
-        assert connection.request("GET", JWKS).status == 200
-        assert isinstance(connection.socket, ssl.SSLSocket)
-        return connection.socket.getpeercert(binary_form=True)
-
-
-def renewing(
-    gateway: Gateway, authority: CertificateAuthority, *changes: Callable[[], object]
-) -> list[bytes | None]:
-    """The certificates shown at first and after each change."""
-
-    async def story() -> list[bytes | None]:
-        async with gateway.serving(server_tls(authority)):
-            seen = [await asyncio.to_thread(shown, gateway, authority)]
-            for change in changes:
-                change()
-                seen.append(await asyncio.to_thread(shown, gateway, authority))
-            return seen
-
-    return asyncio.run(story())
-
-
-def test_a_sidecar_reads_the_keys_over_tls(authority: CertificateAuthority) -> None:
-    gateway = Gateway(scheme="https")
-    settings = OidcKeys(gateway.issuer, HttpSettings(ca_file=authority.certificate_file))
-
-    async def story() -> Fetched:
-        async with gateway.serving(server_tls(authority)):
-            source = OidcSource(settings)
-            try:
-                return await source.fetch()
-            finally:
-                await source.close()
-
-    assert [key.kid for key in asyncio.run(story()).keys] == [KEY.kid]
-
-
-def test_a_renewed_certificate_is_shown_to_the_next_connection(
-    gateway: Gateway, authority: CertificateAuthority
-) -> None:
-    first, same, renewed = renewing(
-        gateway, authority, lambda: None, lambda: authority.issue("tls", dns=http1.HOST)
-    )
-    assert first == same
-    assert renewed != first
-
-
-def test_a_secret_that_is_renewed_in_place_is_shown_to_the_next_connection(
-    gateway: Gateway, authority: CertificateAuthority, tmp_path: Path
-) -> None:
-    secret = tmp_path / "secret"
-    secret.mkdir()
-
-    def renew() -> None:
-        authority.issue("tls", dns=http1.HOST, address=LOOPBACK)
-        names = ("tls.crt", "tls.key")
-        mount(secret, {name: (authority.directory / name).read_bytes() for name in names})
-
-    async def story() -> list[bytes | None]:
-        async with gateway.serving(ServerTls(secret / "tls.crt", secret / "tls.key")):
-            seen = []
-            for renewals in (0, 1, 0, 1):
-                for _ in range(renewals):
-                    renew()
-                seen.append(await asyncio.to_thread(shown, gateway, authority))
-            return seen
-
-    renew()
-    first, second, same, third = asyncio.run(story())
-    assert second == same
-    assert len({first, second, third}) == 3
-
-
-def test_half_a_renewal_changes_nothing_until_it_is_whole(
-    gateway: Gateway, authority: CertificateAuthority, caplog: pytest.LogCaptureFixture
-) -> None:
-    old = (authority.directory / "tls.key").read_bytes()
-    new = []
-
-    def certificate_alone() -> None:
-        authority.issue("tls", dns=http1.HOST)
-        new.append((authority.directory / "tls.key").read_bytes())
-        (authority.directory / "tls.key").write_bytes(old)
-
-    first, half, whole = renewing(
-        gateway,
-        authority,
-        certificate_alone,
-        lambda: (authority.directory / "tls.key").write_bytes(new[0]),
-    )
-    assert half == first
-    assert whole != first
-    (warning,) = caplog.records
-    assert "the key is another certificate's" in warning.problem  # type: ignore[attr-defined]  # an extra
-
-
-def test_a_certificate_that_is_taken_away_is_shown_on(
-    gateway: Gateway, authority: CertificateAuthority
-) -> None:
-    first, then = renewing(gateway, authority, (authority.directory / "tls.crt").unlink)
-    assert then == first
-
-
-def test_old_protocols_are_not_spoken(authority: CertificateAuthority) -> None:
-    context = server_tls(authority).context
-    assert context.minimum_version.name == "TLSv1_2"
-
-
-def test_a_client_that_speaks_no_tls_is_hung_up_on(authority: CertificateAuthority) -> None:
-    gateway = Gateway(scheme="https")
-
-    def ask() -> bytes:
-        with socket.create_connection((LOOPBACK, gateway.port), timeout=5) as client:
-            client.sendall(b"GET / HTTP/1.1\r\n\r\n")
-            return client.recv(100)
-
-    async def story() -> bytes:
-        async with gateway.serving(server_tls(authority)):
-            return await asyncio.to_thread(ask)
-
-    assert not asyncio.run(story()).startswith(b"HTTP")
-
-
-def test_files_that_cannot_be_used_are_told_before_anything_listens(
-    authority: CertificateAuthority,
-) -> None:
-    certificate, key = authority.directory / "tls.crt", authority.directory / "other.key"
-    with pytest.raises(ListenFault) as fault:
-        ServerTls(certificate, key)
-    assert str(fault.value) == (
-        f"the certificate {certificate} with the key {key} cannot be used: "
-        "No such file or directory"
-    )
-    key.write_text("nothing")
-    with pytest.raises(ListenFault, match="what is needed is PEM, and no passphrase"):
-        ServerTls(certificate, key)
