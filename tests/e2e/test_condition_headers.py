@@ -1,14 +1,15 @@
 """A header that a condition reads is the one header that the service can read, in both roles."""
 
 import re
+import uuid
 
 import pytest
 
 from tests.e2e import shop
 from tests.e2e.gateway import Edge, bearer
 from tests.e2e.gateway_shop import ORDERS, partner_token
-from tests.support import envoy
-from tests.support.http1 import Field
+from tests.support import envoy, http2
+from tests.support.http1 import HOST, Field
 from tests.support.pod import Pod
 from tests.support.pod_fixtures import StartPod
 from tests.support.sidecar_process import SidecarProcess
@@ -17,7 +18,7 @@ from tests.support.upstream import Received, echo_upgraded
 pytestmark = pytest.mark.every_envoy
 
 NAME = "x-scope-orgid"
-OWN: Field = (NAME, "group-a")
+OWN = (NAME, "group-a")
 AMBIGUOUS: list[list[Field]] = [
     [OWN, (NAME, "group-z")],
     [OWN, OWN],
@@ -120,6 +121,32 @@ def test_a_header_that_is_nominated_otherwise_is_gone_before_the_check(pod: Pod)
     exchange = pod.request(target="/logs/1", headers=headers, token=token())
 
     assert exchange.access_log["reason"] == "condition_failed"
+
+
+@pytest.mark.parametrize(
+    ("headers", "reason"),
+    [
+        ([OWN], "authorized"),
+        ([(NAME, "group-z")], "condition_not_met"),
+        ([OWN, (NAME, "group-z")], "ambiguous_request"),
+        ([(NAME, "group-a,group-z")], "ambiguous_request"),
+        ([], "condition_failed"),
+    ],
+)
+def test_over_http_2_the_header_is_judged_alike_and_no_trailer_is_one(
+    pod: Pod, headers: list[tuple[str, str]], reason: str
+) -> None:
+    request_id = uuid.uuid4().hex
+    more = [("x-request-id", request_id), ("authorization", f"Bearer {token()}"), *headers]
+    head = http2.fields("POST", "/logs/1", HOST, more)
+
+    http2.request(pod.envoy.address, head, body=b"line", trailers=[OWN, (NAME, "group-z")])
+
+    assert pod.envoy.access_log(request_id)["reason"] == reason
+    arrived = pod.upstream.received(request_id)
+    assert [tenants_of(each) for each in arrived] == (
+        [{NAME: [b"group-a"]}] if reason == "authorized" else []
+    )
 
 
 # At a gateway.

@@ -167,3 +167,29 @@ def test_a_websocket_of_another_sites_page_gets_in_by_its_token_alone(
     assert by_token.response.status == 101
     assert by_token.received.values(PROTOCOLS) == [b"chat"]
     assert (by_cookie.response.status, by_cookie.reason) == (403, "cross_site_request")
+
+
+@pytest.mark.parametrize(
+    ("target", "token", "status"),
+    [
+        ("/healthz", partner_token, 101),
+        ("/healthz", lambda: "garbage", 101),
+        ("/catalogue", partner_token, 101),
+        ("/catalogue", lambda: "garbage", 401),
+        ("/orders/1", lambda: partner_token(exp=1), 401),
+    ],
+)
+def test_a_token_among_the_protocols_ends_at_the_gateway_whatever_becomes_of_the_request(
+    edge: Edge, upstream: Upstream, target: str, token: Callable[[], str], status: int
+) -> None:
+    upstream.answers[target] = echo_upgraded
+    try:
+        passage = edge.request(*UPGRADE, (PROTOCOLS, f"chat, bearer.{token()}"), target=target)
+    finally:
+        del upstream.answers[target]
+
+    assert passage.response.status == status
+    if status == 101:
+        assert passage.received.values(PROTOCOLS) == [b"chat"]
+    else:
+        assert upstream.received(passage.response.json()["request_id"]) == []
