@@ -496,6 +496,7 @@ def test_a_star_in_a_required_value_is_a_warning(tmp_path: Path, values: str) ->
         ("repo:acme/*$", True),
         ("repo:acme/.*", True),
         ("repo:.+:main", True),
+        ("repo:acme/[a-z]+$", True),
         ("repo:acme/**", False),
         ("repo:acme/site.*", False),
         ("host/web01$", False),
