@@ -4,7 +4,6 @@ import asyncio
 import json
 import math
 import os
-import threading
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -15,19 +14,8 @@ from sidecar.check.routes import Match, Route
 from sidecar.check.templates import PathTemplate
 from sidecar.keys.settings import FileKeys
 from sidecar.keys.verification_keys import VerificationKeys
-from sidecar.model import (
-    Allow,
-    Decision,
-    Deny,
-    HeaderChanges,
-    Pending,
-    Reason,
-    RequestView,
-    TokenKind,
-    ask,
-)
+from sidecar.model import Decision, RequestView, TokenKind
 from sidecar.shell.check import CheckContext, Checks
-from sidecar.snapshots.keys import KeySnapshot
 from sidecar.wire.grpc._pb.envoy.service.auth.v3.external_auth_pb2 import (
     CheckRequest,
     CheckResponse,
@@ -170,49 +158,3 @@ def request(key: SigningKey | None = None, **header: str | None) -> bytes:
     line = http.header_map.headers.add()
     line.key, line.raw_value = "authorization", f"Bearer {token}".encode()
     return message.SerializeToString()
-
-
-ALLOW = Allow(Reason.AUTHORIZED, "all", HeaderChanges())
-Question = Callable[[], Awaitable[Decision]]
-
-
-class Asking:
-    """A role that has a question about every request."""
-
-    def __init__(self, pending: Pending[Decision]) -> None:
-        self._pending = pending
-
-    def check(self, request: RequestView, keys: KeySnapshot, now: float) -> Pending[Decision]:
-        del request, keys, now
-        return self._pending
-
-    def refuse(self, request: RequestView, denial: Deny) -> Decision:
-        del request
-        return denial
-
-
-class Waiting:
-    """The answer to a check that waits in simulated time, and after how long it came."""
-
-    def __init__(self, pending: Pending[Decision], deadline: float) -> None:
-        self.loop = asyncio.get_running_loop()
-        self.watcher = Watcher()
-        context = CheckContext(
-            Asking(pending), VerificationKeys([], self.watcher), challenge=(), key_wait=5.0
-        )
-        self.checks = Checks(context, self.watcher, self.loop, clock=self.loop.time)
-        self._began = self.loop.time()
-        self.call = Call(request(), deadline=self._began + deadline)
-        # As in the server, where checks have a thread of their own.
-        checks = threading.Thread(target=Authorization(self.checks).check, args=(self.call,))
-        checks.start()
-        checks.join()
-
-    async def answer(self) -> tuple[str, float]:
-        await self.call.answered.wait()
-        assert [decision.reason.label for decision in self.watcher.decisions] == [self.call.reason]
-        return self.call.reason, round(self.loop.time() - self._began, 3)
-
-
-def unless_late(question: Question) -> Pending[Decision]:
-    return ask(question, late=Deny(Reason.INTROSPECTION_UNAVAILABLE))

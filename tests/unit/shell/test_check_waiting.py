@@ -2,32 +2,69 @@
 
 import asyncio
 import math
+import threading
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
 from sidecar.check.pipeline import Pipeline
 from sidecar.keys.verification_keys import VerificationKeys
-from sidecar.model import Decision, Deny, Pending, Reason, RequestView, ask
+from sidecar.model import Allow, Decision, Deny, HeaderChanges, Pending, Reason, RequestView, ask
 from sidecar.shell.check import CheckContext, Checks
 from sidecar.snapshots.keys import KeySnapshot
 from sidecar.wire.grpc.authorization import Authorization
 from tests.support import simulated_time
-from tests.support.check_calls import (
-    ALLOW,
-    Asking,
-    Call,
-    Question,
-    Scene,
-    Waiting,
-    Watcher,
-    play,
-    publish,
-    request,
-    unless_late,
-)
+from tests.support.check_calls import Call, Scene, Watcher, play, publish, request
 from tests.support.settings import check_settings
 from tests.support.tokens import key_for, new_key
+
+ALLOW = Allow(Reason.AUTHORIZED, "all", HeaderChanges())
+
+
+Question = Callable[[], Awaitable[Decision]]
+
+
+class Asking:
+    """A role that has a question about every request."""
+
+    def __init__(self, pending: Pending[Decision]) -> None:
+        self._pending = pending
+
+    def check(self, request: RequestView, keys: KeySnapshot, now: float) -> Pending[Decision]:
+        del request, keys, now
+        return self._pending
+
+    def refuse(self, request: RequestView, denial: Deny) -> Decision:
+        del request
+        return denial
+
+
+class Waiting:
+    """The answer to a check that waits in simulated time, and after how long it came."""
+
+    def __init__(self, pending: Pending[Decision], deadline: float) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.watcher = Watcher()
+        context = CheckContext(
+            Asking(pending), VerificationKeys([], self.watcher), challenge=(), key_wait=5.0
+        )
+        self.checks = Checks(context, self.watcher, self.loop, clock=self.loop.time)
+        self._began = self.loop.time()
+        self.call = Call(request(), deadline=self._began + deadline)
+        # As in the server, where checks have a thread of their own.
+        checks = threading.Thread(target=Authorization(self.checks).check, args=(self.call,))
+        checks.start()
+        checks.join()
+
+    async def answer(self) -> tuple[str, float]:
+        await self.call.answered.wait()
+        assert [decision.reason.label for decision in self.watcher.decisions] == [self.call.reason]
+        return self.call.reason, round(self.loop.time() - self._began, 3)
+
+
+def unless_late(question: Question) -> Pending[Decision]:
+    return ask(question, late=Deny(Reason.INTROSPECTION_UNAVAILABLE))
 
 
 def answer_to(question: Question, *, deadline: float = math.inf) -> tuple[str, float]:
