@@ -4,6 +4,7 @@ import asyncio
 import json
 import socket
 import threading
+import tracemalloc
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from gzip import compress
@@ -352,6 +353,19 @@ def test_the_limit_is_the_same_packed_and_unpacked(
     for body in (compress(b" " * 5001), longer_packed_than_unpacked):
         server.misbehave(packed(body))
         assert "sent more than 5000 bytes" in refused(exactly, server.jwks_url)
+
+
+def test_an_answer_that_is_far_longer_unpacked_takes_no_memory_for_it(
+    server: KeyServer, settings: HttpSettings
+) -> None:
+    server.misbehave(packed(compress(bytes(50_000_000))))
+    tracemalloc.start()
+    try:
+        assert "sent more than 262144 bytes" in refused(settings, server.jwks_url)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 10_000_000
 
 
 def test_an_answer_with_another_status_is_an_answer(
