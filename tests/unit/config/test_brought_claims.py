@@ -93,6 +93,8 @@ def test_roles_of_a_trust_entry_that_are_dropped_are_a_warning(tmp_path: Path) -
         ),
         ("allow: {authenticated: true}", "allow: {when: 'claims.vip == true'}", 15, "vip"),
         ("allow: {authenticated: true}", "allow: {when: \"'a' in claims['vip']\"}", 15, "vip"),
+        ("allow: {authenticated: true}", "allow: {acr: [gold]}", 15, "acr"),
+        ("allow: {authenticated: true}", "allow: {max_age: 5m}", 15, "auth_time"),
     ],
 )
 def test_a_claim_that_is_read_and_that_nobody_may_bring_is_a_warning(
