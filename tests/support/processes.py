@@ -1,6 +1,7 @@
 """Child processes of a test: started, waited for, stopped by pid, gone when the tests are gone."""
 
 import asyncio
+import contextlib
 import os
 import pwd
 import signal
@@ -115,7 +116,10 @@ class Child:
         return self._process.wait(within)
 
     def stop(self, *, within: float = 10.0) -> int:
-        """SIGTERM, then SIGKILL when that did not help. Return the exit code."""
+        """SIGTERM, then SIGKILL when that did not help. Return the exit code.
+
+        What the program started and left is killed as well.
+        """
         if self.running:
             self.signal(signal.SIGTERM)
         try:
@@ -124,6 +128,8 @@ class Child:
             self.signal(signal.SIGKILL)
             return self.wait()
         finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
             for line in (*self.stdout(), *self.stderr()):
                 LEAKS.look(" ".join(self.command), line)
 

@@ -60,6 +60,16 @@ def test_a_program_that_ends_is_not_waited_for(tmp_path: Path) -> None:
     assert told.value.__notes__ == ["sh -c echo broken >&2; exit 3\nbroken"]
 
 
+def test_what_a_program_leaves_is_killed_when_it_is_stopped(tmp_path: Path) -> None:
+    child = Child(["sh", "-c", "sleep 60 & echo $!; wait"], tmp_path)
+    child.wait_until(lambda: bool(child.stdout()))
+    (pid,) = map(int, child.stdout())
+
+    child.stop()
+
+    eventually(lambda: _command(pid) != "sleep")
+
+
 def test_a_program_is_stopped_when_the_wait_for_it_is_interrupted(tmp_path: Path) -> None:
     child = Child(["sleep", "60"], tmp_path)
 
