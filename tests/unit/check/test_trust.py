@@ -82,6 +82,13 @@ def required(**values: str | int | list[str | int]) -> tuple[RequiredValue, ...]
     )
 
 
+def test_an_entry_without_another_like_it_is_chosen_whatever_the_values() -> None:
+    """The values are checked with the other claims, once the signature is known to be valid."""
+    alone = replace(GATEWAY, claim_values=required(token_use="access"))
+
+    assert TrustTable((alone,)).select(unverified("at+jwt", {"iss": ISSUER})) is alone
+
+
 ACCESS = replace(GATEWAY, name="access", claim_values=required(token_use="access"))
 IDENTITY = replace(GATEWAY, name="identity", claim_values=required(token_use=["id", "userinfo"]))
 
