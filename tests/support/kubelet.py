@@ -126,8 +126,7 @@ class Container:
     def kill(self) -> None:
         """End it at once."""
         if self._process and self._process.running:
-            self._process.signal(SIGKILL)
-            self._process.wait()
+            self._process.kill()
 
     def _run_hook(self, hook: Json, left: float) -> str:
         match hook:
@@ -141,8 +140,7 @@ class Container:
                 try:
                     return str(child.wait(within=left))
                 except subprocess.TimeoutExpired:
-                    child.signal(SIGKILL)
-                    return str(child.wait())
+                    return str(child.kill())
         raise NotImplementedError(hook)
 
     def _as_user(self, command: Sequence[str]) -> list[str]:

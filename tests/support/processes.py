@@ -122,16 +122,18 @@ class Child:
         """
         if self.running:
             self.signal(signal.SIGTERM)
-        try:
-            return self.wait(within=within)
-        except subprocess.TimeoutExpired:
-            self.signal(signal.SIGKILL)
-            return self.wait()
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.pid, signal.SIGKILL)
-            for line in (*self.stdout(), *self.stderr()):
-                LEAKS.look(" ".join(self.command), line)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.wait(within=within)
+        code = self.kill()
+        for line in (*self.stdout(), *self.stderr()):
+            LEAKS.look(" ".join(self.command), line)
+        return code
+
+    def kill(self) -> int:
+        """SIGKILL for the program and all that it started and left. Return the exit code."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        return self.wait()
 
     def _report(self) -> str:
         return "\n".join([" ".join(self.command), *self.stdout()[-20:], *self.stderr()[-40:]])
